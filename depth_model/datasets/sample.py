@@ -1,0 +1,125 @@
+"""What a reader is and what it yields: the data contract of every data set.
+
+A reader lists its items cheaply (`items`) and loads one of them (`load`), so that a collection can be cut
+into shards and spread over processes before a single image is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TARGET_KINDS = ("metric_depth", "relative_depth", "disparity", "affine_disparity")
+"""Metres; depth of unknown scale (SfM, MVS); pixels or 1/m; disparity of unknown scale and shift."""
+
+_KEY = re.compile(r"[A-Za-z0-9_./-]+")
+
+
+class BadInput(ValueError):
+    """One input that cannot be used; the message is the reason written to the quarantine."""
+
+
+def check_key(key: str) -> str:
+    """Return `key` if it is safe as a member name of a shard.
+
+    Allowed are letters, digits and `_ . / -`, no empty, `.` or `..` component and no leading slash.
+    Raises BadInput otherwise.
+    """
+    if not _KEY.fullmatch(key) or any(part in ("", ".", "..") for part in key.split("/")):
+        raise BadInput(f"key {key!r} may only hold letters, digits and _ . / - and no '..' component")
+    return key
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sample that a reader has listed but not opened: its key and its files relative to the root."""
+
+    key: str
+    source_path: str
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with whatever is known about it.
+
+    `image` holds the encoded bytes as found. `target` is float32 (H, W), planar depth or disparity by
+    `target_kind` (one of TARGET_KINDS), NaN where there is no label. `semantic` is an integer array (H, W),
+    255 = ignore. `intrinsics` are (fx, fy, cx, cy) in pixels. `source_path` is relative to the root.
+    """
+
+    key: str
+    image: bytes
+    target: np.ndarray | None = None
+    target_kind: str | None = None
+    semantic: np.ndarray | None = None
+    intrinsics: tuple[float, float, float, float] | None = None
+    source_path: str = ""
+
+
+def files_below(root: Path) -> Iterator[dict[str, Any]]:
+    """Yield path (relative, POSIX), size in bytes and modification time in ns of every file below `root`.
+
+    In sorted order, without following links to folders; hidden files are left out.
+    """
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+        entries = [entry for entry in entries if not entry.name.startswith(".")]
+        pending.extend(f"{folder}{entry.name}/" for entry in reversed(entries) if entry.is_dir(follow_symlinks=False))
+        for entry in entries:
+            if entry.is_file():
+                status = entry.stat()
+                yield {"path": folder + entry.name, "size": status.st_size, "modified": status.st_mtime_ns}
+
+
+def _watch_files(root: Path, options: Any) -> Iterator[dict[str, Any]]:
+    return files_below(root)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One data set in its official layout.
+
+    `options` is a frozen dataclass of the reader's options; `items(root, options)` lists lazily in a stable
+    order with unique keys; `load(root, item, options)` returns the sample or raises BadInput;
+    `watch(root, options)` yields what the inventory records, so that a change re-collects this source only.
+    `sky_label` is the class of sky in `Sample.semantic`. `layout` and `description` are for the docs.
+    """
+
+    name: str
+    options: type
+    items: Callable[[Path, Any], Iterator[Item]]
+    load: Callable[[Path, Item, Any], Sample]
+    layout: str
+    description: str
+    watch: Callable[[Path, Any], Iterator[dict[str, Any]]] = _watch_files
+    sky_label: int | None = None
+    needs_root: bool = True
+
+    def __call__(
+        self,
+        root: Path | str = "",
+        *,
+        on_rejected: Callable[[Item, str], None] | None = None,
+        **options: Any,
+    ) -> Iterator[Sample]:
+        """Yield the samples below `root`; options are those of `self.options`.
+
+        A bad input raises BadInput, or is handed to `on_rejected(item, reason)` when that is given.
+        """
+        chosen = self.options(**options)
+        for item in self.items(Path(root), chosen):
+            try:
+                yield self.load(Path(root), item, chosen)
+            except BadInput as error:
+                if on_rejected is None:
+                    raise BadInput(f"{item.source_path}: {error}") from error
+                on_rejected(item, str(error))

@@ -1,0 +1,1 @@
+"""What a semantic model says about an image."""
