@@ -1,0 +1,308 @@
+"""params.yaml, checked: every key, type and range, before anything runs.
+
+The schema is this module; `load` refuses an unknown key, a wrong type or a value out of range with the path of
+the key, the value and what is allowed. Imports neither torch nor pandas, so that `inventory` starts at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from depth_model.datasets import readers
+
+PATCH = 14
+ROLES = ("labeled", "unlabeled", "evaluation")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+
+
+class ParamsError(ValueError):
+    """params.yaml is wrong; the message has one line per fault."""
+
+
+def _multiple_of_patch(value: int) -> int:
+    if value % PATCH:
+        raise ValueError(f"must be a multiple of {PATCH}")
+    return value
+
+
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(gt=0), AfterValidator(_multiple_of_patch)]
+Size = Literal["tiny", "vits", "vitb", "vitl"]
+BLOCKS = {"tiny": 4, "vits": 12, "vitb": 12, "vitl": 24}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Source(_Section):
+    """One source of images: a reader, where its data lie, the reader's options, the fewest samples accepted."""
+
+    reader: str
+    root: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    minimum_count: NotNegative = 1
+
+    @model_validator(mode="after")
+    def _known_reader(self) -> Source:
+        if self.reader not in readers.names():
+            raise ValueError(f"reader {self.reader!r} is unknown{_close(self.reader, readers.names())}")
+        if readers.get(self.reader).needs_root and self.root is None:
+            raise ValueError(f"reader {self.reader!r} needs a 'root' (the folder of the data)")
+        return self
+
+    def chosen_options(self) -> Any:
+        """Return the reader's options as its own dataclass; raises ValidationError for a wrong one."""
+        checked = checked_dataclass(readers.get(self.reader).options, config=ConfigDict(extra="forbid"), frozen=True)
+        return TypeAdapter(checked).validate_python(self.options)
+
+
+def _source_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("a source name may only hold small letters, digits and _")
+    return name
+
+
+Named = dict[Annotated[str, AfterValidator(_source_name)], Source]
+
+
+class Sources(_Section):
+    """The sources by role; the same data set may stand in several roles."""
+
+    labeled: Named
+    unlabeled: Named
+    evaluation: Named
+
+
+class Collect(_Section):
+    """How sources become shards."""
+
+    max_side: Positive
+    minimum_side: Positive
+    samples_per_shard: Positive
+    workers: Positive
+
+
+class Sky(_Section):
+    """Which model finds the sky of labeled images, and from which probability on."""
+
+    segmenter: str
+    threshold: Probability
+
+
+class EncoderWeights(_Section):
+    """Where encoder weights come from: `packaged`, `hub`, `none` or a path."""
+
+    weights: str
+
+
+class Training(_Section):
+    """What teacher and student training share."""
+
+    crop: Side
+    workers: NotNegative
+    checkpoint_every: Positive
+    precision: Literal["fp32", "bf16"]
+    gradient_clip: PositiveNumber
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class Teacher(_Section):
+    """The teacher: paper section 3.1."""
+
+    encoder: Size
+    epochs: Positive
+    batch: Positive
+    encoder_learning_rate: PositiveNumber
+    decoder_learning_rate: PositiveNumber
+
+
+class PseudoLabel(_Section):
+    """How the teacher labels the unlabeled images."""
+
+    short_side: Side
+    bits: Annotated[int, Field(ge=8, le=16)]
+    batch: Positive
+
+
+class Perturbation(_Section):
+    """Strong perturbation of the student's unlabeled images: paper section 3.2."""
+
+    brightness: Probability
+    contrast: Probability
+    saturation: Probability
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+    jitter_probability: Probability
+    blur_probability: Probability
+    blur_sigma: Annotated[list[PositiveNumber], Field(min_length=2, max_length=2)]
+    cutmix_probability: Probability
+
+
+class Student(_Section):
+    """The student: paper sections 3.2 and 3.3."""
+
+    encoder: Size
+    sweeps: PositiveNumber
+    labeled_per_batch: Positive
+    unlabeled_per_batch: Positive
+    encoder_learning_rate: PositiveNumber
+    decoder_learning_rate: PositiveNumber
+    trim: Annotated[float, Field(ge=0, lt=1)]
+    perturbation: Perturbation
+
+
+class FeatureAlignment(_Section):
+    """Which block is held near the frozen encoder's, and the normaliser of equation 9."""
+
+    block: NotNegative
+    normaliser: Literal["remaining", "all"]
+
+
+class Evaluation(_Section):
+    """How models are evaluated."""
+
+    short_side: Side
+
+
+class Resume(_Section):
+    """What happens to unfinished work whose code has changed since."""
+
+    changed_code: Literal["stop", "accept", "restart"]
+
+
+class Params(_Section):
+    """The whole of params.yaml."""
+
+    seed: NotNegative
+    alpha: Annotated[float, Field(gt=0, le=1)]
+    sources: Sources
+    collect: Collect
+    sky: Sky
+    encoder: EncoderWeights
+    training: Training
+    teacher: Teacher
+    pseudo_label: PseudoLabel
+    student: Student
+    feature_alignment: FeatureAlignment
+    evaluation: Evaluation
+    resume: Resume
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Params:
+        blocks = BLOCKS[self.student.encoder]
+        if self.feature_alignment.block >= blocks:
+            raise ValueError(
+                f"feature_alignment.block = {self.feature_alignment.block}: "
+                f"the student's encoder {self.student.encoder!r} has blocks 0 to {blocks - 1}"
+            )
+        if self.encoder.weights == "packaged" and {self.teacher.encoder, self.student.encoder} - {"vits"}:
+            raise ValueError("encoder.weights = 'packaged' is a ViT-S: teacher.encoder and student.encoder must be 'vits'")
+        return self
+
+    def source(self, role: str, name: str) -> Source:
+        """Return the source `name` of `role`; raises ParamsError that lists the names there are."""
+        named: dict[str, Source] = getattr(self.sources, role)
+        if name not in named:
+            raise ParamsError(f"params.yaml: sources.{role}.{name} is not there; there are: {', '.join(named) or 'none'}")
+        return named[name]
+
+
+def _close(word: str, allowed: list[str]) -> str:
+    near = difflib.get_close_matches(word, allowed, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f" (allowed: {', '.join(allowed)}){hint}"
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    model: Any = Params
+    for part in location:
+        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        model = field.annotation if field is not None else Source
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key{_close(str(error['loc'][-1]), _keys_at(error['loc'][:-1]))}"
+    if error["type"] == "missing":
+        return f"{where}: missing key"
+    message = error["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(error["input"], (dict, BaseModel)) else f" = {error['input']!r}"
+    return f"{where}{shown}: {message}" if where else message
+
+
+def _option_faults(params: Params) -> list[str]:
+    faults = []
+    for role in ROLES:
+        for name, source in getattr(params.sources, role).items():
+            faults += _faults_of_one(f"sources.{role}.{name}.options", source)
+    return faults
+
+
+def _faults_of_one(where: str, source: Source) -> list[str]:
+    allowed = [field.name for field in fields(readers.get(source.reader).options)]
+    unknown = [key for key in source.options if key not in allowed]
+    if unknown:
+        return [f"{where}.{key}: unknown key{_close(key, allowed)}" for key in unknown]
+    try:
+        source.chosen_options()
+    except ValidationError as error:
+        return [f"{where}.{_sentence(one)}" for one in error.errors()]
+    except ValueError as error:
+        return [f"{where}: {error}"]
+    return []
+
+
+def check(content: Any, name: str = "params.yaml") -> Params:
+    """Return `content` (parsed YAML) as Params; raises ParamsError with one line per fault, led by `name`."""
+    if not isinstance(content, dict):
+        raise ParamsError(f"{name}: must hold keys and values; start from presets/demo.yaml")
+    try:
+        params = Params.model_validate(content)
+        faults = _option_faults(params)
+    except ValidationError as error:
+        faults = [_sentence(one) for one in error.errors()]
+    if faults:
+        raise ParamsError("\n".join(f"{name}: {fault}" for fault in faults))
+    return params
+
+
+def load(path: Path | None = None) -> Params:
+    """Read and check params.yaml of the current folder, or `path`.
+
+    Raises ParamsError (one line per fault: key path, value, what is allowed) for a missing or wrong file.
+    """
+    path = path or root() / "params.yaml"
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_numbers_with_exponents())
+    except FileNotFoundError:
+        raise ParamsError(f"{path.name}: not found in this folder; run from the project root, or copy presets/demo.yaml") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
+    return check(content, path.name)
+
+
+def _numbers_with_exponents() -> type[yaml.SafeLoader]:
+    # YAML 1.1 reads 5e-6 as a string where DVC (YAML 1.2) reads a number; both must see the same value.
+    loader = type("Loader", (yaml.SafeLoader,), {})
+    number = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
+    loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
+    return loader
+
+
+def root() -> Path:
+    """Return the folder a stage works in: DVC starts every stage at the root of its checkout."""
+    return Path.cwd()
