@@ -1,0 +1,30 @@
+"""The way into a stage: arguments in, one clear line instead of a traceback for what a user can mend."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from depth_model.datasets.sample import BadInput
+from tasks.params import ParamsError
+from tasks.workspace import WorkError
+
+
+class StageError(RuntimeError):
+    """A stage cannot deliver; the message says what is wrong and what to do, one line per fault."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call `main` and end the process with 1 and a line on stderr for a fault that a user can mend.
+
+    A fault of the software itself keeps its traceback.
+    """
+    try:
+        main()
+    except (ParamsError, WorkError, StageError, BadInput, FileNotFoundError) as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; the same command continues from here", file=sys.stderr)
+        sys.exit(130)
