@@ -7,6 +7,7 @@ the key, the value and what is allowed. Imports neither torch nor pandas, so tha
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -67,6 +68,14 @@ class Source(_Section):
         """Return the reader's options as its own dataclass; raises ValidationError for a wrong one."""
         checked = checked_dataclass(readers.get(self.reader).options, config=ConfigDict(extra="forbid"), frozen=True)
         return TypeAdapter(checked).validate_python(self.options)
+
+
+def source_root(source: Source) -> Path:
+    """Return the folder of a source's data: `root` as given, from the project's folder if relative.
+
+    DVC_ROOT names the project also when an experiment runs in a temporary copy, which lacks what git ignores.
+    """
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / (source.root or "")
 
 
 def _source_name(name: str) -> str:

@@ -1,0 +1,85 @@
+"""A project of its own: a copy of the tracked files with the tiny world, under git and DVC."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TINY = Path(__file__).with_name("tiny.yaml")
+
+
+class Project:
+    """A checkout in a temporary folder and the commands a user gives in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        scripts = str(Path(sys.executable).parent)
+        self.environment = os.environ | {
+            "PATH": scripts + os.pathsep + os.environ["PATH"],
+            "DO_NOT_TRACK": "true",
+            "OMP_NUM_THREADS": "1",
+            "GIT_CONFIG_GLOBAL": str(folder / ".gitconfig-test"),
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@localhost",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@localhost",
+        }
+        for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "PYTHONPATH"):
+            self.environment.pop(name, None)
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        process = self.start(*command)
+        output, _ = process.communicate(timeout=800)
+        assert (process.returncode != 0) == fails, output
+        return output
+
+    def ran(self, output: str) -> list[str]:
+        """The stages that DVC ran, in order, out of its output."""
+        lines = [line for line in output.splitlines() if line.startswith("Running stage '")]
+        return [line.split("'")[1] for line in lines]
+
+    def weights(self, model: str) -> bytes:
+        return (self.folder / "models" / model / "model.safetensors").read_bytes()
+
+
+def make_project(folder: Path, repository: Path) -> Project:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=repository, capture_output=True, check=True).stdout
+    for name in listed.decode().split("\0"):
+        if name and (repository / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(repository / name, folder / name)
+    shutil.copy2(TINY, folder / "params.yaml")
+    project = Project(folder)
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Start"]):
+        project.run("git", *command)
+    return project
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory, repository) -> Project:
+    """The tiny project after one undisturbed `dvc repro`; tests go on from each other's state in file order."""
+    project = make_project(tmp_path_factory.mktemp("project"), repository)
+    project.first_output = project.run("dvc", "repro")
+    return project
+
+
+@pytest.fixture
+def fresh_project(tmp_path, repository) -> Project:
+    """The tiny project in which nothing ran yet."""
+    return make_project(tmp_path, repository)
