@@ -1,0 +1,137 @@
+"""Encoded images to upright 8-bit RGB, and the bytes of an image that go into a shard.
+
+Reads whatever Pillow reads. EXIF orientation is applied, the first frame of an animation is taken, 16-bit grey
+is scaled to 8 bits, transparent pixels are laid over white. Colour profiles are not applied.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from depth_model.datasets.sample import BadInput
+
+_ORIENTATION = 0x0112
+_SUFFIXES = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "TIFF": "tif"}
+_LOSSY = ("JPEG", "MPO", "WEBP")
+
+# Pillow's parsers raise any of these on a damaged file, depending on the format and the damage.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError, TypeError, OverflowError)
+
+
+class StoredImage(NamedTuple):
+    """An image as it lies in a shard: encoded bytes, member suffix, size in pixels, 64-bit difference hash.
+
+    `found_height` and `found_width` are the upright size before any scaling; `rotated` says that an EXIF
+    orientation was applied.
+    """
+
+    data: bytes
+    suffix: str
+    height: int
+    width: int
+    perceptual_hash: int
+    found_height: int
+    found_width: int
+    rotated: bool
+
+
+def _opened(data: bytes) -> Image.Image:
+    if not data:
+        raise BadInput("empty file (0 bytes)")
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except Image.DecompressionBombError as error:
+        raise BadInput(f"decompression bomb: {error}") from error
+    except Image.UnidentifiedImageError as error:
+        raise BadInput("not an image in a known format") from error
+    except _DAMAGED as error:
+        raise BadInput(f"damaged image: {error}") from error
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except _DAMAGED:
+        # An image with unreadable EXIF data is shown as stored by every viewer, and so here.
+        return 1
+
+
+def _eight_bit_grey(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise BadInput(f"grey values {values.min()} to {values.max()} are not those of a 16-bit image")
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    if 2 <= _orientation(image) <= 8:
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise BadInput("a floating-point image has no defined white: convert it to 8 or 16 bits")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _eight_bit_grey(image).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def decode_rgb(data: bytes) -> np.ndarray:
+    """Return the encoded image `data` as uint8 (H, W, 3), upright.
+
+    Raises BadInput for empty, truncated, damaged, floating-point and non-image data and for images of more
+    than twice Pillow's MAX_IMAGE_PIXELS (179 million) pixels.
+    """
+    return np.asarray(_upright_rgb(_opened(data)))
+
+
+def perceptual_hash(image: np.ndarray) -> int:
+    """Return the 64-bit difference hash of a uint8 (H, W, 3) image.
+
+    Bit k tells whether brightness grows from one cell to its right neighbour in a grid of 8 rows and 9
+    columns of mean grey values; near duplicates differ in few bits.
+    """
+    return _difference_hash(Image.fromarray(image))
+
+
+def _difference_hash(image: Image.Image) -> int:
+    cells = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX))
+    return int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
+
+
+def stored_image(data: bytes, max_side: int) -> StoredImage:
+    """Return what a shard keeps of the encoded image `data`; raises BadInput as `decode_rgb` does.
+
+    The bytes stay as found, unless EXIF data turn the image, its longer side exceeds `max_side` pixels, or its
+    format is not one of JPEG, PNG, WebP, BMP and TIFF. Then they are encoded again: JPEG of quality 95 when
+    the input was JPEG or WebP, else PNG.
+    """
+    opened = _opened(data)
+    rotated = 2 <= _orientation(opened) <= 8
+    image = _upright_rgb(opened)
+    width, height = image.size
+    digest = _difference_hash(image)
+    if not rotated and max(width, height) <= max_side and opened.format in _SUFFIXES:
+        return StoredImage(data, _SUFFIXES[opened.format], height, width, digest, height, width, rotated)
+    scale = min(1.0, max_side / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    resized = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
+    encoded, suffix = _encoded(resized, lossy=opened.format in _LOSSY)
+    return StoredImage(encoded, suffix, size[1], size[0], digest, height, width, rotated)
+
+
+def _encoded(image: Image.Image, lossy: bool) -> tuple[bytes, str]:
+    buffer = io.BytesIO()
+    if lossy:
+        image.save(buffer, "JPEG", quality=95)
+        return buffer.getvalue(), "jpg"
+    image.save(buffer, "PNG")
+    return buffer.getvalue(), "png"
