@@ -90,7 +90,7 @@ def decode_rgb(data: bytes) -> np.ndarray:
     Raises BadInput for empty, truncated, damaged, floating-point and non-image data and for images of more
     than twice Pillow's MAX_IMAGE_PIXELS (179 million) pixels.
     """
-    return np.asarray(_upright_rgb(_opened(data)))
+    return np.array(_upright_rgb(_opened(data)))
 
 
 def perceptual_hash(image: np.ndarray) -> int:

@@ -1,0 +1,129 @@
+"""The sources of a role as one numbered collection, as training reads it: plain concatenation (paper 3.1).
+
+Holds columns of numbers only, so that tens of millions of samples fit; the order is that of the catalog and of
+the manifests. Does not shuffle, crop, resize or normalise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from depth_model.datasets import images, manifest, rasters, shards
+from depth_model.datasets.source import decoded_raster
+
+
+@dataclass(frozen=True)
+class StoredSample:
+    """One sample as stored: image uint8 (H, W, 3), target float32 (h, w) with NaN = no label, sky bool (h, w).
+
+    (h, w) is the size of the target, or that of the image when there is no target. It differs from (H, W) for
+    pseudo labels and for images that were scaled down to `collect.max_side`; the field of view is the same.
+    """
+
+    key: str
+    source: str
+    image: np.ndarray
+    target: np.ndarray | None
+    target_kind: str | None
+    sky: np.ndarray | None
+
+
+class SamplePool:
+    """All samples of a role that a catalog lists, with the sky masks or pseudo labels of a sidecar.
+
+    `data` is the folder `data`, `catalog` the content of `data/catalog/<role>.json`: only the sources that it
+    names are read. With sidecar "sky", samples carry a sky mask; with "pseudo", the target is the pseudo label
+    and its kind `affine_disparity`. Raises ValueError when a folder does not fit the catalog or its sidecar.
+    """
+
+    def __init__(
+        self, data: Path, role: str, catalog: Mapping[str, Any], sidecar: Literal["sky", "pseudo"] | None = None
+    ) -> None:
+        self._sidecar = sidecar
+        self._sources = [_Source(Path(data), role, name, sidecar) for name in catalog]
+        for source, entry in zip(self._sources, catalog.values(), strict=True):
+            if len(source) != entry["samples"]:
+                raise ValueError(
+                    f"{source.folder}: {len(source)} samples, the catalog says {entry['samples']}; "
+                    f"run 'dvc repro validate_{role}'"
+                )
+        self._ends = np.cumsum([len(source) for source in self._sources])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if self._ends.size else 0
+
+    def load(self, index: int) -> StoredSample:
+        """Read and decode sample `index`; raises IndexError out of range and BadInput for a damaged shard."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        source = self._sources[number]
+        return source.load(index - int(self._ends[number]) + len(source), self._sidecar)
+
+
+class _Source:
+    """The columns of one source that reading needs; shard names are numbers into a short list."""
+
+    def __init__(self, data: Path, role: str, name: str, sidecar: str | None) -> None:
+        self.name = name
+        self.folder = data / role / name
+        columns = ["key", "shard", "target_kind", "image_offset", "image_size", "target_offset", "target_size"]
+        table = manifest.read_table(self.folder / manifest.MANIFEST, columns)
+        self.keys = table["key"]
+        self.shard_names, self.shard = _coded(table["shard"])
+        self.kinds, self.kind = _coded(table["target_kind"])
+        self.places = {
+            member: (table[f"{member}_offset"].to_numpy(), table[f"{member}_size"].to_numpy())
+            for member in ("image", "target")
+        }
+        if sidecar is not None:
+            self._read_sidecar(data / sidecar / name)
+
+    def _read_sidecar(self, folder: Path) -> None:
+        table = manifest.read_table(folder / manifest.SIDECAR, ["key", "offset", "size"])
+        if not table["key"].equals(self.keys):
+            raise ValueError(f"{folder}: keys differ from those of {self.folder}; run 'dvc repro' to make it again")
+        self.sidecar_folder = folder
+        self.sidecar_suffix = manifest.metadata(folder / manifest.SIDECAR)["suffix"]
+        self.places["sidecar"] = table["offset"].to_numpy(), table["size"].to_numpy()
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def load(self, row: int, sidecar: str | None) -> StoredSample:
+        image = images.decode_rgb(self._member(self.folder, "image", row))
+        raster = None
+        if sidecar is not None:
+            raster = decoded_raster(self._member(self.sidecar_folder, "sidecar", row), self.sidecar_suffix)
+        if sidecar == "pseudo":
+            return StoredSample(self.keys[row].as_py(), self.name, image, raster, "affine_disparity", None)
+        target, kind = None, None
+        if self.places["target"][1][row]:
+            target, kind = rasters.decode(self._member(self.folder, "target", row)), self.kinds[self.kind[row]]
+        sky = raster if raster is None or target is None else _nearest(raster, target.shape)
+        return StoredSample(self.keys[row].as_py(), self.name, image, target, kind, sky)
+
+    def _member(self, folder: Path, member: str, row: int) -> bytes:
+        offsets, sizes = self.places[member]
+        return shards.read_member(folder / self.shard_names[self.shard[row]], int(offsets[row]), int(sizes[row]))
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
+    """Return (the distinct values, int32 number of each row's value; -1 for none)."""
+    encoded = column.unify_dictionaries().combine_chunks()
+    return encoded.dictionary.to_pylist(), pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+
+
+def _nearest(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    if mask.shape == shape:
+        return mask
+    rows = (np.arange(shape[0]) * 2 + 1) * mask.shape[0] // (2 * shape[0])
+    columns = (np.arange(shape[1]) * 2 + 1) * mask.shape[1] // (2 * shape[1])
+    return mask[rows[:, None], columns]
