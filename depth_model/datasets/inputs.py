@@ -1,0 +1,53 @@
+"""What readers of loose files share: finding files by pattern, reading them safely, naming samples after them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from depth_model.datasets.sample import BadInput, files_below
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_/-]")
+
+
+def read_below(root: Path, relative: str) -> bytes:
+    """Return the content of the file `relative` (POSIX path) below `root`.
+
+    Raises BadInput when a link or `..` leads out of `root`, and OSError as the file system does.
+    """
+    base, path = os.path.realpath(root), os.path.realpath(os.path.join(root, relative))
+    if os.path.commonpath((base, path)) != base:
+        raise BadInput("a link leads out of the root of the source")
+    with open(path, "rb") as handle:
+        return handle.read()
+
+
+def paths_below(root: Path) -> Iterator[str]:
+    """Yield the POSIX path, relative to `root`, of every file below it, folder by folder in sorted order."""
+    return (entry["path"] for entry in files_below(root))
+
+
+def safe_key(text: str) -> str:
+    """Return `text` as a key for a shard: itself, when it only holds letters, digits, `_`, `-` and `/`.
+
+    Otherwise every other character becomes `_` and the first eight digits of the SHA-256 of `text` follow, so
+    that different texts keep different keys. A dot is replaced too: in a shard it ends the key.
+    """
+    safe = _UNSAFE.sub("_", text)
+    return safe if safe == text else distinct_key(safe, text)
+
+
+def distinct_key(key: str, text: str) -> str:
+    """Return `key` made distinct by a digest of the `text` it stands for."""
+    return f"{key}-{hashlib.sha256(os.fsencode(text)).hexdigest()[:8]}"
+
+
+def wildcard(pattern: str) -> re.Pattern[str]:
+    """Return a regular expression with one group for every `*` (or `{}`) of `pattern`.
+
+    A wildcard stands for one or more characters of one component of a path.
+    """
+    return re.compile("([^/]+)".join(re.escape(part) for part in re.split(r"\*|\{\}", pattern)))

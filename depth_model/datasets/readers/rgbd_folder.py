@@ -1,0 +1,198 @@
+"""Pairs of colour image and depth (or disparity) file in folders: RGB-D data of your own and many data sets.
+
+Finds the pair of a colour image by the part of its path that the wildcard stands for, or by the nearest time
+stamp. Reads depth from 16-bit PNG, PGM and TIFF, float TIFF and NumPy files. Depth must be planar, registered to
+the colour image and of its size: distances along the ray and other conventions need a reader of their own.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from depth_model.datasets.inputs import paths_below, read_below, safe_key, wildcard
+from depth_model.datasets.sample import BadInput, Item, Reader, Sample
+
+_WILDCARD = re.compile(r"\*|\{\}")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where the pairs are and what the numbers mean.
+
+    `color`, `depth`: patterns of paths below the root in which `*` (or `{}`) stands for the part of one name
+    that both share. `unit`: stored value of one metre (1000 for millimetres, 5000 for TUM RGB-D, 1 for metres);
+    for other target kinds the divisor. `invalid`: stored values that mean "no label"; NaN and infinite values
+    always do. `match`: "wildcard" pairs files whose wildcards agree; "nearest" reads the last wildcard as a
+    time stamp and pairs what is mutually nearest, at most `tolerance` (of the same unit) apart.
+    `intrinsics`: fx, fy, cx, cy in pixels, if they are the same for all.
+    """
+
+    color: str
+    depth: str
+    unit: float
+    invalid: tuple[float, ...] = (0.0,)
+    target_kind: Literal["metric_depth", "relative_depth", "disparity", "affine_disparity"] = "metric_depth"
+    match: Literal["wildcard", "nearest"] = "wildcard"
+    tolerance: float = 0.02
+    intrinsics: tuple[float, float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        counts = [len(_WILDCARD.findall(pattern)) for pattern in (self.color, self.depth)]
+        if counts[0] != counts[1] or not counts[0]:
+            raise ValueError(
+                f"color {self.color!r} and depth {self.depth!r} must have the same number of wildcards *, at least one"
+            )
+        if not (math.isfinite(self.unit) and self.unit > 0):
+            raise ValueError(f"unit = {self.unit}: must be a positive number")
+
+
+def _found(root: Path, pattern: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    matcher = wildcard(pattern)
+    for path in paths_below(root):
+        if match := matcher.fullmatch(path):
+            yield path, match.groups()
+
+
+def _filled(pattern: str, wildcards: tuple[str, ...]) -> str:
+    literals = _WILDCARD.split(pattern)
+    return literals[0] + "".join(part + literal for part, literal in zip(wildcards, literals[1:], strict=True))
+
+
+def _pair(color: str, depth: str, wildcards: tuple[str, ...]) -> Item:
+    return Item(safe_key("/".join(wildcards)), color, (color, depth))
+
+
+def _unpaired_depth(depth: str, wildcards: tuple[str, ...]) -> Item:
+    # Prefixed, so that it never takes the key of a colour image with the same time stamp.
+    return Item(safe_key("/".join(("depth", *wildcards))), depth, ("", depth))
+
+
+def _items(root: Path, options: Options) -> Iterator[Item]:
+    return (_by_wildcard if options.match == "wildcard" else _by_time)(root, options)
+
+
+def _by_wildcard(root: Path, options: Options) -> Iterator[Item]:
+    for color, wildcards in _found(root, options.color):
+        depth = _filled(options.depth, wildcards)
+        yield _pair(color, depth if (root / depth).is_file() else "", wildcards)
+    for depth, wildcards in _found(root, options.depth):
+        if not (root / _filled(options.color, wildcards)).is_file():
+            yield _unpaired_depth(depth, wildcards)
+
+
+def _by_time(root: Path, options: Options) -> Iterator[Item]:
+    """Yield the pairs of each recording: the paths of one recording are in memory at a time, not their content."""
+    colors, depths = _recordings(root, options.color), _recordings(root, options.depth)
+    for recording in sorted(colors.keys() | depths.keys()):
+        color, depth = colors.get(recording, {}), depths.get(recording, {})
+        partners = _mutually_nearest(list(color), list(depth), options.tolerance)
+        for stamp, path in color.items():
+            yield _pair(path, depth[partners[stamp]] if stamp in partners else "", (*recording, stamp))
+        paired = set(partners.values())
+        yield from (_unpaired_depth(depth[one], (*recording, one)) for one in depth if one not in paired)
+
+
+def _recordings(root: Path, pattern: str) -> dict[tuple[str, ...], dict[str, str]]:
+    recordings: dict[tuple[str, ...], dict[str, str]] = {}
+    for path, (*recording, stamp) in _found(root, pattern):
+        recordings.setdefault(tuple(recording), {})[stamp] = path
+    return recordings
+
+
+def _mutually_nearest(colors: list[str], depths: list[str], tolerance: float) -> dict[str, str]:
+    """Return {colour stamp: depth stamp} of those that are each other's nearest within `tolerance`."""
+    if not colors or not depths:
+        return {}
+    of_colors, of_depths = _seconds(colors), _seconds(depths)
+    depth_of, color_of = _nearest(of_colors, of_depths), _nearest(of_depths, of_colors)
+    return {
+        colors[index]: depths[other]
+        for index, other in enumerate(depth_of)
+        if color_of[other] == index and abs(of_colors[index] - of_depths[other]) <= tolerance
+    }
+
+
+def _seconds(stamps: list[str]) -> np.ndarray:
+    try:
+        return np.array([float(stamp) for stamp in stamps])
+    except ValueError as error:
+        raise BadInput(f"match: nearest needs file names that are time stamps: {error}") from error
+
+
+def _nearest(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    order = np.argsort(others, kind="stable")
+    right = np.clip(np.searchsorted(others[order], values), 1, max(1, len(others) - 1))
+    right = np.minimum(right, len(others) - 1)
+    left = np.maximum(right - 1, 0)
+    nearer_left = values - others[order][left] <= others[order][right] - values
+    return order[np.where(nearer_left, left, right)]
+
+
+def _load(root: Path, item: Item, options: Options) -> Sample:
+    color, depth = item.paths
+    if not color:
+        raise BadInput(f"no colour image belongs to this depth file (pattern {options.color})")
+    if not depth:
+        raise BadInput(f"no depth file belongs to this image (pattern {options.depth})")
+    try:
+        stored = _stored_values(read_below(root, depth), depth)
+    except (BadInput, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BadInput(f"depth file {depth}: {reason}") from error
+    target = _target(stored, options)
+    return Sample(
+        item.key, read_below(root, color), target, options.target_kind, None, options.intrinsics, item.source_path
+    )
+
+
+def _target(stored: np.ndarray, options: Options) -> np.ndarray:
+    missing = np.isin(stored, options.invalid) | ~np.isfinite(stored)
+    with np.errstate(over="ignore"):
+        values = stored.astype(np.float32) / np.float32(options.unit)
+    missing |= np.isinf(values)
+    values[missing] = np.nan
+    return values
+
+
+def _stored_values(data: bytes, name: str) -> np.ndarray:
+    values = _array(data) if name.lower().endswith(".npy") else _picture(data)
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[:, :, 0]
+    if values.ndim != 2 or values.dtype.kind not in "uif":
+        raise BadInput(f"{values.dtype} values of shape {values.shape}, not one number per pixel")
+    return values
+
+
+def _array(data: bytes) -> np.ndarray:
+    try:
+        return np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise BadInput(f"not a NumPy array: {error}") from error
+
+
+def _picture(data: bytes) -> np.ndarray:
+    if not data:
+        raise BadInput("empty file (0 bytes)")
+    try:
+        return np.asarray(Image.open(io.BytesIO(data)))
+    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:
+        raise BadInput(str(error)) from error
+
+
+READER = Reader(
+    name="rgbd_folder",
+    options=Options,
+    items=_items,
+    load=_load,
+    layout="colour and depth files whose paths agree in their wildcards: color: rgb/*.png, depth: depth/*.png",
+    description="Pairs of colour image and depth map: RGB-D recordings of your own and many data sets.",
+)
