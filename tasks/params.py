@@ -217,14 +217,16 @@ class Params(_Section):
                 f"the student's encoder {self.student.encoder!r} has blocks 0 to {blocks - 1}"
             )
         if self.encoder.weights == "packaged" and {self.teacher.encoder, self.student.encoder} - {"vits"}:
-            raise ValueError("encoder.weights = 'packaged' is a ViT-S: teacher.encoder and student.encoder must be 'vits'")
+            raise ValueError(
+                "encoder.weights = 'packaged' is a ViT-S: teacher.encoder and student.encoder must be 'vits'"
+            )
         return self
 
     def source(self, role: str, name: str) -> Source:
         """Return the source `name` of `role`; raises ParamsError that lists the names there are."""
         named: dict[str, Source] = getattr(self.sources, role)
         if name not in named:
-            raise ParamsError(f"params.yaml: sources.{role}.{name} is not there; there are: {', '.join(named) or 'none'}")
+            raise ParamsError(f"params.yaml: no sources.{role}.{name}; there are: {', '.join(named) or 'none'}")
         return named[name]
 
 
@@ -298,7 +300,9 @@ def load(path: Path | None = None) -> Params:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_numbers_with_exponents())
     except FileNotFoundError:
-        raise ParamsError(f"{path.name}: not found in this folder; run from the project root, or copy presets/demo.yaml") from None
+        raise ParamsError(
+            f"{path.name}: not found in this folder; run from the project root, or copy presets/demo.yaml"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
     return check(content, path.name)

@@ -9,6 +9,8 @@ import yaml
 
 from tasks import params
 
+ROOMS = "sources.labeled.rooms"
+
 
 @pytest.fixture(scope="module")
 def demo(repository):
@@ -50,11 +52,11 @@ def changed(content, path, value):
         ("teacher.epochs", 2.5, ["teacher.epochs = 2.5", "integer"]),
         ("training.crop", 100, ["training.crop = 100", "multiple of 14"]),
         ("training.precision", "fp16", ["training.precision = 'fp16'", "'fp32' or 'bf16'"]),
-        ("sources.labeled.rooms.reader", "rendered_word", ["sources.labeled.rooms", "did you mean 'rendered_world'"]),
-        ("sources.labeled.rooms.options.domian", "rooms", ["sources.labeled.rooms.options.domian: unknown key", "'domain'"]),
-        ("sources.labeled.rooms.options.count", "many", ["sources.labeled.rooms.options.count = 'many'", "integer"]),
+        (f"{ROOMS}.reader", "rendered_word", [ROOMS, "did you mean 'rendered_world'"]),
+        (f"{ROOMS}.options.domian", "rooms", [f"{ROOMS}.options.domian: unknown key", "'domain'"]),
+        (f"{ROOMS}.options.count", "many", [f"{ROOMS}.options.count = 'many'", "integer"]),
         ("sources.unlabeled.photographs.root", None, ["sources.unlabeled.photographs", "needs a 'root'"]),
-        ("sources.labeled", {"../up": {"reader": "rendered_world"}}, ["sources.labeled", "small letters, digits and _"]),
+        ("sources.labeled", {"../up": {"reader": "rendered_world"}}, ["sources.labeled", "small letters, digits"]),
         ("feature_alignment.block", 12, ["feature_alignment.block = 12", "blocks 0 to 11"]),
         ("teacher.encoder", "vitl", ["'packaged' is a ViT-S"]),
         ("student.perturbation.blur_sigma", [0.1], ["student.perturbation.blur_sigma", "at least 2"]),

@@ -87,7 +87,7 @@ def test_unfinished_work_of_older_code_waits_for_a_decision(project, repository,
         produce(killed, project)
     (project / "tasks" / "stage.py").write_text("2")
     set_decision(project, repository, "stop")
-    with pytest.raises(workspace.WorkError, match="resume.changed_code"):
+    with pytest.raises(workspace.WorkError, match=r"resume\.changed_code"):
         produce(build_text(calls), project)
     set_decision(project, repository, decision)
     produce(build_text(calls), project)
