@@ -1,0 +1,66 @@
+"""Stage `collect_<role>@<name>`: one source into shards, manifest and quarantine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from depth_model import files
+from tasks import entry, params
+from tasks.inventory import inventory_path
+from tasks.workspace import Workplace, produce
+
+
+def _build(place: Workplace, role: str, name: str, settings: params.Params) -> None:
+    from tqdm import tqdm
+
+    from depth_model.datasets import readers
+    from depth_model.datasets.collecting import WorkerKilled, collect_source
+
+    source = settings.source(role, name)
+    with tqdm(desc=f"{role}/{name}", unit=" images", disable=None) as bar:
+
+        def progress(kept: int, refused: int) -> None:
+            bar.set_postfix(quarantined=refused, refresh=False)
+            bar.update(kept + refused - bar.n)
+
+        try:
+            collect_source(
+                readers.get(source.reader),
+                Path(source.root or ""),
+                source.chosen_options(),
+                place.scratch,
+                place.result / "source",
+                **settings.collect.model_dump(),
+                labels=role != "unlabeled",
+                progress=progress,
+            )
+        except WorkerKilled as error:
+            raise entry.StageError(f"sources.{role}.{name}: {error}") from error
+
+
+def main() -> None:
+    """Collect the source that the command line names into `data/<role>/<name>`."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.collect", description=__doc__)
+    parser.add_argument("role", choices=params.ROLES)
+    parser.add_argument("name")
+    given = parser.parse_args()
+    settings = params.load()
+    source = settings.source(given.role, given.name)
+    inventory = inventory_path(given.role, given.name)
+    if not inventory.exists():
+        raise entry.StageError(f"{inventory} is not there; run 'python -m tasks.inventory' first")
+    produce(
+        f"collect_{given.role}@{given.name}",
+        inputs={
+            "source": source.model_dump(mode="json", exclude={"minimum_count"}),
+            "collect": settings.collect.model_dump(exclude={"workers"}),
+            "inventory": files.sha256(inventory),
+        },
+        outs={"source": Path("data", given.role, given.name)},
+        build=lambda place: _build(place, given.role, given.name, settings),
+    )
+
+
+if __name__ == "__main__":
+    entry.run(main)

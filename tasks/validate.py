@@ -1,0 +1,170 @@
+"""Stages `validate_<role>`: the gate and the join of all sources of a role.
+
+Great Expectations checks the manifests (or sidecars) of all sources of a role together. When all expectations
+hold, `data/catalog/<role>.json` lists what training may read, in the order of params.yaml; otherwise there is a
+line for every expectation that fails, and no catalog. Opens no shard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depth_model import files
+from tasks import entry, params
+from tasks.expectations import ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES, Expectation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN = 5
+
+
+def _columns(suite: list[Expectation]) -> list[str]:
+    named = [value for one in suite for name, value in one.arguments.items() if name.startswith("column")]
+    flat = [name for value in named for name in (value if isinstance(value, list) else [value])]
+    return [name for name in dict.fromkeys(flat) if name != "source"]
+
+
+def _table_path(role: str, name: str) -> Path:
+    from depth_model.datasets import manifest
+
+    path = Path("data", role, name, manifest.SIDECAR if role in ANNOTATED else manifest.MANIFEST)
+    if not path.exists():
+        raise entry.StageError(f"{path} is not there; 'dvc repro' makes it")
+    return path
+
+
+def samples_table(role: str, names: list[str]) -> pd.DataFrame:
+    """Return the columns that the suite of `role` looks at, of all sources `names`, with a column `source`."""
+    import pandas as pd
+
+    from depth_model.datasets import manifest
+
+    columns = _columns(SAMPLE_SUITES[role])
+    frames = [manifest.read_frame(_table_path(role, name), columns) for name in names]
+    for name, frame in zip(names, frames, strict=True):
+        frame["source"] = name
+    return pd.concat(frames, ignore_index=True)
+
+
+def sources_table(role: str, sources: Mapping[str, params.Source]) -> pd.DataFrame:
+    """Return a row per source: its name, how many samples it has, and what the suite of sources looks at."""
+    import pandas as pd
+
+    from depth_model.datasets import manifest
+
+    rows = []
+    for name, source in sources.items():
+        path = _table_path(role, name)
+        rows.append(
+            {
+                "source": name,
+                "samples": _rows(path),
+                "minimum_count": source.minimum_count,
+                "damaged_shards": sum(_is_damaged(path.parent, shard) for shard in manifest.metadata(path)["shards"]),
+                "keys_agree": role not in ANNOTATED or _keys_agree(path, _table_path(ANNOTATED[role], name)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _rows(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return pq.read_metadata(path).num_rows
+
+
+def _is_damaged(folder: Path, shard: Mapping[str, Any]) -> bool:
+    path = folder / shard["name"]
+    return not path.exists() or path.stat().st_size != shard["size"]
+
+
+def _keys_agree(sidecar: Path, annotated: Path) -> bool:
+    from depth_model.datasets import manifest
+
+    return manifest.read_table(sidecar, ["key"])["key"].equals(manifest.read_table(annotated, ["key"])["key"])
+
+
+def faults(table: pd.DataFrame, suite: list[Expectation], index: list[str]) -> list[str]:
+    """Return a line for every expectation of `suite` that `table` fails, with rows named by the columns `index`."""
+    # Set before the import: without a network, looking for its home costs Great Expectations seconds.
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    os.environ["DO_NOT_TRACK"] = "true"
+    import great_expectations as gx
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    asset = context.data_sources.add_pandas("tables").add_dataframe_asset("table")
+    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": table})
+    form = {"result_format": "SUMMARY", "unexpected_index_column_names": index, "partial_unexpected_count": _SHOWN}
+    lines = []
+    for one in suite:
+        wanted = ExpectationConfiguration(type=one.type, kwargs=one.arguments).to_domain_obj()
+        result = batch.validate(wanted, result_format=form)
+        if not result.success:
+            lines.append(_line(one, result, index))
+    return lines
+
+
+def _line(expectation: Expectation, result: Any, index: list[str]) -> str:
+    if "unexpected_count" not in result.result:
+        raise RuntimeError(f"Great Expectations could not check that {expectation.says}: {result.exception_info}")
+    shown = [_row(row, index) for row in result.result["partial_unexpected_index_list"]]
+    count, total = result.result["unexpected_count"], result.result["element_count"]
+    more = ", ..." if count > len(shown) else ""
+    return f"expected that {expectation.says}; not so for {count} of {total}: {', '.join(shown)}{more}"
+
+
+def _row(row: Mapping[str, Any], index: list[str]) -> str:
+    name = "/".join(str(row[column]) for column in index)
+    values = ", ".join(f"{column} = {value}" for column, value in row.items() if column not in index)
+    return f"{name} ({values})" if values else name
+
+
+def _summary(role: str, path: Path) -> dict[str, Any]:
+    from depth_model.datasets import manifest
+
+    summary = {f"{path.stem}_sha256": files.sha256(path), "samples": _rows(path)}
+    if role not in ANNOTATED:
+        summary["quarantined"] = _rows(path.with_name(manifest.QUARANTINE))
+    return summary | {"bytes": sum(shard["size"] for shard in manifest.metadata(path)["shards"])}
+
+
+def validate(role: str, sources: Mapping[str, params.Source]) -> dict[str, Any]:
+    """Return the catalog of `role` when all its `sources` hold what is expected of them.
+
+    Raises StageError with a line for every expectation that fails, or when a source is not collected.
+    """
+    if not sources:
+        return {}
+    names = list(sources)
+    found = faults(sources_table(role, sources), SOURCE_SUITES[role], ["source"])
+    samples = samples_table(role, names)
+    if len(samples):
+        found += faults(samples, SAMPLE_SUITES[role], ["source", "key"])
+    if found:
+        raise entry.StageError("\n".join(f"{role}: {line}" for line in found))
+    return {name: _summary(role, _table_path(role, name)) for name in names}
+
+
+def main() -> None:
+    """Validate the role that the command line names and write `data/catalog/<role>.json`."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.validate", description=__doc__)
+    parser.add_argument("role", choices=sorted(SAMPLE_SUITES))
+    role = parser.parse_args().role
+    sources = getattr(params.load().sources, ANNOTATED.get(role, role))
+    catalog = validate(role, sources)
+    files.write_json(Path("data", "catalog", f"{role}.json"), catalog)
+    for name, summary in catalog.items():
+        refused = f", {summary['quarantined']} in quarantine" if summary.get("quarantined") else ""
+        print(f"{role}/{name}: {summary['samples']} samples{refused}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    entry.run(main)
