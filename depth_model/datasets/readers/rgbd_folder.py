@@ -32,7 +32,7 @@ class Options:
     that both share. `unit`: stored value of one metre (1000 for millimetres, 5000 for TUM RGB-D, 1 for metres);
     for other target kinds the divisor. `invalid`: stored values that mean "no label"; NaN and infinite values
     always do. `match`: "wildcard" pairs files whose wildcards agree; "nearest" reads the last wildcard as a
-    time stamp and pairs what is mutually nearest, at most `tolerance` (of the same unit) apart.
+    time stamp and pairs what is nearest, at most `tolerance` (of the same unit) apart, each file once.
     `intrinsics`: fx, fy, cx, cy in pixels, if they are the same for all.
     """
 
@@ -94,7 +94,7 @@ def _by_time(root: Path, options: Options) -> Iterator[Item]:
     colors, depths = _recordings(root, options.color), _recordings(root, options.depth)
     for recording in sorted(colors.keys() | depths.keys()):
         color, depth = colors.get(recording, {}), depths.get(recording, {})
-        partners = _mutually_nearest(list(color), list(depth), options.tolerance)
+        partners = _nearest_in_time(list(color), list(depth), options.tolerance)
         for stamp, path in color.items():
             yield _pair(path, depth[partners[stamp]] if stamp in partners else "", (*recording, stamp))
         paired = set(partners.values())
@@ -108,33 +108,31 @@ def _recordings(root: Path, pattern: str) -> dict[tuple[str, ...], dict[str, str
     return recordings
 
 
-def _mutually_nearest(colors: list[str], depths: list[str], tolerance: float) -> dict[str, str]:
-    """Return {colour stamp: depth stamp} of those that are each other's nearest within `tolerance`."""
-    if not colors or not depths:
-        return {}
-    of_colors, of_depths = _seconds(colors), _seconds(depths)
-    depth_of, color_of = _nearest(of_colors, of_depths), _nearest(of_depths, of_colors)
-    return {
-        colors[index]: depths[other]
-        for index, other in enumerate(depth_of)
-        if color_of[other] == index and abs(of_colors[index] - of_depths[other]) <= tolerance
-    }
+def _nearest_in_time(colors: list[str], depths: list[str], tolerance: float) -> dict[str, str]:
+    """Return {colour stamp: depth stamp}: of all that lie within `tolerance`, the nearest two pair first."""
+    of_colors, of_depths = _numbers(colors), _numbers(depths)
+    order = np.argsort(of_depths, kind="stable")
+    starts = np.searchsorted(of_depths[order], of_colors - tolerance, side="left")
+    ends = np.searchsorted(of_depths[order], of_colors + tolerance, side="right")
+    candidates = sorted(
+        (abs(of_colors[color] - of_depths[depth]), colors[color], depths[depth])
+        for color, (start, end) in enumerate(zip(starts, ends, strict=True))
+        for depth in order[start:end]
+    )
+    partners: dict[str, str] = {}
+    taken = set()
+    for _, color, depth in candidates:
+        if color not in partners and depth not in taken:
+            partners[color] = depth
+            taken.add(depth)
+    return partners
 
 
-def _seconds(stamps: list[str]) -> np.ndarray:
+def _numbers(stamps: list[str]) -> np.ndarray:
     try:
-        return np.array([float(stamp) for stamp in stamps])
+        return np.array([float(stamp) for stamp in stamps], np.float64)
     except ValueError as error:
         raise BadInput(f"match: nearest needs file names that are time stamps: {error}") from error
-
-
-def _nearest(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    order = np.argsort(others, kind="stable")
-    right = np.clip(np.searchsorted(others[order], values), 1, max(1, len(others) - 1))
-    right = np.minimum(right, len(others) - 1)
-    left = np.maximum(right - 1, 0)
-    nearer_left = values - others[order][left] <= others[order][right] - values
-    return order[np.where(nearer_left, left, right)]
 
 
 def _load(root: Path, item: Item, options: Options) -> Sample:
