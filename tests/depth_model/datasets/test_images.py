@@ -124,6 +124,7 @@ def test_a_float_image_is_refused(picture):
         decode_rgb(encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"))
 
 
+@pytest.mark.filterwarnings("ignore:.*tag:UserWarning")
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "BMP"])
 def test_damage_anywhere_is_bad_input_or_an_image_and_nothing_else(picture, form):
     data = encoded(picture, form)

@@ -1,0 +1,238 @@
+"""Collect and validate as a user starts them: from params.yaml to the catalog, or one line per fault."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from depth_model.datasets import rasters
+from depth_model.datasets.pool import SamplePool
+from depth_model.datasets.source import SourceFolder, join_sidecar, write_sidecar_shard
+from tasks import collect, entry, inventory, params, validate
+from tasks.expectations import ANNOTATED, IMAGES, PSEUDO, SAMPLE_SUITES, SIDECARS, SKY, SOURCE_SUITES, SOURCES, TARGETS
+
+KEYED = ["source", "key"]
+
+
+@pytest.fixture
+def project(tmp_path, repository, monkeypatch):
+    """A collected project: labeled `one` and `two` (5 pairs each), unlabeled `photographs` (1 good, 1 bad)."""
+    generator = np.random.default_rng(0)
+    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    options = {"color": "c*.png", "depth": "d*.png", "unit": 1000}
+    content["sources"] = {
+        "labeled": {name: {"reader": "rgbd_folder", "root": name, "options": options} for name in ("two", "one")},
+        "unlabeled": {"photographs": {"reader": "image_folder", "root": "photographs", "minimum_count": 0}},
+        "evaluation": {},
+    }
+    content["collect"] = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2, "workers": 1}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            Image.fromarray(generator.integers(0, 256, (20, 30, 3)).astype(np.uint8)).save(
+                tmp_path / name / f"c{number}.png"
+            )
+            depth = generator.integers(1, 9000, (20, 30)).astype(np.uint16)
+            Image.fromarray(depth).save(tmp_path / name / f"d{number}.png")
+    (tmp_path / "photographs").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "photographs" / "good.png")
+    (tmp_path / "photographs" / "bad.png").write_text("no picture")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    inventory.main()
+    for role, name in (("labeled", "one"), ("labeled", "two"), ("unlabeled", "photographs")):
+        start(monkeypatch, collect, role, name)
+    return tmp_path
+
+
+def start(monkeypatch, stage, *arguments):
+    monkeypatch.setattr(sys, "argv", [stage.__name__, *arguments])
+    stage.main()
+
+
+def catalog(project, role):
+    return json.loads((project / "data" / "catalog" / f"{role}.json").read_text())
+
+
+def add_sky(project, name):
+    source = SourceFolder(project / "data" / "labeled" / name)
+    for shard, rows in source.shards():
+        masks = [rasters.encode_mask(np.zeros((20, 30), bool))] * len(rows)
+        write_sidecar_shard(
+            project / "work" / name, source, shard, "sky.png", masks, {"sky_fraction": [0.0] * len(rows)}
+        )
+    join_sidecar(project / "work" / name, project / "data" / "sky" / name, source)
+
+
+def test_the_catalog_lists_sources_in_the_order_of_params(project, monkeypatch):
+    for role in ("labeled", "unlabeled", "evaluation"):
+        start(monkeypatch, validate, role)
+    assert list(catalog(project, "labeled")) == ["two", "one"]
+    assert catalog(project, "evaluation") == {}
+    folder = project / "data" / "unlabeled" / "photographs"
+    assert catalog(project, "unlabeled")["photographs"] == {
+        "manifest_sha256": hashlib.sha256((folder / "manifest.parquet").read_bytes()).hexdigest(),
+        "samples": 1,
+        "quarantined": 1,
+        "bytes": (folder / "shard-000000.tar").stat().st_size,
+    }
+    assert len(SamplePool(project / "data", "labeled", catalog(project, "labeled"))) == 10
+
+
+def test_sidecars_have_catalogs_too(project, monkeypatch):
+    add_sky(project, "one")
+    with pytest.raises(entry.StageError, match=r"data/sky/two/sidecar\.parquet is not there"):
+        start(monkeypatch, validate, "sky")
+    add_sky(project, "two")
+    start(monkeypatch, validate, "sky")
+    found = catalog(project, "sky")
+    assert list(found) == ["two", "one"]
+    digest = hashlib.sha256((project / "data" / "sky" / "one" / "sidecar.parquet").read_bytes()).hexdigest()
+    assert (found["one"]["sidecar_sha256"], found["one"]["samples"]) == (digest, 5)
+    assert SamplePool(project / "data", "labeled", found, "sky").load(3).sky.shape == (20, 30)
+
+
+def test_a_sidecar_of_another_source_does_not_pass(project, monkeypatch):
+    add_sky(project, "one")
+    shutil.copytree(project / "data" / "sky" / "one", project / "data" / "sky" / "two")
+    start(monkeypatch, validate, "sky")  # the same keys: 0 to 4
+    (project / "one" / "c4.png").unlink()
+    inventory.main()
+    start(monkeypatch, collect, "labeled", "one")
+    with pytest.raises(entry.StageError, match=r"the keys are those of the annotated source.*one"):
+        start(monkeypatch, validate, "sky")
+
+
+def test_what_lies_in_the_folder_but_not_in_params_is_not_read(project, monkeypatch):
+    shutil.copytree(project / "data" / "labeled" / "one", project / "data" / "labeled" / "old")
+    start(monkeypatch, validate, "labeled")
+    assert list(catalog(project, "labeled")) == ["two", "one"]
+
+
+def test_too_few_samples_and_lost_shards_are_named(project, monkeypatch):
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("minimum_count: 0", "minimum_count: 2"))
+    with pytest.raises(entry.StageError) as caught:
+        start(monkeypatch, validate, "unlabeled")
+    assert "at least minimum_count samples" in str(caught.value)
+    assert "photographs (samples = 1, minimum_count = 2)" in str(caught.value)
+    shard = project / "data" / "labeled" / "two" / "shard-000001.tar"
+    content = shard.read_bytes()
+    shard.unlink()
+    shard.write_bytes(content[:-1])
+    with pytest.raises(entry.StageError, match=r"every shard is there.*two \(damaged_shards = 1\)"):
+        start(monkeypatch, validate, "labeled")
+    assert not (project / "data" / "catalog").exists()
+
+
+def test_collecting_again_changes_nothing_and_a_new_picture_only_its_source(project, monkeypatch):
+    folder = project / "data" / "unlabeled" / "photographs"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    start(monkeypatch, collect, "unlabeled", "photographs")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    Image.new("RGB", (30, 20), "red").save(project / "photographs" / "red.png")
+    inventory.main()
+    start(monkeypatch, collect, "unlabeled", "photographs")
+    assert pq.read_table(folder / "manifest.parquet")["source_path"].to_pylist() == ["good.png", "red.png"]
+
+
+def test_collecting_an_unknown_source_lists_those_there_are(project, monkeypatch):
+    with pytest.raises(params.ParamsError, match="there are: two, one"):
+        start(monkeypatch, collect, "labeled", "three")
+
+
+def samples(**changed) -> pd.DataFrame:
+    rows = {
+        "source": ["rooms", "rooms", "streets"],
+        "key": ["a", "b", "a"],
+        "height": [10, 10, 10],
+        "width": [10, 10, 10],
+        "image_size": [99, 99, 99],
+        "target_kind": pd.Categorical(["metric_depth", "disparity", "disparity"]),
+        "codec": ["integer", "float32", "float32"],
+        "valid_fraction": [1.0, 0.5, 1e-6],
+        "minimum": [0.0, 0.5, 3.0],
+        "maximum": [9.0, 0.5, 4.0],
+        "sky_fraction": [0.0, 1.0, 0.5],
+    }
+    return pd.DataFrame(rows | changed)
+
+
+@pytest.mark.parametrize("suite", [IMAGES + TARGETS, SKY, PSEUDO])
+def test_good_samples_pass(suite):
+    assert validate.faults(samples(), suite, KEYED) == []
+
+
+@pytest.mark.parametrize(
+    ("suite", "changed", "line"),
+    [
+        (IMAGES, {"source": ["rooms"] * 3}, "stands once in its source; not so for 2 of 3: rooms/a, rooms/a"),
+        (IMAGES, {"height": [10, 0, 10]}, "height is at least 1 pixel; not so for 1 of 3: rooms/b (height = 0)"),
+        (IMAGES, {"width": [10, 0, 10]}, "width is at least 1 pixel; not so for 1 of 3: rooms/b (width = 0)"),
+        (IMAGES, {"image_size": [0, 9, 9]}, "not empty; not so for 1 of 3: rooms/a (image_size = 0)"),
+        (TARGETS, {"target_kind": ["height", "disparity", "disparity"]}, "rooms/a (target_kind = height)"),
+        (
+            TARGETS,
+            {"target_kind": [None, "disparity", "disparity"]},
+            "target_kind is given; not so for 1 of 3: rooms/a",
+        ),
+        (TARGETS, {"codec": ["integer", "png", "float32"]}, "rooms/b (codec = png)"),
+        (TARGETS, {"valid_fraction": [1.0, 0.0, 1.0]}, "lies in (0, 1]; not so for 1 of 3: rooms/b"),
+        (TARGETS, {"valid_fraction": [1.0, 1.5, 1.0]}, "(valid_fraction = 1.5)"),
+        (TARGETS, {"valid_fraction": [1.0, np.nan, 1.0]}, "valid_fraction is given; not so for 1 of 3: rooms/b"),
+        (TARGETS, {"minimum": [10.0, 0.0, 0.0]}, "not below its minimum; not so for 1 of 3: rooms/a"),
+        (TARGETS, {"minimum": [np.nan, 0.0, 0.0]}, "minimum is given; not so for 1 of 3: rooms/a"),
+        (SKY, {"sky_fraction": [0.0, 1.5, 0.5]}, "lies in [0, 1]; not so for 1 of 3: rooms/b (sky_fraction = 1.5)"),
+        (SKY, {"sky_fraction": [0.0, np.nan, 0.5]}, "sky_fraction is given; not so for 1 of 3: rooms/b"),
+        (PSEUDO, {"minimum": [-1.0, 0.0, 0.0]}, "not negative; not so for 1 of 3: rooms/a (minimum = -1.0)"),
+    ],
+)
+def test_every_fault_of_samples_is_one_line_with_source_key_and_value(suite, changed, line):
+    (found,) = validate.faults(samples(**changed), suite, KEYED)
+    assert line in found
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("suite", "changed", "line"),
+    [
+        (SOURCES, {"samples": [3, 0]}, "two (samples = 0, minimum_count = 1)"),
+        (SOURCES, {"damaged_shards": [0, 2]}, "two (damaged_shards = 2)"),
+        (SIDECARS, {"keys_agree": [True, False]}, "two (keys_agree = False)"),
+    ],
+)
+def test_every_fault_of_a_source_is_one_line(suite, changed, line):
+    good = {
+        "source": ["one", "two"],
+        "samples": [3, 1],
+        "minimum_count": [1, 1],
+        "damaged_shards": [0, 0],
+        "keys_agree": [True, True],
+    }
+    assert validate.faults(pd.DataFrame(good), suite, ["source"]) == []
+    (found,) = validate.faults(pd.DataFrame(good | changed), suite, ["source"])
+    assert line in found
+
+
+def test_many_faults_are_counted_and_the_first_shown():
+    table = pd.concat([samples(height=[0, 0, 0])] * 100, ignore_index=True)
+    table["key"] = [str(number) for number in range(300)]
+    (found,) = validate.faults(table, IMAGES, KEYED)
+    assert "300 of 300: rooms/0 (height = 0), rooms/1" in found
+    assert found.count("height = 0") == 5
+    assert found.endswith(", ...")
+
+
+def test_every_role_has_its_suites():
+    assert SAMPLE_SUITES.keys() == SOURCE_SUITES.keys() == {*params.ROLES, *ANNOTATED}
