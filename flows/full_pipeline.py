@@ -1,0 +1,255 @@
+"""The flow `full-pipeline`: every stage of dvc.yaml as one Prefect task, in the order of DVC's own graph.
+
+The graph is read from DVC at run time, so it exists once. DVC is also the only cache: each task runs
+`dvc repro --single-item` on its stage, and says whether the stage ran, was restored or had not changed. Prefect
+adds what DVC lacks: parallel branches, retries, logs and states per stage, schedules.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Annotated, Any
+
+import prefect.runtime
+from prefect import Task, flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, as_completed
+from prefect.states import Completed
+from pydantic import Field
+
+from tasks import params
+from tasks.tracking import FLOW_RUN_URL
+
+OUTCOMES = {
+    "ran": "Running stage '{stage}':",
+    "restored": "Stage '{stage}' is cached - skipping run",
+    "unchanged": "Stage '{stage}' didn't change, skipping",
+}
+# Another process holds DVC's lock, or the kernel killed the stage for memory: both may be over in a while.
+_PASSING = re.compile(r"is busy|[Uu]nable to acquire lock|exited with (-9|137)\b")
+_TAIL_LINES = 30
+_GRACE_SECONDS = 20.0
+
+_running: set[subprocess.Popen[str]] = set()
+_stopping = threading.Event()
+
+
+class StageFailed(RuntimeError):
+    """DVC ended a stage with an error; `passing` tells whether trying again may help."""
+
+    def __init__(self, message: str, passing: bool) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+def stage_graph() -> dict[str, list[str]]:
+    """Return every stage of dvc.yaml in the current folder with the stages it waits for, by their DVC addresses.
+
+    Data tracked by `.dvc` files have no command and are left out.
+    """
+    from dvc.repo import Repo
+
+    with Repo() as repository:
+        graph = repository.index.graph
+        stages = [stage for stage in graph.nodes if stage.cmd]
+        return {
+            stage.addressing: sorted(needed.addressing for needed in graph.successors(stage) if needed.cmd)
+            for stage in sorted(stages, key=lambda stage: stage.addressing)
+        }
+
+
+def stage_command(stage: str) -> list[str]:
+    """Return the command that brings one stage up to date and touches no other."""
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+
+
+def stage_environment(flow_run_url: str) -> dict[str, str]:
+    """Return the environment of a stage: this interpreter first on PATH, lines as they come, the flow run's page."""
+    scripts = str(Path(sys.executable).parent)
+    quiet = {"DO_NOT_TRACK": "true", "PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "30"}
+    path = {"PATH": scripts + os.pathsep + os.environ.get("PATH", os.defpath)}
+    return {**quiet, **os.environ, **path, FLOW_RUN_URL: flow_run_url}
+
+
+def execute(stage: str, flow_run_url: str, log: Callable[[str], None]) -> str:
+    """Bring one stage up to date, each line of output to `log`; return the outcome, a key of OUTCOMES.
+
+    Raises StageFailed with the last lines of output when DVC ends with an error.
+    """
+    if _stopping.is_set():
+        raise StageFailed(f"{stage}: the flow is being stopped", passing=False)
+    outcome, tail = "finished", deque[str](maxlen=_TAIL_LINES)
+    with _process(stage_command(stage), stage_environment(flow_run_url)) as process:
+        for line in process.stdout:
+            text = line.rstrip()
+            if text:
+                log(text)
+                tail.append(text)
+                outcome = next((name for name, says in OUTCOMES.items() if says.format(stage=stage) in text), outcome)
+        code = process.wait()
+    if code != 0:
+        output = "\n".join(tail)
+        passing = code == -signal.SIGKILL or _PASSING.search(output) is not None
+        raise StageFailed(f"{stage}: dvc repro ended with {code}\n{output}", passing)
+    return outcome
+
+
+@contextmanager
+def _process(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a command at the head of its own process group, known to `stop_running` while it lives."""
+    process = subprocess.Popen(
+        command,
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    _running.add(process)
+    try:
+        yield process
+    finally:
+        _running.discard(process)
+
+
+def stop_running(grace: float = _GRACE_SECONDS) -> None:
+    """End every running stage with the whole of its process group: SIGTERM, after `grace` seconds SIGKILL."""
+    _stopping.set()
+    processes = list(_running)
+    for process in processes:
+        _signal_group(process, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while any(_group_lives(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for process in processes:
+        _signal_group(process, signal.SIGKILL)
+
+
+def _signal_group(process: subprocess.Popen[str], number: int) -> bool:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _group_lives(process: subprocess.Popen[str]) -> bool:
+    process.poll()  # reaps DVC itself, whose dead entry would keep the group alive
+    return _signal_group(process, 0)
+
+
+def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, StageFailed) and error.passing and not _stopping.is_set()
+
+
+@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[10, 30, 60], retry_condition_fn=_worth_another_try)
+def run_stage(stage: str, flow_run_url: str) -> State[str]:
+    """Run one stage; the state is called Ran, Restored or Unchanged and its result is that word."""
+    outcome = execute(stage, flow_run_url, get_run_logger().info)
+    return Completed(name=outcome.capitalize(), message=f"{stage}: {outcome}", data=outcome)
+
+
+Submit = Callable[[str, list[Any]], Any]
+
+
+def run_in_order(
+    graph: Mapping[str, Sequence[str]], workers: int, submit: Submit, first_finished: Callable[[list[Any]], Any]
+) -> dict[str, Any]:
+    """Submit every stage once all it waits for are completed, `workers` at a time; return the futures by stage.
+
+    Prefect's own `wait_for` would let waiting tasks fill the places of those that could run. When a stage
+    fails, what depends on it is not started, and independent branches go on.
+    """
+    order = TopologicalSorter(graph)
+    order.prepare()
+    ready, running, futures = deque[str](), {}, {}
+    while order.is_active():
+        ready.extend(sorted(order.get_ready()))
+        while ready and len(running) < workers:
+            stage = ready.popleft()
+            futures[stage] = submit(stage, [futures[needed] for needed in graph[stage]])
+            running[futures[stage]] = stage
+        if not running:
+            break
+        finished = first_finished(list(running))
+        stage = running.pop(finished)
+        if finished.state.is_completed():
+            order.done(stage)
+    return futures
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let one flow run at a time work in this project; a second waits for the first."""
+    path = Path(".dvc") / "tmp" / "full-pipeline.lock"
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            get_run_logger().info("another run of full-pipeline is at work in this project; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@flow(name="full-pipeline")
+def full_pipeline(workers: Annotated[int, Field(ge=1)] = 2) -> State[dict[str, str]]:
+    """Bring the whole pipeline up to date, at most `workers` stages at a time.
+
+    The result is the outcome of each stage. Raises ParamsError before anything runs when params.yaml is wrong,
+    and StageFailed when a stage failed, naming what therefore did not run.
+    """
+    params.load()
+    graph = stage_graph()
+    url = prefect.runtime.flow_run.ui_url or ""
+
+    def submit(stage: str, needed: list[PrefectFuture[str]]) -> PrefectFuture[str]:
+        return run_stage.with_options(name=stage).submit(stage, url, wait_for=needed)
+
+    with _alone():
+        _stopping.clear()
+        try:
+            futures = run_in_order(graph, workers, submit, lambda waiting: next(as_completed(waiting)))
+        finally:
+            stop_running()
+    return _conclusion(graph, {stage: future.state for stage, future in futures.items()})
+
+
+def _conclusion(graph: Mapping[str, Sequence[str]], states: Mapping[str, State[str]]) -> State[dict[str, str]]:
+    outcomes = {stage: states[stage].name.lower() if stage in states else "not run" for stage in order_of(graph)}
+    table = "\n".join(f"| `{stage}` | {outcome} |" for stage, outcome in outcomes.items())
+    create_markdown_artifact(f"| stage | outcome |\n| --- | --- |\n{table}\n", key="full-pipeline")
+    for stage, outcome in outcomes.items():
+        get_run_logger().info("%s: %s", stage, outcome)
+    failed = [stage for stage, state in states.items() if not state.is_completed()]
+    if failed:
+        missing = [stage for stage in graph if stage not in states]
+        raise StageFailed(f"failed: {', '.join(failed)}; not run: {', '.join(missing) or 'none'}", passing=False)
+    return Completed(message=counted(outcomes), data=outcomes)
+
+
+def order_of(graph: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the stages so that each comes after what it waits for."""
+    return list(TopologicalSorter(graph).static_order())
+
+
+def counted(outcomes: Mapping[str, str]) -> str:
+    """Return how many stages had which outcome, as in `2 ran, 13 unchanged`."""
+    words = list(outcomes.values())
+    return ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words)))

@@ -1,0 +1,45 @@
+"""A small project under git and DVC whose stages are one line of shell each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+TOY = """\
+stages:
+  inventory:
+    cmd: printf "$FLOW_RUN_URL" > url.txt && echo listed && echo one > inventory.txt
+    always_changed: true
+    outs:
+      - inventory.txt:
+          cache: false
+  collect:
+    foreach: [rooms, streets]
+    do:
+      cmd: cat inventory.txt > ${item}.txt
+      deps: [inventory.txt]
+      outs: ["${item}.txt"]
+  train:
+    cmd: cat rooms.txt streets.txt > model.txt
+    deps: [rooms.txt, streets.txt]
+    outs: [model.txt]
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, repository, monkeypatch):
+    """The toy project as current folder, with the real params.yaml and nothing run yet."""
+    shutil.copy2(repository / "presets" / "demo.yaml", tmp_path / "params.yaml")
+    (tmp_path / "dvc.yaml").write_text(TOY)
+    for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "true")
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["dvc", "init", "-q"], check=True)
+    return tmp_path

@@ -1,0 +1,210 @@
+"""The parts of the flow without a server: the graph, the order, one stage under the real DVC, stopping."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prefect.states import Completed, Failed
+
+from flows import full_pipeline
+from flows.full_pipeline import StageFailed, execute, run_in_order, stage_graph
+
+TOY_GRAPH = {
+    "collect@rooms": ["inventory"],
+    "collect@streets": ["inventory"],
+    "inventory": [],
+    "train": ["collect@rooms", "collect@streets"],
+}
+
+
+def append_stage(folder, name, command, deps="[]"):
+    with open(folder / "dvc.yaml", "a") as handle:
+        handle.write(f"  {name}:\n    cmd: {command}\n    deps: {deps}\n")
+
+
+def test_the_graph_is_that_of_dvc(toy):
+    assert stage_graph() == TOY_GRAPH
+
+
+def test_data_tracked_by_dvc_is_no_task(toy):
+    (toy / "photographs.tar").write_text("x")
+    subprocess.run(["dvc", "add", "-q", "photographs.tar"], check=True)
+    append_stage(toy, "unpack", "cat photographs.tar", "[photographs.tar]")
+    assert stage_graph() == TOY_GRAPH | {"unpack": []}
+
+
+def test_the_graph_of_this_repository_puts_the_student_after_the_pseudo_labels(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    graph = stage_graph()
+    order = full_pipeline.order_of(graph)
+    assert order[0] == "inventory"
+    assert order.index("train_teacher") < order.index("pseudo_label@hills") < order.index("train_student")
+    assert all(needed in graph for needs in graph.values() for needed in needs)
+
+
+def test_a_stage_tells_whether_it_ran_was_unchanged_or_restored(toy):
+    lines = []
+    assert execute("inventory", "http://server/runs/1", lines.append) == "ran"
+    assert "listed" in lines
+    assert (toy / "url.txt").read_text() == "http://server/runs/1"
+    assert execute("collect@rooms", "", lines.append) == "ran"
+    assert execute("collect@rooms", "", lines.append) == "unchanged"
+    assert execute("inventory", "", lines.append) == "ran"
+    (toy / "rooms.txt").unlink()
+    (toy / "dvc.lock").unlink()
+    assert execute("collect@rooms", "", lines.append) == "restored"
+    assert (toy / "rooms.txt").read_text() == "one\n"
+    assert not (toy / "streets.txt").exists()
+
+
+def test_a_failing_stage_shows_its_last_lines_and_is_not_tried_again(toy):
+    append_stage(toy, "broken", "echo 'error: alpha = 2 is too large' && exit 1")
+    with pytest.raises(StageFailed, match="alpha = 2 is too large") as caught:
+        execute("broken", "", lambda line: None)
+    assert not caught.value.passing
+    assert not full_pipeline._worth_another_try(None, None, Failed(data=caught.value))
+
+
+def test_a_stage_killed_by_the_kernel_is_tried_again(toy):
+    append_stage(toy, "hungry", "kill -9 $$")
+    with pytest.raises(StageFailed) as caught:
+        execute("hungry", "", lambda line: None)
+    assert caught.value.passing
+    assert full_pipeline._worth_another_try(None, None, Failed(data=caught.value))
+
+
+def test_an_output_in_use_by_another_dvc_is_tried_again(toy):
+    append_stage(toy, "slow", "sleep 60", "[inventory.txt]")
+    execute("inventory", "", lambda line: None)
+    other = subprocess.Popen(full_pipeline.stage_command("slow"), start_new_session=True)
+    try:
+        wait_for(lambda: (toy / ".dvc/tmp/rwlock").exists() and "inventory" in (toy / ".dvc/tmp/rwlock").read_text())
+        with pytest.raises(StageFailed, match="is busy") as caught:
+            execute("inventory", "", lambda line: None)
+        assert caught.value.passing
+    finally:
+        os.killpg(other.pid, 9)
+        other.wait()
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def dead(pid):
+    status = Path(f"/proc/{pid}/status")
+    return not status.exists() or "State:\tZ" in status.read_text()
+
+
+@contextmanager
+def running_stage(toy, name):
+    """The pid of the stage's own process and the errors its thread ended with, while another thread runs it."""
+    raised = []
+
+    def run():
+        try:
+            execute(name, "", lambda line: None)
+        except StageFailed as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    pid = toy / "pid.txt"
+    try:
+        wait_for(lambda: pid.exists() and pid.read_text().strip())
+        yield int(pid.read_text()), raised
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+    finally:
+        full_pipeline.stop_running(grace=0)
+        full_pipeline._stopping.clear()
+
+
+def test_stopping_ends_dvc_and_what_it_started(toy):
+    append_stage(toy, "long", "sh -c 'echo $$ > pid.txt; sleep 300' ; true")
+    with running_stage(toy, "long") as (pid, raised):
+        full_pipeline.stop_running(grace=5)
+        wait_for(lambda: dead(pid), seconds=5)
+        wait_for(lambda: raised, seconds=5)
+        assert not raised[0].passing
+        with pytest.raises(StageFailed, match="being stopped"):
+            execute("inventory", "", lambda line: None)
+
+
+def test_a_stage_that_ignores_the_polite_signal_is_killed(toy):
+    append_stage(toy, "deaf", """sh -c 'trap "" TERM; echo $$ > pid.txt; while true; do sleep 1; done'""")
+    with running_stage(toy, "deaf") as (pid, _):
+        full_pipeline.stop_running(grace=1)
+        wait_for(lambda: dead(pid), seconds=5)
+
+
+def test_the_environment_puts_this_interpreter_first(monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.setenv("TQDM_MININTERVAL", "5")
+    environment = full_pipeline.stage_environment("http://server/runs/1")
+    found = subprocess.run(
+        ["sh", "-c", "command -v python"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert Path(found.stdout.strip()).parent == Path(full_pipeline.sys.executable).parent
+    assert environment["FLOW_RUN_URL"] == "http://server/runs/1"
+    assert environment["TQDM_MININTERVAL"] == "5"
+
+
+class Execution:
+    """Stands in for Prefect: remembers what ran beside what, and ends in the order of submission."""
+
+    def __init__(self, failing=()):
+        self.failing, self.submitted, self.most_at_once, self.needs = failing, [], 0, {}
+
+    def submit(self, stage, needed):
+        self.submitted.append(stage)
+        self.needs[stage] = [future.stage for future in needed]
+        return Future(stage, Failed() if stage in self.failing else Completed())
+
+    def first_finished(self, waiting):
+        self.most_at_once = max(self.most_at_once, len(waiting))
+        return waiting[0]
+
+
+class Future:
+    def __init__(self, stage, state):
+        self.stage, self.state = stage, state
+
+
+def run(graph, workers, failing=()):
+    execution = Execution(failing)
+    return run_in_order(graph, workers, execution.submit, execution.first_finished), execution
+
+
+def test_every_stage_follows_what_it_waits_for():
+    futures, execution = run(TOY_GRAPH, workers=1)
+    assert execution.submitted == ["inventory", "collect@rooms", "collect@streets", "train"]
+    assert execution.needs["train"] == ["collect@rooms", "collect@streets"]
+    assert execution.most_at_once == 1
+    assert set(futures) == set(TOY_GRAPH)
+
+
+@pytest.mark.parametrize(("workers", "at_once"), [(2, 2), (5, 5), (50, 8)])
+def test_branches_run_at_once_up_to_the_bound(workers, at_once):
+    graph = {"first": [], **{f"branch{i}": ["first"] for i in range(8)}}
+    assert run(graph, workers)[1].most_at_once == at_once
+
+
+def test_after_a_failure_only_independent_stages_go_on():
+    graph = TOY_GRAPH | {"report": ["train"], "other": ["collect@streets"]}
+    futures, execution = run(graph, 2, failing={"collect@rooms"})
+    assert set(execution.submitted) == {"inventory", "collect@rooms", "collect@streets", "other"}
+    assert "train" not in futures
+
+
+def test_the_summary_counts_outcomes():
+    assert full_pipeline.counted({"a": "unchanged", "b": "ran", "c": "unchanged"}) == "1 ran, 2 unchanged"
