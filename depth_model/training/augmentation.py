@@ -1,0 +1,170 @@
+"""What training does to images and labels before the network sees them (paper 3.1 and 3.2).
+
+Labelled images are resized, cropped and flipped; unlabelled ones are strongly perturbed as well: colour jitter
+and Gaussian blur, then CutMix, whose boxes are drawn here and applied in `depth_model.objectives`. Everything
+works on uint8 with OpenCV (about eight times faster than Pillow) and draws from a generator that is handed in.
+The strengths of the perturbation are not published; `Perturbation` names them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+PATCH = 14
+_BOX_AREA = (0.02, 0.4)
+_BOX_ASPECT = (0.3, 1 / 0.3)
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """Strength of the strong perturbation.
+
+    Colour factors are drawn from [1 - x, 1 + x] (not below 0), the hue shift from [-hue, hue] turns, with
+    `jitter_probability`; the standard deviation of the blur in pixels from `blur_sigma` with `blur_probability`.
+    `cutmix_probability` is that of an image to be mixed with another.
+    """
+
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    jitter_probability: float
+    blur_probability: float
+    blur_sigma: tuple[float, float]
+    cutmix_probability: float
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of `side` pixels at (top, left) of an image resized to (height, width), mirrored if `flip`."""
+
+    height: int
+    width: int
+    top: int
+    left: int
+    side: int
+    flip: bool
+
+
+def lower_bound_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Return (height, width) in multiples of 14, neither below `short_side`, nearest to the aspect ratio.
+
+    Official preprocessing: the shorter side becomes `short_side`, the longer is rounded to a multiple of 14.
+    """
+    scale = max(short_side / height, short_side / width)
+    return tuple(max(short_side, round(side * scale / PATCH) * PATCH) for side in (height, width))
+
+
+def draw_crop(generator: np.random.Generator, height: int, width: int, side: int) -> Crop:
+    """Draw a crop of an image of (height, width) pixels whose shorter side is resized to `side`."""
+    tall, wide = lower_bound_size(height, width, side)
+    top, left = int(generator.integers(tall - side + 1)), int(generator.integers(wide - side + 1))
+    return Crop(tall, wide, top, left, side, bool(generator.random() < 0.5))
+
+
+def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
+    """Return uint8 (side, side, 3): `image`, uint8 (H, W, 3), resized (bicubic), cropped and flipped."""
+    resized = image
+    if image.shape[:2] != (crop.height, crop.width):
+        resized = cv2.resize(image, (crop.width, crop.height), interpolation=cv2.INTER_CUBIC)
+    window = resized[crop.top : crop.top + crop.side, crop.left : crop.left + crop.side]
+    return np.ascontiguousarray(window[:, ::-1] if crop.flip else window)
+
+
+def crop_raster(raster: np.ndarray, crop: Crop) -> np.ndarray:
+    """Return (side, side): `raster`, (h, w) of any type and of the image's field of view, by nearest neighbour.
+
+    Labels are never interpolated: a value between two objects would be a surface that is not there.
+    """
+    rows = _nearest(raster.shape[0], crop.height)[crop.top : crop.top + crop.side]
+    columns = _nearest(raster.shape[1], crop.width)[crop.left : crop.left + crop.side]
+    return raster[np.ix_(rows, columns[::-1] if crop.flip else columns)]
+
+
+def perturb(image: np.ndarray, strength: Perturbation, generator: np.random.Generator) -> np.ndarray:
+    """Return `image`, uint8 (H, W, 3), strongly perturbed in colour and sharpness (paper 3.2)."""
+    if generator.random() < strength.jitter_probability:
+        image = jitter_colours(image, strength, generator)
+    if generator.random() < strength.blur_probability:
+        image = cv2.GaussianBlur(image, (0, 0), generator.uniform(*strength.blur_sigma))
+    return image
+
+
+def jitter_colours(image: np.ndarray, strength: Perturbation, generator: np.random.Generator) -> np.ndarray:
+    """Return `image`, uint8 (H, W, 3), with brightness, contrast, saturation and hue changed in random order."""
+    adjustments = [
+        (adjust_brightness, _factor(strength.brightness, generator)),
+        (adjust_contrast, _factor(strength.contrast, generator)),
+        (adjust_saturation, _factor(strength.saturation, generator)),
+        (adjust_hue, generator.uniform(-strength.hue, strength.hue)),
+    ]
+    for number in generator.permutation(len(adjustments)):
+        adjust, amount = adjustments[number]
+        image = adjust(image, amount)
+    return image
+
+
+def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    """Return `image`, uint8, blended with black: 0 gives black, 1 the image."""
+    return cv2.LUT(image, _blend_table(0, factor))
+
+
+def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """Return `image`, uint8 RGB, blended with its mean grey: 0 gives that grey, 1 the image."""
+    mean = math.floor(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0] + 0.5)
+    return cv2.LUT(image, _blend_table(mean, factor))
+
+
+def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    """Return `image`, uint8 RGB, blended with its grey version: 0 gives grey, 1 the image."""
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(image, factor, grey, 1 - factor, 0)
+
+
+def adjust_hue(image: np.ndarray, turn: float) -> np.ndarray:
+    """Return `image`, uint8 RGB, with its hue turned by `turn` full turns of the colour circle."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    hsv[..., 0] += np.uint8(round(turn * 256) % 256)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
+
+
+def draw_cutmix_keep(generator: np.random.Generator, count: int, side: int, probability: float) -> np.ndarray:
+    """Draw bool (count, side, side), the mask M of equation 5 for each image: False in the box to be pasted.
+
+    Without CutMix, with probability 1 - `probability`, M is True everywhere. The box covers 2 to 40 % of the
+    image with a ratio of its sides between 0.3 and 1 / 0.3 and lies anywhere inside.
+    """
+    keep = np.ones((count, side, side), bool)
+    for mask in keep:
+        if generator.random() < probability:
+            top, left, height, width = _draw_box(generator, side)
+            mask[top : top + height, left : left + width] = False
+    return keep
+
+
+def _draw_box(generator: np.random.Generator, side: int) -> tuple[int, int, int, int]:
+    while True:
+        area = generator.uniform(*_BOX_AREA) * side * side
+        aspect = generator.uniform(*_BOX_ASPECT)
+        height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < height <= side and 0 < width <= side:
+            top, left = generator.integers(side - height + 1), generator.integers(side - width + 1)
+            return int(top), int(left), height, width
+
+
+def _factor(strength: float, generator: np.random.Generator) -> float:
+    return generator.uniform(max(0.0, 1 - strength), 1 + strength)
+
+
+def _blend_table(level: int, factor: float) -> np.ndarray:
+    values = level + factor * (np.arange(256) - level)
+    return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def _nearest(found: int, wanted: int) -> np.ndarray:
+    """Return int (wanted,): which of `found` pixels lies at the centre of each of `wanted`."""
+    return (2 * np.arange(wanted) + 1) * found // (2 * wanted)
