@@ -29,6 +29,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed
+from prefect.utilities.urls import url_for
 from pydantic import Field
 
 from tasks import params
@@ -194,6 +195,12 @@ def run_in_order(
     return futures
 
 
+def _first_finished(waiting: list[PrefectFuture[str]]) -> PrefectFuture[str]:
+    future = next(as_completed(waiting))
+    future.wait()  # until then Prefect asks the server for the state, which may lag behind
+    return future
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     """Let one flow run at a time work in this project; a second waits for the first."""
@@ -217,7 +224,7 @@ def full_pipeline(workers: Annotated[int, Field(ge=1)] = 2) -> State[dict[str, s
     """
     params.load()
     graph = stage_graph()
-    url = prefect.runtime.flow_run.ui_url or ""
+    url = url_for("flow-run", obj_id=prefect.runtime.flow_run.id) or ""
 
     def submit(stage: str, needed: list[PrefectFuture[str]]) -> PrefectFuture[str]:
         return run_stage.with_options(name=stage).submit(stage, url, wait_for=needed)
@@ -225,7 +232,7 @@ def full_pipeline(workers: Annotated[int, Field(ge=1)] = 2) -> State[dict[str, s
     with _alone():
         _stopping.clear()
         try:
-            futures = run_in_order(graph, workers, submit, lambda waiting: next(as_completed(waiting)))
+            futures = run_in_order(graph, workers, submit, _first_finished)
         finally:
             stop_running()
     return _conclusion(graph, {stage: future.state for stage, future in futures.items()})
@@ -238,8 +245,8 @@ def _conclusion(graph: Mapping[str, Sequence[str]], states: Mapping[str, State[s
     for stage, outcome in outcomes.items():
         get_run_logger().info("%s: %s", stage, outcome)
     failed = [stage for stage, state in states.items() if not state.is_completed()]
-    if failed:
-        missing = [stage for stage in graph if stage not in states]
+    missing = [stage for stage in graph if stage not in states]
+    if failed or missing:
         raise StageFailed(f"failed: {', '.join(failed)}; not run: {', '.join(missing) or 'none'}", passing=False)
     return Completed(message=counted(outcomes), data=outcomes)
 

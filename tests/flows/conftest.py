@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 TOY = """\
 stages:
@@ -32,8 +32,10 @@ stages:
 
 @pytest.fixture
 def toy(tmp_path, repository, monkeypatch):
-    """The toy project as current folder, with the real params.yaml and nothing run yet."""
-    shutil.copy2(repository / "presets" / "demo.yaml", tmp_path / "params.yaml")
+    """The toy project as current folder, with a params.yaml that is in order and nothing run yet."""
+    parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters, sort_keys=False))
     (tmp_path / "dvc.yaml").write_text(TOY)
     for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,170 @@
+"""The documented commands with a real server and a real worker, on the toy project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.slow
+PREFECT = [sys.executable, "-m", "prefect"]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+class Server:
+    """A Prefect server with a database of its own."""
+
+    def __init__(self, home):
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}/api"
+        self.environment = os.environ | {
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": self.url,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "true",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+        }
+        self.log = open(home / "server.log", "w")
+        command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        self.process = self.start(command, home)
+        wait_for(self.healthy)
+
+    def start(self, command, folder):
+        return subprocess.Popen(
+            command, cwd=folder, env=self.environment, stdout=self.log, stderr=self.log, start_new_session=True
+        )
+
+    def healthy(self):
+        try:
+            return httpx.get(f"{self.url}/health", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def read(self, kind, **filters):
+        return httpx.post(f"{self.url}/{kind}/filter", json=filters, timeout=20).raise_for_status().json()
+
+
+def stop(process):
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("prefect"))
+    yield server
+    stop(server.process)
+
+
+@pytest.fixture
+def project(toy, repository, server):
+    """The toy project with this repository's flow and Prefect files, and a worker started by the documented command."""
+    for name in ("prefect.yaml", "prefect.toml"):
+        shutil.copy2(repository / name, toy / name)
+    shutil.copytree(repository / "flows", toy / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    worker = server.start([sys.executable, "-m", "flows.worker"], toy)
+    wait_for(lambda: any(w["status"] == "ONLINE" for w in workers(server)))
+    yield toy
+    stop(worker)
+    wait_for(lambda: worker.poll() is not None)
+
+
+def workers(server):
+    found = httpx.post(f"{server.url}/work_pools/local/workers/filter", json={}, timeout=20)
+    return found.json() if found.status_code == 200 else []
+
+
+def run_deployment(server, project, *options):
+    command = [*PREFECT, "deployment", "run", "full-pipeline", *options]
+    return subprocess.run(
+        command, cwd=project, env=server.environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def latest_flow_run(server):
+    return server.read("flow_runs", sort="START_TIME_DESC", limit=1)[0]
+
+
+def stage_states(server, flow_run):
+    runs = server.read("task_runs", flow_runs={"id": {"any_": [flow_run["id"]]}})
+    return {run["name"].rsplit("-", 1)[0]: run["state_name"] for run in runs}
+
+
+def test_the_bare_name_runs_through_a_worker_and_a_second_run_finds_nothing_to_do(server, project):
+    first = run_deployment(server, project, "--watch")
+    assert first.returncode == 0, first.stdout + first.stderr
+    run = latest_flow_run(server)
+    assert run["state_type"] == "COMPLETED"
+    assert run["state"]["message"] == "4 ran"
+    assert (project / "model.txt").read_text() == "one\none\n"
+    assert (project / "url.txt").read_text().endswith(f"/runs/flow-run/{run['id']}")
+
+    assert run_deployment(server, project, "--watch").returncode == 0
+    second = latest_flow_run(server)
+    assert second["id"] != run["id"]
+    assert second["state"]["message"] == "1 ran, 3 unchanged"
+    assert stage_states(server, second) == {
+        "inventory": "Ran",
+        "collect@rooms": "Unchanged",
+        "collect@streets": "Unchanged",
+        "train": "Unchanged",
+    }
+    artifacts = server.read("artifacts", artifacts={"flow_run_id": {"any_": [second["id"]]}})
+    assert "| `train` | unchanged |" in artifacts[0]["data"]
+
+
+def test_wrong_parameters_stop_the_flow_before_any_stage(server, project):
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("alpha: 0.85", "alpha: 1.5"))
+    run_deployment(server, project, "--watch")
+    run = latest_flow_run(server)
+    assert run["state_type"] == "FAILED"
+    assert "alpha = 1.5" in run["state"]["message"]
+    assert stage_states(server, run) == {}
+    assert not (project / "inventory.txt").exists()
+
+
+def test_a_failed_stage_fails_the_flow_and_names_what_did_not_run(server, project):
+    graph = project / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("cat inventory.txt >", "test ${item} = streets && cat inventory.txt >"))
+    run_deployment(server, project, "--watch")
+    run = latest_flow_run(server)
+    assert run["state_type"] == "FAILED"
+    assert "failed: collect@rooms; not run: train" in run["state"]["message"]
+    states = stage_states(server, run)
+    assert (states["collect@rooms"], states["collect@streets"]) == ("Failed", "Ran")
+
+
+def test_cancelling_ends_the_stage_with_its_whole_process_group(server, project):
+    graph = project / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("echo listed", "sh -c 'echo $$ > pid.txt; sleep 500'"))
+    run_deployment(server, project)
+    pid = project / "pid.txt"
+    wait_for(lambda: pid.exists() and pid.read_text().strip())
+    run = latest_flow_run(server)
+    subprocess.run([*PREFECT, "flow-run", "cancel", run["id"]], cwd=project, env=server.environment, check=True)
+    wait_for(lambda: not os.path.exists(f"/proc/{pid.read_text().strip()}"), seconds=60)
+    wait_for(lambda: latest_flow_run(server)["state_type"] == "CANCELLED", seconds=60)
