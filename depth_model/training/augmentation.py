@@ -1,8 +1,8 @@
 """What training does to images and labels before the network sees them (paper 3.1 and 3.2).
 
 Labelled images are resized, cropped and flipped; unlabelled ones are strongly perturbed as well: colour jitter
-and Gaussian blur, then CutMix, whose boxes are drawn here and applied in `depth_model.objectives`. Everything
-works on uint8 with OpenCV (about eight times faster than Pillow) and draws from a generator that is handed in.
+and Gaussian blur; CutMix follows in `depth_model.objectives`. Everything works on uint8 with OpenCV (about eight
+times faster than Pillow) and draws from a generator that is handed in.
 The strengths of the perturbation are not published; `Perturbation` names them.
 """
 
@@ -15,8 +15,6 @@ import cv2
 import numpy as np
 
 PATCH = 14
-_BOX_AREA = (0.02, 0.4)
-_BOX_ASPECT = (0.3, 1 / 0.3)
 
 
 @dataclass(frozen=True)
@@ -130,30 +128,6 @@ def adjust_hue(image: np.ndarray, turn: float) -> np.ndarray:
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     hsv[..., 0] += np.uint8(round(turn * 256) % 256)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
-
-
-def draw_cutmix_keep(generator: np.random.Generator, count: int, side: int, probability: float) -> np.ndarray:
-    """Draw bool (count, side, side), the mask M of equation 5 for each image: False in the box to be pasted.
-
-    Without CutMix, with probability 1 - `probability`, M is True everywhere. The box covers 2 to 40 % of the
-    image with a ratio of its sides between 0.3 and 1 / 0.3 and lies anywhere inside.
-    """
-    keep = np.ones((count, side, side), bool)
-    for mask in keep:
-        if generator.random() < probability:
-            top, left, height, width = _draw_box(generator, side)
-            mask[top : top + height, left : left + width] = False
-    return keep
-
-
-def _draw_box(generator: np.random.Generator, side: int) -> tuple[int, int, int, int]:
-    while True:
-        area = generator.uniform(*_BOX_AREA) * side * side
-        aspect = generator.uniform(*_BOX_ASPECT)
-        height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < height <= side and 0 < width <= side:
-            top, left = generator.integers(side - height + 1), generator.integers(side - width + 1)
-            return int(top), int(left), height, width
 
 
 def _factor(strength: float, generator: np.random.Generator) -> float:
