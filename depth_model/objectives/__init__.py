@@ -1,0 +1,18 @@
+"""Training objectives: pure functions from batched tensors to scalars, computed in float32."""
+
+from __future__ import annotations
+
+from depth_model.objectives.affine_invariant import affine_invariant_loss, normalise_affine
+from depth_model.objectives.cutmix import cutmix, cutmix_loss, sample_box
+from depth_model.objectives.feature_alignment import feature_alignment_loss
+from depth_model.objectives.gradient_matching import gradient_matching_loss
+
+__all__ = [
+    "affine_invariant_loss",
+    "cutmix",
+    "cutmix_loss",
+    "feature_alignment_loss",
+    "gradient_matching_loss",
+    "normalise_affine",
+    "sample_box",
+]

@@ -1,0 +1,127 @@
+"""Affine-invariant loss on disparity maps, with optional trimming (paper equations 1 to 3).
+
+Every map is brought to zero median and unit mean absolute deviation over its own valid pixels, so that
+unknown scale and shift of prediction and target do not matter. Deliberate choices where the paper is silent:
+
+- reduction: mean over the valid pixels of an image, then mean over the images that count;
+- the median is torch's lower median (an even count has no middle element);
+- gradient flows through median and scale of the prediction;
+- an image without a valid pixel, or with a constant target, does not count. If none counts the loss is a zero
+  that is still connected to the prediction, so that a backward pass (and DDP's synchronisation) works.
+
+It does not know about sky, pseudo labels or CutMix; `cutmix` builds on the helpers here.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+SCALE_FLOOR = 1e-6
+"""Smallest mean absolute deviation that is divided by; a flatter map counts as constant."""
+
+
+def check_maps(*maps: Tensor) -> None:
+    """Raise ValueError unless all `maps` have one shape (B, H, W)."""
+    shapes = [tuple(values.shape) for values in maps]
+    if len(shapes[0]) != 3 or len(set(shapes)) != 1:
+        raise ValueError(f"maps must all have one shape (B, H, W); got {shapes}")
+
+
+def median_and_scale(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return t(x) and s(x) of equation 2 per image, each (B, 1, 1) float32.
+
+    `values` (B, H, W) may hold NaN where the boolean `mask` is False. t is the lower median and s the mean
+    absolute deviation from t, not clamped, over the pixels in the mask; both are 0 for an empty mask.
+    """
+    values = values.float().flatten(1)
+    mask = mask.flatten(1)
+    count = mask.sum(dim=1)
+    median = torch.where(mask, values, torch.nan).nanmedian(dim=1).values
+    median = torch.where(count > 0, median, 0.0)
+    deviation = torch.where(mask, values - median[:, None], 0.0).abs()
+    scale = deviation.sum(dim=1) / count.clamp_min(1)
+    return median[:, None, None], scale[:, None, None]
+
+
+def normalise_affine(values: Tensor, mask: Tensor) -> Tensor:
+    """Bring each map to zero median and unit mean absolute deviation over its mask (equation 2).
+
+    `values` (B, H, W), boolean `mask` (B, H, W); returns float32 (B, H, W), 0 outside the mask. A map flatter
+    than `SCALE_FLOOR` is divided by that floor, so the result is finite whatever the values.
+    """
+    return _divide(values, mask, *median_and_scale(values, mask))
+
+
+def _divide(values: Tensor, mask: Tensor, median: Tensor, scale: Tensor) -> Tensor:
+    return torch.where(mask, values.float() - median, 0.0) / scale.clamp_min(SCALE_FLOOR)
+
+
+def normalised_residual(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the signed residual of the normalised maps, and which images have a target that says something.
+
+    All maps are (B, H, W), `mask` is boolean. The residual (B, H, W) float32 is 0 outside the mask. The second
+    value, (B,) boolean, is False for an empty mask and for a target that is constant inside it.
+    """
+    median, scale = median_and_scale(target, mask)
+    residual = normalise_affine(prediction, mask) - _divide(target, mask, median, scale)
+    return residual, scale[:, 0, 0] >= SCALE_FLOOR
+
+
+def trimming_limit(values: Tensor, mask: Tensor, trim: float) -> Tensor:
+    """Return the linearly interpolated quantile 1 - `trim` of each row over its mask, (B, 1) float32.
+
+    `values` and boolean `mask` are (B, N). Minus infinity for a row without a masked value. Looks only at the
+    largest values, which is several times faster than sorting all of them.
+    """
+    largest = torch.where(mask, values, -torch.inf).topk(math.ceil(trim * (values.shape[1] - 1)) + 1).values
+    rank = (mask.sum(dim=1, keepdim=True) - 1).clamp_min(0).double() * trim
+    above = largest.gather(1, rank.floor().long())
+    below = largest.gather(1, rank.ceil().long())
+    blended = above - (above - below) * (rank - rank.floor()).float()
+    return torch.where(torch.isinf(above), above, blended)
+
+
+def trimmed_mean(residual: Tensor, mask: Tensor, trim: float) -> Tensor:
+    """Return the mean over each image's mask of the residuals that remain after trimming, (B,) float32.
+
+    `residual` (B, H, W) >= 0, boolean `mask` (B, H, W), `trim` in [0, 1) the fraction of largest residuals left
+    out: those strictly below the linear quantile 1 - `trim` are kept (as the authors of Depth Anything
+    describe it for both versions); where ties leave nothing strictly below it, those equal to it are kept too.
+    0 for an image with an empty mask. Raises ValueError for another `trim`.
+    """
+    if not 0.0 <= trim < 1.0:
+        raise ValueError(f"trim={trim}: give a fraction in [0, 1), 0 keeps every pixel")
+    residual, kept = residual.flatten(1), mask.flatten(1)
+    if trim > 0.0:
+        kept = kept & _small(residual.detach(), kept, trim)
+    total = torch.where(kept, residual, 0.0).sum(dim=1)
+    return total / kept.sum(dim=1).clamp_min(1)
+
+
+def _small(residual: Tensor, mask: Tensor, trim: float) -> Tensor:
+    """Return which residuals (B, N) lie below their row's quantile 1 - `trim`."""
+    limit = trimming_limit(residual, mask, trim)
+    below = residual < limit
+    only_ties = ~(below & mask).any(dim=1, keepdim=True)
+    return below | (only_ties & (residual == limit))
+
+
+def mean_over_counted(losses: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean of `losses` (B,) over the images with `counted` (B,); a graph-connected 0 if none is."""
+    return torch.where(counted, losses, 0.0).sum() / counted.sum().clamp_min(1)
+
+
+def affine_invariant_loss(prediction: Tensor, target: Tensor, mask: Tensor, trim: float = 0.0) -> Tensor:
+    """Return the affine-invariant loss of equations 1 to 3 as a scalar float32.
+
+    `prediction` and `target` are disparity maps (B, H, W) of any scale and shift, `mask` (B, H, W) is boolean,
+    True where the target is known (the target may be NaN elsewhere). `trim` in [0, 1) leaves out that fraction
+    of largest residuals of each image. Computed in float32 whatever the dtype of the input.
+    Raises ValueError for maps of different shapes and for `trim` out of range.
+    """
+    check_maps(prediction, target, mask)
+    residual, informative = normalised_residual(prediction, target, mask)
+    return mean_over_counted(trimmed_mean(residual.abs(), mask, trim), informative)

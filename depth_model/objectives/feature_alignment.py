@@ -1,0 +1,36 @@
+"""Feature alignment with a frozen encoder (paper equation 9).
+
+The student's patch tokens are kept near those of the frozen encoder, but only up to the tolerance alpha: a token
+whose cosine similarity exceeds alpha is left alone, which leaves depth room to differ inside a semantic part.
+Which block the tokens come from is the caller's choice; both sides must use the same block and final LayerNorm.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+NORMALISERS = ("remaining", "all")
+
+
+def feature_alignment_loss(
+    tokens: Tensor, frozen_tokens: Tensor, alpha: float, normaliser: str = "remaining"
+) -> tuple[Tensor, Tensor]:
+    """Return (loss, active fraction), both scalar float32; the second carries no gradient.
+
+    `tokens` and `frozen_tokens` are (B, N, D). Tokens with cosine similarity > `alpha` are not considered. Per
+    image, 1 - cosine of the others is summed and divided by their number (`normaliser` "remaining") or by N
+    ("all"); the loss is the mean over images, an image without a remaining token giving 0. The active fraction
+    is the share of tokens considered. The paper's value is `alpha` = 0.85.
+    Raises ValueError for different shapes or an unknown normaliser.
+    """
+    if tokens.ndim != 3 or tokens.shape != frozen_tokens.shape:
+        raise ValueError(f"tokens must both be (B, N, D); got {tuple(tokens.shape)}, {tuple(frozen_tokens.shape)}")
+    if normaliser not in NORMALISERS:
+        raise ValueError(f"normaliser={normaliser!r}: choose one of {', '.join(NORMALISERS)}")
+    similarity = functional.cosine_similarity(tokens.float(), frozen_tokens.detach().float(), dim=2)
+    active = similarity <= alpha
+    count = active.sum(dim=1).clamp_min(1) if normaliser == "remaining" else active.shape[1]
+    loss = torch.where(active, 1.0 - similarity, 0.0).sum(dim=1) / count
+    return loss.mean(), active.float().mean()
