@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -42,7 +43,7 @@ def register_model(name: str, folder: Path, run: tracking.Run) -> str:
     weights = files.sha256(folder / "model.safetensors")
     run.tag(WEIGHTS_TAG, weights)
     found = find_version(client, name, weights)
-    return found.version if found else _add_version(client, name, folder, weights, run.id)
+    return str(found.version) if found else _add_version(client, name, folder, weights, run.id)
 
 
 def find_version(client: MlflowClient, name: str, weights: str) -> ModelVersion | None:
@@ -55,7 +56,9 @@ def _add_version(client: MlflowClient, name: str, folder: Path, weights: str, ru
     import mlflow
 
     tags = {WEIGHTS_TAG: weights, "pipeline": "experiment" if os.environ.get("DVC_EXP_NAME") else "workspace"}
-    with mlflow.start_run(run_id=run_id):
+    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+        # An example image would be run through the model at every registration; the signature says it all.
+        warnings.filterwarnings("ignore", ".*An input example was not provided")
         logged = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(Path(__file__).with_name("registered_model.py")),
