@@ -1,0 +1,53 @@
+"""AdamW for an encoder that is pre-trained and a decoder that is not, and the decay of its learning rates.
+
+Paper 3.1: the decoder learns ten times as fast as the encoder; both rates fall linearly. Weight decay and betas are
+not published (paper.md 2.1); decay leaves out what it should not shrink: norms, biases, position embeddings,
+class and mask tokens and LayerScale.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+BETAS = (0.9, 0.999)
+_TOKENS = ("pos_embed", "cls_token", "mask_token")
+
+
+def parameter_groups(
+    model: nn.Module, encoder_learning_rate: float, decoder_learning_rate: float, weight_decay: float
+) -> list[dict[str, object]]:
+    """Return groups for AdamW over the trainable parameters of a model with `encoder` and `decoder`.
+
+    At most four: encoder and decoder, each with `weight_decay` and without. Parameters outside the encoder
+    learn at the decoder's rate. Beside what AdamW reads, a group holds its `part` (encoder or decoder) and
+    `base_lr`, the rate from which `set_learning_rates` decays.
+    """
+    rates = {"encoder": encoder_learning_rate, "decoder": decoder_learning_rate}
+    groups: dict[tuple[str, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            part = "encoder" if name.startswith("encoder.") else "decoder"
+            groups.setdefault((part, weight_decay if _decays(name, parameter) else 0.0), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rates[part], "base_lr": rates[part], "weight_decay": decay, "part": part}
+        for (part, decay), parameters in groups.items()
+    ]
+
+
+def adamw(
+    model: nn.Module, encoder_learning_rate: float, decoder_learning_rate: float, weight_decay: float
+) -> AdamW:
+    """Return AdamW over the parameter groups of `model`."""
+    groups = parameter_groups(model, encoder_learning_rate, decoder_learning_rate, weight_decay)
+    return AdamW(groups, betas=BETAS)
+
+
+def set_learning_rates(optimizer: Optimizer, step: int, total: int) -> None:
+    """Set the rates of step `step` (from 0): linear decay from the base rate, reaching 0 after `total` steps."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * (1 - step / total)
+
+
+def _decays(name: str, parameter: nn.Parameter) -> bool:
+    return parameter.ndim > 1 and not name.endswith(_TOKENS)

@@ -1,0 +1,62 @@
+"""Checkpoints: the whole state of a run, so that killed and resumed it ends in the bytes of an undisturbed one.
+
+A checkpoint is `checkpoint-<finished steps>.pt` and, written after it, its SHA-256 in the form of sha256sum. A file
+without a fitting checksum is skipped for the one before, which is why two are kept. State is model, optimizer,
+number of finished steps and history: order and augmentation are functions of the step, the learning rate too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from depth_model import files
+
+KEPT = 2
+_LOG = logging.getLogger(__name__)
+
+
+def save_checkpoint(folder: Path, finished: int, state: Mapping[str, Any]) -> None:
+    """Write `state` (tensors, numbers, strings, and lists and dicts of them) after `finished` steps.
+
+    Older checkpoints than the newest two are removed, and whatever a killed process left half written.
+    """
+    path = Path(folder) / f"checkpoint-{finished:09d}.pt"
+    with files.atomic_path(path) as temporary:
+        torch.save({"finished": finished, **state}, temporary)
+        checksum = files.sha256(temporary)
+    files.write_text(_checksum_path(path), f"{checksum}  {path.name}\n")
+    for old in _checkpoints(folder)[KEPT:]:
+        _checksum_path(old).unlink(missing_ok=True)
+        old.unlink()
+    for leftover in Path(folder).glob(".checkpoint-*.tmp"):
+        leftover.unlink()
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """Return the state of the newest whole checkpoint of `folder`, with `finished`; None when there is none.
+
+    Tensors are on the CPU. A damaged checkpoint is passed over with a warning.
+    """
+    for path in _checkpoints(folder):
+        if _is_whole(path):
+            return torch.load(path, map_location="cpu", weights_only=True)
+        _LOG.warning("%s is damaged or half written; going on from the one before, if any", path.name)
+    return None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(Path(folder).glob("checkpoint-*.pt"), reverse=True)
+
+
+def _checksum_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _is_whole(path: Path) -> bool:
+    checksum = _checksum_path(path)
+    return checksum.exists() and checksum.read_text(encoding="utf-8").split()[:1] == [files.sha256(path)]

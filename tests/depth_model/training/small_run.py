@@ -1,0 +1,81 @@
+"""A run of seconds through the real loop, as a function and as a program that may be signalled at a step.
+
+python small_run.py SCRATCH OUT [SIGNAL STEP]
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from depth_model.training.loop import Run, TrainingSettings, train
+from depth_model.training.optimizers import adamw
+
+STEPS = 23
+SETTINGS = TrainingSettings(
+    crop=28, workers=0, checkpoint_every=5, precision="fp32", gradient_clip=1.0, weight_decay=0.01
+)
+
+
+class SmallModel(nn.Module):
+    """Two layers under the names the optimizer knows."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.encoder, self.decoder = nn.Linear(6, 16), nn.Linear(16, 1)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.3
+
+    def forward(self, x):
+        return self.decoder(torch.tanh(self.encoder(x)))
+
+
+def make_batch(step):
+    generator = torch.Generator().manual_seed(step)
+    x = torch.randn(8, 6, generator=generator)
+    return {"x": x, "nested": {"y": x.sum(1, keepdim=True)}}
+
+
+def squared_error(model, batch):
+    error = (model(batch["x"]).float() - batch["nested"]["y"]).square().mean()
+    return {"loss": error, "error/root": error.detach().sqrt()}
+
+
+def small_run(steps=STEPS, loss=squared_error, watch=lambda history: None):
+    model = SmallModel()
+    return Run(
+        "small", model, adamw(model, 1e-2, 3e-2, 0.01), steps, 8, make_batch, partial(loss, model), watch
+    )
+
+
+def signalling(number, at_step):
+    """A loss that sends its own process a signal in the middle of a step."""
+    calls = []
+
+    def loss(model, batch):
+        calls.append(None)
+        if torch.equal(batch["x"], make_batch(at_step)["x"]):
+            os.kill(os.getpid(), number)
+        return squared_error(model, batch)
+
+    return loss
+
+
+def write_result(run, history, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(run.model.state_dict(), folder / "weights.pt")
+    history.write(folder / "history.csv")
+
+
+if __name__ == "__main__":
+    scratch, out = map(Path, sys.argv[1:3])
+    loss = signalling(getattr(signal, sys.argv[3]), int(sys.argv[4])) if len(sys.argv) > 3 else squared_error
+    started = small_run(loss=loss)
+    write_result(started, train(started, SETTINGS, scratch, lambda step, metrics: None), out)
