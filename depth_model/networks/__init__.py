@@ -1,0 +1,18 @@
+"""Network definitions and their checkpoints."""
+
+from __future__ import annotations
+
+from depth_model.networks.checkpoints import BadCheckpoint
+from depth_model.networks.depth_anything import DepthAnything
+from depth_model.networks.encoder import BadWeights, Encoder, build_encoder, frozen_encoder
+from depth_model.networks.packaged_encoder import PackagedEncoderMissing
+
+__all__ = [
+    "BadCheckpoint",
+    "BadWeights",
+    "DepthAnything",
+    "Encoder",
+    "PackagedEncoderMissing",
+    "build_encoder",
+    "frozen_encoder",
+]

@@ -1,0 +1,327 @@
+"""Checkpoints in the layouts people have: reading by content, translating names, writing a transformers folder.
+
+Inside the project every state dict has the names of the official `depth_anything_vit*14.pth` (`pretrained.*`,
+`depth_head.*`, paper.md section 8.1). Translated from: transformers' DepthAnything and Dinov2 (key names of
+versions 4 and 5), plain DINOv2 and timm. A pickle is only ever read with `torch.load(weights_only=True)`, so a
+checkpoint cannot run code. Sharded checkpoints and the metric models are not read.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
+
+from depth_model import files
+
+ACCEPTED = "a safetensors file, a PyTorch .pth of tensors, or a folder with config.json and model.safetensors"
+UNTRAINED = "mask_token"
+"""Present in DINOv2's and transformers' files, absent from timm's, used by nobody here."""
+
+
+class BadCheckpoint(ValueError):
+    """A file is no checkpoint this project can read; the message names it, the reason and what is accepted."""
+
+
+# ---- reading
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint file or folder, whatever its extension; names as found.
+
+    A wrapper (`state_dict`, `model`) and DDP's prefix `module.` are taken off. Raises BadCheckpoint for a missing
+    file, a pickle that holds more than tensors, or anything that is no checkpoint.
+    """
+    path = _weights_file(Path(path))
+    content = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not content:
+        raise BadCheckpoint(f"{path} holds no state dict; give {ACCEPTED}")
+    strange = [name for name, value in content.items() if not isinstance(value, Tensor)]
+    if strange:
+        raise BadCheckpoint(f"{path}: entry {strange[0]!r} is no tensor; give {ACCEPTED}")
+    return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def _weights_file(path: Path) -> Path:
+    if not path.is_dir():
+        if not path.is_file():
+            raise BadCheckpoint(f"{path} does not exist; give {ACCEPTED}")
+        return path
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (path / name).is_file():
+            return path / name
+    raise BadCheckpoint(f"{path} holds no model.safetensors; give {ACCEPTED}")
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell by content: eight bytes with the length of a JSON header, then its opening brace."""
+    with open(path, "rb") as handle:
+        head = handle.read(9)
+    return len(head) == 9 and head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise BadCheckpoint(f"{path} is damaged ({error}); give {ACCEPTED}") from error
+
+
+def _read_pickle(path: Path) -> Any:
+    with open(path, "rb") as handle:
+        head = handle.read(2)
+    if head[:1] != b"\x80" and head != b"PK":
+        raise BadCheckpoint(f"{path} is no checkpoint; give {ACCEPTED}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise BadCheckpoint(f"{path} is refused: damaged, or more than tensors in it; give {ACCEPTED}") from error
+    except Exception as error:  # Damaged bytes make the unpickler raise anything, even AssertionError.
+        raise BadCheckpoint(f"{path} is damaged ({type(error).__name__}); give {ACCEPTED}") from error
+
+
+def read_model(path: str | Path) -> dict[str, Tensor]:
+    """Read a relative-depth checkpoint under the official names. Raises BadCheckpoint when it is none."""
+    state = official_names(read_tensors(path))
+    if not any(name.startswith("depth_head.") for name in state):
+        raise BadCheckpoint(f"{path} holds an encoder but no depth decoder; give a Depth Anything checkpoint")
+    return state
+
+
+def read_encoder(path: str | Path) -> dict[str, Tensor]:
+    """Read the encoder of a DINOv2 or Depth Anything checkpoint under DINOv2's names. Raises BadCheckpoint."""
+    return official_encoder(read_tensors(path))
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Return `blocks` and `position_embedding` as config.json in the folder `path` tells them; {} for a file.
+
+    A folder of this project names both; another transformers folder names its blocks, and its position embedding
+    is "exact", as transformers computes it. Raises BadCheckpoint for a model of another kind.
+    """
+    config_file = Path(path) / "config.json"
+    if not config_file.is_file():
+        return {}
+    try:
+        config = json.loads(config_file.read_text("utf-8"))
+        if config["model_type"] != "depth_anything" or config.get("depth_estimation_type") == "metric":
+            raise BadCheckpoint(f"{config_file} describes no Depth Anything model for relative depth")
+        blocks = [index - 1 for index in config["backbone_config"]["out_indices"]]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise BadCheckpoint(f"{config_file} is no configuration of Depth Anything ({error!r})") from error
+    return {"blocks": blocks, "position_embedding": config.get("position_embedding", "exact")}
+
+
+def load_strictly(module: nn.Module, state: dict[str, Tensor], what: str) -> None:
+    """Copy `state` into `module`; names and shapes must agree, only DINOv2's unused mask token may be missing.
+
+    Raises BadCheckpoint with the first difference; `what` says in the message what was to be loaded.
+    """
+    expected = module.state_dict()
+    missing = [name for name in expected if name not in state and not name.endswith(UNTRAINED)]
+    unknown = [name for name in state if name not in expected]
+    shapes = [name for name in state if name in expected and state[name].shape != expected[name].shape]
+    for names, complaint in ((missing, "is missing"), (unknown, "is unknown"), (shapes, "has another shape")):
+        if names:
+            others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+            raise BadCheckpoint(f"{what}: tensor {names[0]} {complaint}{others}; is it a model of this size?")
+    module.load_state_dict(state, strict=False)
+
+
+# ---- names
+
+def official_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Translate the tensors of any known layout to the official names. Raises BadCheckpoint for an unknown one."""
+    if "pretrained.cls_token" in state:
+        return dict(state)
+    if "cls_token" in state and "blocks.0.attn.qkv.weight" in state:
+        return {f"pretrained.{name}": value for name, value in state.items()}
+    for prefix in ("backbone.", "dinov2.", ""):
+        if f"{prefix}embeddings.cls_token" in state:
+            return _from_transformers(_with_backbone_prefix(state, prefix))
+    raise BadCheckpoint(
+        f"tensors named like {next(iter(state))!r} belong to no known layout; give weights of DINOv2 or Depth Anything"
+    )
+
+
+def official_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Translate to DINOv2's names and drop what is no part of the encoder. Raises BadCheckpoint."""
+    named = official_names(state).items()
+    return {name.removeprefix("pretrained."): value for name, value in named if name.startswith("pretrained.")}
+
+
+def transformers_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Translate official names to those of transformers' DepthAnythingForDepthEstimation (as on the model hub)."""
+    table = _name_table(_depth(state, "pretrained.blocks."))
+    result = {}
+    for name, value in state.items():
+        translated = _translate(name, table)
+        if ".attn.qkv." not in name:
+            result[translated] = value
+            continue
+        for role, part in zip(("query", "key", "value"), value.chunk(3)):
+            result[translated.replace("attention.qkv", f"attention.attention.{role}")] = part
+    return result
+
+
+def _from_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    depth = _depth(state, "backbone.encoder.layer.")
+    table = {theirs: ours for ours, theirs in _name_table(depth).items()}
+    renamed = _fuse_attention({_version_4_name(name): value for name, value in state.items()}, depth)
+    return {_translate(name, table): value for name, value in renamed.items()}
+
+
+def _fuse_attention(state: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
+    """Join query, key and value of each block into one tensor, in this order."""
+    for block in range(depth):
+        for kind in ("weight", "bias"):
+            prefix = f"backbone.encoder.layer.{block}.attention."
+            parts = [state.pop(f"{prefix}attention.{role}.{kind}", None) for role in ("query", "key", "value")]
+            if all(part is not None for part in parts):
+                state[f"{prefix}qkv.{kind}"] = torch.cat(parts)
+    return state
+
+
+def _version_4_name(name: str) -> str:
+    """Undo the renaming of transformers 5."""
+    for role in ("query", "key", "value"):
+        name = name.replace(f".attention.{role[0]}_proj.", f".attention.attention.{role}.")
+    return name.replace(".attention.o_proj.", ".attention.output.dense.")
+
+
+def _with_backbone_prefix(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    if prefix == "backbone.":
+        return dict(state)
+    # Dinov2ForImageClassification carries a classifier beside the encoder, which nobody here wants.
+    wanted = ((name, value) for name, value in state.items() if not name.startswith("classifier."))
+    return {f"backbone.{name.removeprefix(prefix)}": value for name, value in wanted}
+
+
+def _depth(state: dict[str, Tensor], prefix: str) -> int:
+    return 1 + max(int(name.removeprefix(prefix).split(".")[0]) for name in state if name.startswith(prefix))
+
+
+def _translate(name: str, table: dict[str, str]) -> str:
+    """Translate a tensor by its own name or by its module's; leave it alone when neither is known."""
+    module, _, kind = name.rpartition(".")
+    return table.get(name) or (f"{table[module]}.{kind}" if module in table else name)
+
+
+def _name_table(depth: int) -> dict[str, str]:
+    """Return official name -> transformers' name of every tensor or module (paper.md section 8.2)."""
+    table = {
+        "pretrained.cls_token": "backbone.embeddings.cls_token",
+        "pretrained.mask_token": "backbone.embeddings.mask_token",
+        "pretrained.pos_embed": "backbone.embeddings.position_embeddings",
+        "pretrained.patch_embed.proj": "backbone.embeddings.patch_embeddings.projection",
+        "pretrained.norm": "backbone.layernorm",
+        "depth_head.scratch.output_conv1": "head.conv1",
+        "depth_head.scratch.output_conv2.0": "head.conv2",
+        "depth_head.scratch.output_conv2.2": "head.conv3",
+    }
+    for block in range(depth):
+        for ours, theirs in BLOCK_NAMES.items():
+            table[f"pretrained.blocks.{block}.{ours}"] = f"backbone.encoder.layer.{block}.{theirs}"
+    for tap in range(4):
+        table |= _tap_names(tap)
+    return table
+
+
+BLOCK_NAMES = {
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "attn.qkv": "attention.qkv",
+    "attn.proj": "attention.output.dense",
+    "ls1.gamma": "layer_scale1.lambda1",
+    "ls2.gamma": "layer_scale2.lambda1",
+    "mlp.fc1": "mlp.fc1",
+    "mlp.fc2": "mlp.fc2",
+}
+
+
+def _tap_names(tap: int) -> dict[str, str]:
+    """Return the names of the decoder's modules for the tap 0 (finest) to 3; fusion counts from the coarsest."""
+    ours, theirs = f"depth_head.scratch.refinenet{tap + 1}", f"neck.fusion_stage.layers.{3 - tap}"
+    names = {
+        f"depth_head.projects.{tap}": f"neck.reassemble_stage.layers.{tap}.projection",
+        f"depth_head.resize_layers.{tap}": f"neck.reassemble_stage.layers.{tap}.resize",
+        f"depth_head.scratch.layer{tap + 1}_rn": f"neck.convs.{tap}",
+        f"{ours}.out_conv": f"{theirs}.projection",
+    }
+    for unit in (1, 2):
+        for conv in (1, 2):
+            names[f"{ours}.resConfUnit{unit}.conv{conv}"] = f"{theirs}.residual_layer{unit}.convolution{conv}"
+    return names
+
+
+# ---- writing
+
+def write_folder(folder: Path, state: dict[str, Tensor], settings: dict[str, Any]) -> None:
+    """Write a folder that transformers' DepthAnythingForDepthEstimation and its pipeline load as it is.
+
+    `state` has the official names; `settings` are size, blocks, position_embedding, heads, features and
+    out_channels of the model. The same input gives the same bytes; each file appears whole or not at all.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in transformers_names(state).items()}
+    files.write_bytes(folder / "model.safetensors", safetensors_bytes(tensors, metadata={"format": "pt"}))
+    files.write_json(folder / "preprocessor_config.json", PREPROCESSOR)
+    files.write_json(folder / "config.json", _configuration(state, settings))
+
+
+def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[str, Any]:
+    dimension = state["pretrained.cls_token"].shape[-1]
+    backbone = {
+        "model_type": "dinov2",
+        "hidden_size": dimension,
+        "num_hidden_layers": _depth(state, "pretrained.blocks."),
+        "num_attention_heads": settings["heads"],
+        "mlp_ratio": 4,
+        "image_size": 518,
+        "patch_size": 14,
+        "out_indices": [block + 1 for block in settings["blocks"]],
+        "apply_layernorm": True,
+        "reshape_hidden_states": False,
+    }
+    return {
+        "architectures": ["DepthAnythingForDepthEstimation"],
+        "model_type": "depth_anything",
+        "dtype": "float32",
+        "backbone_config": backbone,
+        "patch_size": 14,
+        "reassemble_hidden_size": dimension,
+        "reassemble_factors": [4, 2, 1, 0.5],
+        "neck_hidden_sizes": list(settings["out_channels"]),
+        "fusion_hidden_size": settings["features"],
+        "head_in_index": -1,
+        "head_hidden_size": 32,
+        "depth_estimation_type": "relative",
+        "max_depth": 1,
+        "size": settings["size"],
+        "position_embedding": settings["position_embedding"],
+    }
+
+
+PREPROCESSOR = {
+    "image_processor_type": "DPTImageProcessor",
+    "do_resize": True,
+    "size": {"height": 518, "width": 518},
+    "keep_aspect_ratio": True,
+    "ensure_multiple_of": 14,
+    "resample": 3,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+    "do_pad": False,
+}
+"""Resizing and normalisation of paper.md section 8.3 in transformers' words."""

@@ -1,0 +1,139 @@
+"""The DPT decoder of Depth Anything (paper.md section 2.2), with the official parameter names.
+
+The same function as the official head, computed in a cheaper order: the 1x1 convolution of each fusion block runs
+before the bilinear upsampling instead of after it (the two commute exactly, since bilinear weights sum to one) and
+everything stays channels-last, the layout tokens already have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from depth_model.networks.encoder import PATCH
+
+CHANNELS = {
+    "tiny": (16, (8, 16, 24, 32)),
+    "vits": (64, (48, 96, 192, 384)),
+    "vitb": (128, (96, 192, 384, 768)),
+    "vitl": (256, (256, 512, 1024, 1024)),
+}
+"""Fusion width (`features`) and width of each of the four taps (`out_channels`) by model size."""
+
+INITIAL_DISPARITY = 1.0
+
+
+class DPT(nn.Module):
+    """Four maps of tokens in, one disparity map out.
+
+    `dimension` is the width of a token, `features` and `out_channels` as in `CHANNELS`. The weights are torch's
+    defaults drawn from `seed` alone, except that the last convolution starts with a positive bias and
+    non-negative weights: its input is never negative, so no pixel starts behind the last ReLU, where it would
+    have no gradient. `refinenet4.resConfUnit1` is in every official checkpoint but never runs; it is kept for
+    them, without gradients.
+    """
+
+    def __init__(self, dimension: int, features: int, out_channels: Sequence[int], seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.projects = nn.ModuleList(nn.Conv2d(dimension, channels, 1) for channels in out_channels)
+            self.resize_layers = _resize_layers(out_channels)
+            self.scratch = _scratch(features, out_channels)
+        _start_positive(self.scratch.output_conv2[2])
+        self.scratch.refinenet4.resConfUnit1.requires_grad_(False)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, tokens: Sequence[Tensor], rows: int, columns: int) -> Tensor:
+        """Return disparity (B, 14 * rows, 14 * columns) float32, >= 0.
+
+        `tokens` are four tensors (B, rows * columns, D), finest tap first, after the final LayerNorm.
+        """
+        scratch = self.scratch
+        maps = [self._reassemble(tap, values, rows, columns) for tap, values in enumerate(tokens)]
+        path = scratch.refinenet4(maps[3], None, maps[2].shape[2:])
+        path = scratch.refinenet3(path, maps[2], maps[1].shape[2:])
+        path = scratch.refinenet2(path, maps[1], maps[0].shape[2:])
+        path = scratch.refinenet1(path, maps[0], [2 * side for side in maps[0].shape[2:]])
+        path = _resize(scratch.output_conv1(path), (PATCH * rows, PATCH * columns))
+        return self._disparity(path)
+
+    def _reassemble(self, tap: int, tokens: Tensor, rows: int, columns: int) -> Tensor:
+        """Turn the tokens of one tap into a map of `features` channels at the tap's resolution."""
+        # A view: tokens in row order are already a channels-last image.
+        image = tokens.unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
+        image = self.resize_layers[tap](self.projects[tap](image))
+        return getattr(self.scratch, f"layer{tap + 1}_rn")(image)
+
+    def _disparity(self, path: Tensor) -> Tensor:
+        """Apply the output convolutions; the last one in float32, for bfloat16 has only 256 steps per octave."""
+        hidden = self.scratch.output_conv2[:2](path)
+        with torch.autocast(hidden.device.type, enabled=False):
+            return functional.relu(self.scratch.output_conv2[2](hidden.float()))[:, 0]
+
+
+class ResidualConvUnit(nn.Module):
+    """x + conv(relu(conv(relu(x)))), 3x3 with biases, no normalisation."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(features, features, 3, padding=1)
+        self.conv2 = nn.Conv2d(features, features, 3, padding=1)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, F, h, w) to the same shape."""
+        return values + self.conv2(functional.relu(self.conv1(functional.relu(values))))
+
+
+class FusionBlock(nn.Module):
+    """Merge a finer map into the coarser path and bring the sum to the next resolution."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.out_conv = nn.Conv2d(features, features, 1)
+        self.resConfUnit1 = ResidualConvUnit(features)
+        self.resConfUnit2 = ResidualConvUnit(features)
+
+    def forward(self, path: Tensor, finer: Tensor | None, size: Sequence[int]) -> Tensor:
+        """Return the fused (B, F, *size); `path` and `finer` are (B, F, h, w), `finer` None in the first block."""
+        if finer is not None:
+            path = path + self.resConfUnit1(finer)
+        return _resize(self.out_conv(self.resConfUnit2(path)), size)
+
+
+def _resize(values: Tensor, size: Sequence[int]) -> Tensor:
+    return functional.interpolate(values, size=tuple(size), mode="bilinear", align_corners=True)
+
+
+def _resize_layers(channels: Sequence[int]) -> nn.ModuleList:
+    """Bring the taps, all of stride 14, to strides 3.5, 7, 14 and 28."""
+    return nn.ModuleList(
+        [
+            nn.ConvTranspose2d(channels[0], channels[0], kernel_size=4, stride=4),
+            nn.ConvTranspose2d(channels[1], channels[1], kernel_size=2, stride=2),
+            nn.Identity(),
+            nn.Conv2d(channels[3], channels[3], kernel_size=3, stride=2, padding=1),
+        ]
+    )
+
+
+def _scratch(features: int, out_channels: Sequence[int]) -> nn.Module:
+    """Hold the parts that official checkpoints keep under `scratch`."""
+    scratch = nn.Module()
+    for tap, channels in enumerate(out_channels, start=1):
+        setattr(scratch, f"layer{tap}_rn", nn.Conv2d(channels, features, 3, padding=1, bias=False))
+        setattr(scratch, f"refinenet{tap}", FusionBlock(features))
+    scratch.output_conv1 = nn.Conv2d(features, features // 2, 3, padding=1)
+    scratch.output_conv2 = nn.Sequential(
+        nn.Conv2d(features // 2, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 1, 1)
+    )
+    return scratch
+
+
+@torch.no_grad()
+def _start_positive(last: nn.Conv2d) -> None:
+    last.weight.abs_()
+    last.bias.fill_(INITIAL_DISPARITY)

