@@ -40,8 +40,9 @@ OUTCOMES = {
     "restored": "Stage '{stage}' is cached - skipping run",
     "unchanged": "Stage '{stage}' didn't change, skipping",
 }
-# Another process holds DVC's lock, or the kernel killed the stage for memory: both may be over in a while.
-_PASSING = re.compile(r"is busy|[Uu]nable to acquire lock|exited with (-9|137)\b")
+_BUSY = "is busy, it is being blocked by"
+_KILLED = re.compile(r"exited with (-9|137)\b")  # by the kernel, for memory, as a rule
+_BUSY_SECONDS = 30.0
 _TAIL_LINES = 30
 _GRACE_SECONDS = 20.0
 
@@ -50,11 +51,11 @@ _stopping = threading.Event()
 
 
 class StageFailed(RuntimeError):
-    """DVC ended a stage with an error; `passing` tells whether trying again may help."""
+    """DVC ended a stage with an error; `killed` tells whether the stage was killed rather than wrong."""
 
-    def __init__(self, message: str, passing: bool) -> None:
+    def __init__(self, message: str, killed: bool = False) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.killed = killed
 
 
 def stage_graph() -> dict[str, list[str]]:
@@ -89,10 +90,23 @@ def stage_environment(flow_run_url: str) -> dict[str, str]:
 def execute(stage: str, flow_run_url: str, log: Callable[[str], None]) -> str:
     """Bring one stage up to date, each line of output to `log`; return the outcome, a key of OUTCOMES.
 
+    Waits as long as another DVC process works on the same files, such as one that outlived a killed flow run.
     Raises StageFailed with the last lines of output when DVC ends with an error.
     """
-    if _stopping.is_set():
-        raise StageFailed(f"{stage}: the flow is being stopped", passing=False)
+    while not _stopping.is_set():
+        code, outcome, output = _attempt(stage, flow_run_url, log)
+        if code == 0:
+            return outcome
+        if _BUSY not in output:
+            killed = code == -signal.SIGKILL or _KILLED.search(output) is not None
+            raise StageFailed(f"{stage}: dvc repro ended with {code}\n{output}", killed)
+        log(f"{stage}: waiting for the process named above")
+        _stopping.wait(_BUSY_SECONDS)
+    raise StageFailed(f"{stage}: the flow is being stopped")
+
+
+def _attempt(stage: str, flow_run_url: str, log: Callable[[str], None]) -> tuple[int, str, str]:
+    """Return DVC's exit code, the outcome and the last lines of output."""
     outcome, tail = "finished", deque[str](maxlen=_TAIL_LINES)
     with _process(stage_command(stage), stage_environment(flow_run_url)) as process:
         for line in process.stdout:
@@ -102,11 +116,7 @@ def execute(stage: str, flow_run_url: str, log: Callable[[str], None]) -> str:
                 tail.append(text)
                 outcome = next((name for name, says in OUTCOMES.items() if says.format(stage=stage) in text), outcome)
         code = process.wait()
-    if code != 0:
-        output = "\n".join(tail)
-        passing = code == -signal.SIGKILL or _PASSING.search(output) is not None
-        raise StageFailed(f"{stage}: dvc repro ended with {code}\n{output}", passing)
-    return outcome
+    return code, outcome, "\n".join(tail)
 
 
 @contextmanager
@@ -156,10 +166,10 @@ def _group_lives(process: subprocess.Popen[str]) -> bool:
 
 def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
-    return isinstance(error, StageFailed) and error.passing and not _stopping.is_set()
+    return isinstance(error, StageFailed) and error.killed and not _stopping.is_set()
 
 
-@task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[10, 30, 60], retry_condition_fn=_worth_another_try)
+@task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=30, retry_condition_fn=_worth_another_try)
 def run_stage(stage: str, flow_run_url: str) -> State[str]:
     """Run one stage; the state is called Ran, Restored or Unchanged and its result is that word."""
     outcome = execute(stage, flow_run_url, get_run_logger().info)
@@ -247,7 +257,7 @@ def _conclusion(graph: Mapping[str, Sequence[str]], states: Mapping[str, State[s
     failed = [stage for stage, state in states.items() if not state.is_completed()]
     missing = [stage for stage in graph if stage not in states]
     if failed or missing:
-        raise StageFailed(f"failed: {', '.join(failed)}; not run: {', '.join(missing) or 'none'}", passing=False)
+        raise StageFailed(f"failed: {', '.join(failed)}; not run: {', '.join(missing) or 'none'}")
     return Completed(message=counted(outcomes), data=outcomes)
 
 

@@ -67,7 +67,7 @@ def test_a_failing_stage_shows_its_last_lines_and_is_not_tried_again(toy):
     append_stage(toy, "broken", "echo 'error: alpha = 2 is too large' && exit 1")
     with pytest.raises(StageFailed, match="alpha = 2 is too large") as caught:
         execute("broken", "", lambda line: None)
-    assert not caught.value.passing
+    assert not caught.value.killed
     assert not full_pipeline._worth_another_try(None, None, Failed(data=caught.value))
 
 
@@ -75,22 +75,28 @@ def test_a_stage_killed_by_the_kernel_is_tried_again(toy):
     append_stage(toy, "hungry", "kill -9 $$")
     with pytest.raises(StageFailed) as caught:
         execute("hungry", "", lambda line: None)
-    assert caught.value.passing
+    assert caught.value.killed
     assert full_pipeline._worth_another_try(None, None, Failed(data=caught.value))
 
 
-def test_an_output_in_use_by_another_dvc_is_tried_again(toy):
+def test_it_waits_while_another_dvc_works_on_the_same_files(toy, monkeypatch):
+    monkeypatch.setattr(full_pipeline, "_BUSY_SECONDS", 0.2)
     append_stage(toy, "slow", "sleep 60", "[inventory.txt]")
     execute("inventory", "", lambda line: None)
     other = subprocess.Popen(full_pipeline.stage_command("slow"), start_new_session=True)
-    try:
-        wait_for(lambda: (toy / ".dvc/tmp/rwlock").exists() and "inventory" in (toy / ".dvc/tmp/rwlock").read_text())
-        with pytest.raises(StageFailed, match="is busy") as caught:
-            execute("inventory", "", lambda line: None)
-        assert caught.value.passing
-    finally:
-        os.killpg(other.pid, 9)
-        other.wait()
+    lines = []
+
+    def log(line):
+        lines.append(line)
+        if "waiting for the process named above" in line and other.poll() is None:
+            os.killpg(other.pid, 9)
+            other.wait()
+
+    locks = toy / ".dvc" / "tmp" / "rwlock"
+    wait_for(lambda: locks.exists() and "inventory" in locks.read_text())
+    assert execute("inventory", "", log) == "ran"
+    assert any(f"(PID {other.pid})" in line for line in lines)
+    assert other.returncode is not None
 
 
 def wait_for(condition, seconds=30):
@@ -135,7 +141,7 @@ def test_stopping_ends_dvc_and_what_it_started(toy):
         full_pipeline.stop_running(grace=5)
         wait_for(lambda: dead(pid), seconds=5)
         wait_for(lambda: raised, seconds=5)
-        assert not raised[0].passing
+        assert not raised[0].killed
         with pytest.raises(StageFailed, match="being stopped"):
             execute("inventory", "", lambda line: None)
 
