@@ -101,6 +101,11 @@ def train(run: Run, settings: TrainingSettings, scratch: Path, on_metrics: OnMet
     return history
 
 
+def best_device() -> torch.device:
+    """Return the device a model is trained on: the first GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def _resumed(run: Run, scratch: Path) -> tuple[int, History]:
     state = load_checkpoint(scratch)
     if state is None:

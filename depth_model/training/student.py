@@ -1,0 +1,148 @@
+"""The student (paper 3.2 and 3.3): learned from labelled and pseudo-labelled images with a frozen encoder beside it.
+
+Every step takes labelled and unlabelled images (paper: 1:2) through the network in one pass and minimises the
+average of three losses: on the labels, on the pseudo labels of strongly perturbed images, and for the encoder's
+features. The student starts from the pre-trained encoder, not from the teacher.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from depth_model.datasets.pool import SamplePool
+from depth_model.networks import DepthAnything, Encoder, frozen_encoder
+from depth_model.objectives import affine_invariant_loss, cutmix, cutmix_loss, feature_alignment_loss
+from depth_model.training.augmentation import Perturbation
+from depth_model.training.batches import Batch, labeled_batch, network_input, unlabeled_batch
+from depth_model.training.collapse import check_learned, prediction_health, stop_when_dead
+from depth_model.training.history import History
+from depth_model.training.loop import OnMetrics, Run, TrainingSettings, best_device, train
+from depth_model.training.optimizers import adamw
+from depth_model.training.sampling import steps_of
+
+
+@dataclass(frozen=True)
+class StudentSettings:
+    """Size of the encoder, sweeps over the unlabelled images, both parts of a batch, learning rates, the share of
+    largest residuals left out on pseudo labels, and the strong perturbation."""
+
+    encoder: str
+    sweeps: float
+    labeled_per_batch: int
+    unlabeled_per_batch: int
+    encoder_learning_rate: float
+    decoder_learning_rate: float
+    trim: float
+    perturbation: Perturbation
+
+
+@dataclass(frozen=True)
+class FeatureAlignment:
+    """Tolerance alpha (equation 9), the block (0-based) whose tokens are compared, and the normaliser."""
+
+    alpha: float
+    block: int
+    normaliser: Literal["remaining", "all"]
+
+
+def train_student(
+    labeled: SamplePool,
+    unlabeled: SamplePool,
+    weights: str,
+    settings: StudentSettings,
+    alignment: FeatureAlignment,
+    training: TrainingSettings,
+    seed: int,
+    scratch: Path,
+    on_metrics: OnMetrics,
+) -> tuple[DepthAnything, History]:
+    """Learn the student from `labeled` and the pseudo-labelled `unlabeled` samples (paper 3.2 and 3.3).
+
+    Student and frozen encoder both start from encoder `weights`. Continues from the checkpoints in `scratch`.
+    Raises TrainingFailed when the result is no better than a constant, and what
+    `depth_model.training.loop.train` and `DepthAnything` raise.
+    """
+    model = DepthAnything(settings.encoder, weights, seed).to(best_device())
+    frozen = frozen_encoder(settings.encoder, weights, seed).to(best_device())
+    rates = settings.encoder_learning_rate, settings.decoder_learning_rate
+    run = Run(
+        name="student",
+        model=model,
+        optimizer=adamw(model, *rates, training.weight_decay),
+        steps=steps_of(settings.sweeps, len(unlabeled), settings.unlabeled_per_batch),
+        images_per_step=settings.labeled_per_batch + settings.unlabeled_per_batch,
+        make_batch=partial(student_batch, labeled, unlabeled, settings, training.crop, seed),
+        loss=partial(student_loss, model, frozen, settings.trim, alignment),
+        watch=partial(stop_when_dead, "student"),
+    )
+    history = train(run, training, scratch, on_metrics)
+    check_learned("student", history)
+    return model, history
+
+
+def student_batch(
+    labeled: SamplePool, unlabeled: SamplePool, settings: StudentSettings, side: int, seed: int, step: int
+) -> Batch:
+    """Return both parts of batch `step`: `labeled` and `unlabeled` (see `depth_model.training.batches`)."""
+    count = settings.unlabeled_per_batch
+    return {
+        "labeled": labeled_batch(labeled, seed, settings.labeled_per_batch, side, step),
+        "unlabeled": unlabeled_batch(unlabeled, seed, count, side, settings.perturbation, step),
+    }
+
+
+def student_loss(
+    model: DepthAnything, frozen: Encoder, trim: float, alignment: FeatureAlignment, batch: Batch
+) -> dict[str, Tensor]:
+    """Return the three losses of a student batch and their average, `loss`.
+
+    CutMix pastes a box of each perturbed image into its neighbour in the batch; the targets are the pseudo labels
+    of both clean images (equations 5 to 8). Features are compared on unlabelled images only; the frozen encoder sees
+    what the student sees, so that tokens correspond.
+    """
+    labeled, unlabeled = batch["labeled"], batch["unlabeled"]
+    clean = network_input(labeled["images"])
+    perturbed = network_input(unlabeled["images"])
+    mixed = cutmix(perturbed, _neighbour(perturbed), unlabeled["box"])
+    disparity, tokens = model.predict_with_tokens(torch.cat([clean, mixed]), alignment.block)
+    count = len(clean)
+    on_labels = affine_invariant_loss(disparity[:count], labeled["disparity"], labeled["valid"])
+    on_pseudo_labels = _pseudo_label_loss(disparity[count:], unlabeled, trim)
+    frozen_tokens = _frozen_tokens(frozen, mixed, alignment.block)
+    on_features, active = feature_alignment_loss(
+        tokens[count:], frozen_tokens, alignment.alpha, alignment.normaliser
+    )
+    return {
+        "loss": (on_labels + on_pseudo_labels + on_features) / 3,
+        "affine_invariant": on_labels,
+        "pseudo_label": on_pseudo_labels,
+        "feature_alignment": on_features,
+        "feature_alignment/active_fraction": active,
+        "unusable_targets": labeled["unusable"] + unlabeled["unusable"],
+        **prediction_health(disparity),
+    }
+
+
+def _pseudo_label_loss(disparity: Tensor, unlabeled: Batch, trim: float) -> Tensor:
+    """Return equation 8, without the share `trim` of largest residuals, of the predictions on mixed images."""
+    target, valid = unlabeled["disparity"], unlabeled["valid"]
+    return cutmix_loss(
+        disparity, target, _neighbour(target), valid, _neighbour(valid), unlabeled["box"], trim
+    )
+
+
+def _neighbour(values: Tensor) -> Tensor:
+    """Return for each image of the batch the one before it, the partner u_b of CutMix."""
+    return values.roll(1, dims=0)
+
+
+def _frozen_tokens(frozen: Encoder, images: Tensor, block: int) -> Tensor:
+    with torch.inference_mode():
+        tokens = frozen(images, [block])[0]
+    return tokens.clone()  # outside inference mode, so that the loss may keep it for its backward pass

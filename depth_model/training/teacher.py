@@ -1,0 +1,73 @@
+"""The teacher (paper 3.1): a depth model learned from labelled images alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from depth_model.datasets.pool import SamplePool
+from depth_model.networks import DepthAnything
+from depth_model.objectives import affine_invariant_loss
+from depth_model.training.batches import Batch, labeled_batch, network_input
+from depth_model.training.collapse import check_learned, prediction_health, stop_when_dead
+from depth_model.training.history import History
+from depth_model.training.loop import OnMetrics, Run, TrainingSettings, best_device, train
+from depth_model.training.optimizers import adamw
+from depth_model.training.sampling import steps_of
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """Size of the encoder, epochs over the labelled images, images per step and the two learning rates."""
+
+    encoder: str
+    epochs: int
+    batch: int
+    encoder_learning_rate: float
+    decoder_learning_rate: float
+
+
+def train_teacher(
+    pool: SamplePool,
+    weights: str,
+    settings: TeacherSettings,
+    training: TrainingSettings,
+    seed: int,
+    scratch: Path,
+    on_metrics: OnMetrics,
+) -> tuple[DepthAnything, History]:
+    """Learn the teacher from the labelled samples of `pool`, starting from encoder `weights` (paper 3.1).
+
+    Continues from the checkpoints in `scratch`. Raises TrainingFailed when the result is no better than a
+    constant, and what `depth_model.training.loop.train` and `DepthAnything` raise.
+    """
+    model = DepthAnything(settings.encoder, weights, seed).to(best_device())
+    rates = settings.encoder_learning_rate, settings.decoder_learning_rate
+    run = Run(
+        name="teacher",
+        model=model,
+        optimizer=adamw(model, *rates, training.weight_decay),
+        steps=steps_of(settings.epochs, len(pool), settings.batch),
+        images_per_step=settings.batch,
+        make_batch=partial(labeled_batch, pool, seed, settings.batch, training.crop),
+        loss=partial(teacher_loss, model),
+        watch=partial(stop_when_dead, "teacher"),
+    )
+    history = train(run, training, scratch, on_metrics)
+    check_learned("teacher", history)
+    return model, history
+
+
+def teacher_loss(model: DepthAnything, batch: Batch) -> dict[str, Tensor]:
+    """Return the affine-invariant loss (equations 1 to 3) of a labelled batch, as `loss` and under its name."""
+    disparity = model(network_input(batch["images"]))
+    loss = affine_invariant_loss(disparity, batch["disparity"], batch["valid"])
+    return {
+        "loss": loss,
+        "affine_invariant": loss,
+        "unusable_targets": batch["unusable"],
+        **prediction_health(disparity),
+    }

@@ -1,0 +1,175 @@
+"""The student's losses against a slow computation of the paper's equations, and its run from start to end."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from depth_model.networks import DepthAnything, frozen_encoder
+from depth_model.training import batches
+from depth_model.training.augmentation import Perturbation
+from depth_model.training.loop import TrainingSettings
+from depth_model.training.student import (
+    FeatureAlignment,
+    StudentSettings,
+    student_batch,
+    student_loss,
+    train_student,
+)
+
+SETTINGS = StudentSettings(
+    encoder="tiny",
+    sweeps=12.0,
+    labeled_per_batch=2,
+    unlabeled_per_batch=4,
+    encoder_learning_rate=1e-3,
+    decoder_learning_rate=1e-3,
+    trim=0.1,
+    perturbation=Perturbation(0.5, 0.5, 0.5, 0.25, 0.8, 0.5, (0.1, 2.0), 0.5),
+)
+ALIGNMENT = FeatureAlignment(alpha=0.85, block=3, normaliser="remaining")
+TRAINING = TrainingSettings(
+    crop=28, workers=0, checkpoint_every=5, precision="fp32", gradient_clip=1.0, weight_decay=0.01
+)
+
+
+@pytest.fixture(scope="module")
+def step(pools):
+    """A step whose batch mixes some images and leaves others, and holds a sample without a usable target."""
+    for number in range(40):
+        batch = student_batch(*pools, SETTINGS, 28, 3, number)
+        mixed = (~batch["unlabeled"]["box"].flatten(1).all(dim=1)).sum()
+        if batch["unlabeled"]["unusable"] == 1 and mixed == 2:
+            return number
+    raise AssertionError("no such batch")
+
+
+def normalised(values):
+    """Zero lower median, unit mean absolute deviation: equation 2."""
+    median = np.sort(values)[(len(values) - 1) // 2]
+    return (values - median) / np.abs(values - median).mean()
+
+
+def affine_invariant(prediction, target):
+    return np.abs(normalised(prediction) - normalised(target))
+
+
+def by_hand(model, frozen, batch, trim, alpha, block):
+    """Equations 3, 8 and 9, image by image and region by region in numpy."""
+    labeled, unlabeled = batch["labeled"], batch["unlabeled"]
+    images, box = batches.network_input(unlabeled["images"]), unlabeled["box"]
+    count = len(images)
+    on_labels, on_pseudo, on_features = [], [], []
+    with torch.no_grad():
+        for image, target, valid in zip(
+            batches.network_input(labeled["images"]), labeled["disparity"], labeled["valid"], strict=True
+        ):
+            prediction = model(image[None])[0].numpy()
+            on_labels.append(affine_invariant(prediction[valid], target[valid].numpy()).mean())
+        for a in range(count):
+            b = (a - 1) % count
+            mixed = torch.where(box[a], images[a], images[b])[None]
+            prediction = model(mixed)[0].numpy()
+            residuals = []
+            for region, owner in ((box[a].numpy(), a), (~box[a].numpy(), b)):
+                region = region & unlabeled["valid"][owner].numpy()
+                if region.sum() >= 10:
+                    target = unlabeled["disparity"][owner].numpy()[region]
+                    residuals.append(affine_invariant(prediction[region], target))
+            if residuals:
+                residuals = np.concatenate(residuals)
+                on_pseudo.append(residuals[residuals < np.quantile(residuals, 1 - trim)].mean())
+            ours, theirs = model.encoder(mixed, [block])[0][0], frozen(mixed, [block])[0][0]
+            cosine = torch.nn.functional.cosine_similarity(ours, theirs, dim=1)
+            away = 1 - cosine[cosine <= alpha]
+            on_features.append(float(away.mean()) if len(away) else 0.0)
+    return np.mean(on_labels), np.mean(on_pseudo), np.mean(on_features)
+
+
+def disturbed_student():
+    """A student whose encoder has moved away from the frozen one."""
+    model, frozen = DepthAnything("tiny", seed=5), frozen_encoder("tiny", seed=5)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.encoder.blocks.parameters():
+            parameter += 2 * parameter.abs().mean() * torch.randn(parameter.shape, generator=generator)
+    return model, frozen
+
+
+def test_losses_are_those_of_the_paper(pools, step):
+    batch = student_batch(*pools, SETTINGS, 28, 3, step)
+    model, frozen = disturbed_student()
+    terms = student_loss(model, frozen, 0.1, dataclasses.replace(ALIGNMENT, alpha=0.6), batch)
+    wanted = by_hand(model, frozen, batch, 0.1, 0.6, 3)
+    found = [terms[name].item() for name in ("affine_invariant", "pseudo_label", "feature_alignment")]
+    assert found == pytest.approx(wanted, rel=2e-4)
+    assert found[2] > 0
+    assert terms["loss"].item() == pytest.approx(sum(wanted) / 3, rel=2e-4)
+    assert 0 < terms["feature_alignment/active_fraction"] < 1
+    assert terms["unusable_targets"] == 1
+
+
+def test_alignment_starts_at_exactly_zero(pools):
+    batch = student_batch(*pools, SETTINGS, 28, 3, 0)
+    model, frozen = DepthAnything("tiny", seed=5), frozen_encoder("tiny", seed=5)
+    terms = student_loss(model, frozen, 0.1, ALIGNMENT, batch)
+    assert terms["feature_alignment"].item() == 0
+    assert terms["feature_alignment/active_fraction"] == 0
+
+
+def test_alignment_pulls_the_encoder_and_never_the_frozen_one(pools):
+    batch = student_batch(*pools, SETTINGS, 28, 3, 0)
+    model, frozen = disturbed_student()
+    terms = student_loss(model, frozen, 0.1, dataclasses.replace(ALIGNMENT, alpha=1.0), batch)
+    terms["feature_alignment"].backward()
+    assert model.encoder.blocks[0].attn.qkv.weight.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in model.decoder.parameters())
+    assert all(parameter.grad is None for parameter in frozen.parameters())
+
+
+def test_labelled_images_are_not_perturbed(pools):
+    part = student_batch(*pools, SETTINGS, 28, 3, 4)["labeled"]
+    alone = batches.labeled_batch(pools[0], 3, 2, 28, 4)
+    assert torch.equal(part["images"], alone["images"])
+
+
+def trained(pools, folder, on_metrics=lambda step, metrics: None, alignment=ALIGNMENT, training=TRAINING):
+    scratch = folder / "scratch"
+    model, history = train_student(*pools, "none", SETTINGS, alignment, training, 3, scratch, on_metrics)
+    model.save(folder / "student")
+    history.write(folder / "history.csv")
+    weights = (folder / "student" / "model.safetensors").read_bytes()
+    return weights, (folder / "history.csv").read_bytes(), history
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pools, tmp_path_factory):
+    return trained(pools, tmp_path_factory.mktemp("student"))
+
+
+def test_it_learns_from_labels_and_pseudo_labels(undisturbed):
+    history = undisturbed[2]
+    assert history.rows[-1][0] == 21
+    first = dict(zip(history.columns, history.rows[0][1:], strict=True))
+    assert history.recent("affine_invariant", 4) < 0.9 * first["affine_invariant"]
+    assert history.recent("pseudo_label", 4) < 0.9 * first["pseudo_label"]
+
+
+def test_killed_and_resumed_it_ends_in_the_same_bytes(pools, tmp_path, undisturbed):
+    def killer(finished, metrics):
+        if finished == 13:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        trained(pools, tmp_path, killer)
+    assert trained(pools, tmp_path, training=dataclasses.replace(TRAINING, workers=1))[:2] == undisturbed[:2]
+
+
+def test_alpha_changes_the_student(pools, tmp_path, undisturbed):
+    strict = dataclasses.replace(ALIGNMENT, alpha=1.0)
+    weights, _, history = trained(pools, tmp_path, alignment=strict)
+    assert weights != undisturbed[0]
+    assert history.recent("feature_alignment/active_fraction", 4) > 0.9

@@ -1,0 +1,124 @@
+"""The teacher learns, resumes to the same bytes, and is not passed on when it learned nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from depth_model.networks import DepthAnything
+from depth_model.objectives import affine_invariant_loss
+from depth_model.training import collapse
+from depth_model.training.history import History
+from depth_model.training.loop import TrainingFailed, TrainingSettings
+from depth_model.training.teacher import TeacherSettings, teacher_loss, train_teacher
+
+SETTINGS = TeacherSettings(
+    encoder="tiny", epochs=40, batch=4, encoder_learning_rate=1e-3, decoder_learning_rate=1e-3
+)
+TRAINING = TrainingSettings(
+    crop=28, workers=0, checkpoint_every=7, precision="fp32", gradient_clip=1.0, weight_decay=0.01
+)
+
+
+def trained(pool, folder, on_metrics=lambda step, metrics: None, training=TRAINING, **changed):
+    settings = dataclasses.replace(SETTINGS, **changed)
+    model, history = train_teacher(pool, "none", settings, training, 3, folder / "scratch", on_metrics)
+    model.save(folder / "teacher")
+    history.write(folder / "history.csv")
+    weights = (folder / "teacher" / "model.safetensors").read_bytes()
+    return weights, (folder / "history.csv").read_bytes(), history
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pools, tmp_path_factory):
+    return trained(pools[0], tmp_path_factory.mktemp("teacher"))
+
+
+def test_it_learns(undisturbed):
+    history = undisturbed[2]
+    assert history.rows[-1][0] == 60
+    assert history.recent("affine_invariant", 10) < 0.6 * history.rows[0][1]
+    assert history.recent("prediction/positive_fraction", 10) > 0.5
+
+
+@pytest.mark.parametrize("step", [3, 18])
+def test_killed_and_resumed_it_ends_in_the_same_bytes(pools, tmp_path, undisturbed, step):
+    def killer(finished, metrics):
+        if finished == step:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        trained(pools[0], tmp_path, killer)
+    assert trained(pools[0], tmp_path)[:2] == undisturbed[:2]
+
+
+def test_the_bytes_do_not_depend_on_the_workers(pools, tmp_path, undisturbed):
+    training = dataclasses.replace(TRAINING, workers=2)
+    assert trained(pools[0], tmp_path, training=training)[:2] == undisturbed[:2]
+
+
+def test_a_teacher_that_learned_nothing_is_not_passed_on(pools, tmp_path):
+    with pytest.raises(TrainingFailed, match="teacher: no better than a constant prediction"):
+        trained(pools[0], tmp_path, epochs=1, encoder_learning_rate=1e-9, decoder_learning_rate=1e-9)
+
+
+def test_a_constant_prediction_has_a_loss_of_one():
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(3, 28, 28, generator=generator)
+    mask = torch.rand(3, 28, 28, generator=generator) > 0.3
+    for constant in (0.0, 5.0):
+        loss = affine_invariant_loss(torch.full_like(target, constant), target, mask)
+        assert loss.item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_dead_output_is_seen_and_stopped():
+    health = collapse.prediction_health(torch.zeros(2, 28, 28))
+    assert health["prediction/positive_fraction"] == 0
+    history = History(1)
+    for step in range(1, collapse.DEAD_ROWS + 1):
+        collapse.stop_when_dead("teacher", history)
+        history.add(step, {name: float(value) for name, value in health.items()})
+    with pytest.raises(TrainingFailed, match="teacher: the last ReLU is dead since 20 steps"):
+        collapse.stop_when_dead("teacher", history)
+
+
+def test_one_living_batch_is_not_dead():
+    history = History(1)
+    for step in range(1, 60):
+        history.add(step, {"prediction/positive_fraction": 0.1 if step % 15 == 0 else 0.0})
+        collapse.stop_when_dead("teacher", history)
+
+
+@pytest.mark.parametrize(
+    "loss, reason", [(1.0, "no better"), (0.95, "no better"), (0.0, "no labelled image")]
+)
+def test_the_end_of_the_history_decides(loss, reason):
+    history = History(1)
+    for step in range(1, 101):
+        history.add(step, {"affine_invariant": loss if step > 90 else 0.5})
+    with pytest.raises(TrainingFailed, match=reason):
+        collapse.check_learned("teacher", history)
+
+
+def test_a_model_that_learned_passes():
+    history = History(1)
+    for step in range(1, 101):
+        history.add(step, {"affine_invariant": 1 - step / 200})
+    collapse.check_learned("teacher", history)
+
+
+def test_images_without_a_usable_target_do_not_count():
+    model = DepthAnything("tiny")
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (3, 28, 28, 3), dtype=torch.uint8, generator=generator)
+    disparity = torch.rand(3, 28, 28, generator=generator)
+    valid = torch.ones(3, 28, 28, dtype=torch.bool)
+    valid[1] = False
+    part = {"images": images, "disparity": disparity, "valid": valid, "unusable": torch.tensor(1.0)}
+    rest = {name: values[[0, 2]] for name, values in part.items() if name != "unusable"}
+    with_bad = teacher_loss(model, part)
+    without = teacher_loss(model, rest | {"unusable": torch.tensor(0.0)})
+    assert with_bad["loss"].item() == pytest.approx(without["loss"].item(), rel=1e-5)
+    assert with_bad["unusable_targets"] == 1
