@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from depth_model.networks.checkpoints import BadCheckpoint
+from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.depth_anything import DepthAnything
 from depth_model.networks.encoder import BadWeights, Encoder, build_encoder, frozen_encoder
 from depth_model.networks.packaged_encoder import PackagedEncoderMissing

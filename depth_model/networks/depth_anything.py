@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from depth_model.networks import checkpoints
+from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.dpt import CHANNELS, DPT
 from depth_model.networks.encoder import SIZES, Encoder, build_encoder, patch_grid
 
@@ -115,8 +116,8 @@ def _checked_blocks(blocks: Sequence[int] | None, depth: int) -> list[int]:
 
 def _size_of(state: dict[str, Tensor], path: str | Path) -> str:
     """Tell the model size from the width of its fusion path, which no two sizes share."""
-    width = state["depth_head.scratch.output_conv1.weight"].shape[1]
+    convolution = state.get("depth_head.scratch.output_conv1.weight")
     for size in SIZES:
-        if CHANNELS[size][0] == width:
+        if convolution is not None and convolution.shape[1:2] == (CHANNELS[size][0],):
             return size
-    raise checkpoints.BadCheckpoint(f"{path} has {width} features; known are {', '.join(SIZES)}")
+    raise BadCheckpoint(f"{path} has a decoder of no known size; known are {', '.join(SIZES)}")

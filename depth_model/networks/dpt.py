@@ -70,9 +70,9 @@ class DPT(nn.Module):
 
     def _disparity(self, path: Tensor) -> Tensor:
         """Apply the output convolutions; the last one in float32, for bfloat16 has only 256 steps per octave."""
-        hidden = self.scratch.output_conv2[:2](path)
+        hidden, last = self.scratch.output_conv2[:2](path), self.scratch.output_conv2[2]
         with torch.autocast(hidden.device.type, enabled=False):
-            return functional.relu(self.scratch.output_conv2[2](hidden.float()))[:, 0]
+            return functional.relu(functional.conv2d(hidden.float(), last.weight.float(), last.bias.float()))[:, 0]
 
 
 class ResidualConvUnit(nn.Module):

