@@ -307,7 +307,7 @@ def test_files_that_are_something_else_are_named(tmp_path, model):
 def test_weights_of_another_shape_are_named_in_one_line(model, tmp_path):
     path = tmp_path / "tiny.pth"
     torch.save(model.official_state(), path)
-    with pytest.raises(BadCheckpoint, match="vits encoder from .* is it a model of this size") as caught:
+    with pytest.raises(BadCheckpoint, match=r"vits encoder from .* is it a model of this size") as caught:
         build_encoder("vits", str(path))
     assert "\n" not in str(caught.value)
 

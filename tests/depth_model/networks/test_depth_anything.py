@@ -45,6 +45,12 @@ def test_disparity_has_the_size_of_the_image_and_starts_positive(height, width):
         assert torch.isfinite(disparity).all()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_no_tokens_however_large_start_behind_the_last_relu(seed):
+    tokens = [1e4 * images(1, 6, 48, seed=10 * seed + tap) for tap in range(4)]
+    assert (DPT(48, *CHANNELS["tiny"], seed=seed)(tokens, 2, 3) > 0).all()
+
+
 def test_the_start_is_no_constant():
     disparity = DepthAnything("tiny")(images(1, 3, 70, 70))
     assert disparity.std() > 1e-4
