@@ -1,0 +1,1 @@
+"""The domains: one file for each kind of place, with `build(rng) -> Scene`."""
