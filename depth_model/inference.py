@@ -1,0 +1,134 @@
+"""The one way to get depth for an image: pseudo labels, evaluation, registered models and users call it.
+
+Pre-processing is that of the released model (paper.md 8.3): the shorter side goes to `short_side`, the aspect
+ratio is kept, both sides become multiples of 14, bicubic without antialiasing, ImageNet normalisation.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import overload
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch.nn import functional
+
+from depth_model.datasets.images import decode_rgb
+from depth_model.datasets.sample import BadInput
+from depth_model.networks import DepthAnything
+
+PATCH = 14
+MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
+
+Picture = np.ndarray | Image.Image | bytes | str | Path
+
+
+def network_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Return the (height, width) at which the network sees an image: paper.md 8.3, "lower bound".
+
+    The shorter side becomes `short_side` pixels (a multiple of 14), the other follows, rounded to the nearest
+    multiple of 14 and never below `short_side`.
+    """
+    scale = max(short_side / height, short_side / width)
+    return _rounded(scale * height, short_side), _rounded(scale * width, short_side)
+
+
+def _rounded(length: float, least: int) -> int:
+    nearest = int(np.round(length / PATCH) * PATCH)
+    return nearest if nearest >= least else int(np.ceil(length / PATCH) * PATCH)
+
+
+def network_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return `image` (H, W, 3) uint8 as the network takes it: float32 (3, h, w), normalised, at `size` (h, w)."""
+    scaled = image.astype(np.float32) / 255
+    if image.shape[:2] != size:
+        scaled = cv2.resize(scaled, size[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(((scaled - MEAN) / DEVIATION).transpose(2, 0, 1))
+
+
+def rgb(picture: Picture) -> np.ndarray:
+    """Return `picture` as uint8 (H, W, 3): an array (grey, RGB or RGBA), a PIL image, encoded bytes or a path.
+
+    Raises BadInput for what is no image, FileNotFoundError for a path that leads nowhere.
+    """
+    if isinstance(picture, (str, Path)):
+        picture = Path(picture).read_bytes()
+    if isinstance(picture, bytes):
+        return decode_rgb(picture)
+    if isinstance(picture, Image.Image):
+        picture = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or 0 in picture.shape:
+        raise BadInput(f"an array of {picture.dtype} and shape {picture.shape} is no image: uint8 (H, W, 3) is")
+    if picture.ndim == 2:
+        return np.repeat(picture[:, :, None], 3, axis=2)
+    if picture.shape[2] not in (3, 4):
+        raise BadInput(f"an image has 1, 3 or 4 channels, not {picture.shape[2]}")
+    return picture[:, :, :3]
+
+
+class DepthPredictor:
+    """Disparity of images of any size: `DepthPredictor(model)(image)`.
+
+    `model` is used in evaluation mode on the device it is on. `short_side` in pixels is a multiple of 14 (paper:
+    518); `batch` bounds how many images of one shape go through the network at once. Raises ValueError for a
+    `short_side` that is no positive multiple of 14.
+    """
+
+    def __init__(self, model: DepthAnything, short_side: int = 518, batch: int = 8) -> None:
+        if short_side <= 0 or short_side % PATCH:
+            raise ValueError(f"short_side = {short_side}: must be a positive multiple of {PATCH}")
+        self.model = model.eval()
+        self.short_side = short_side
+        self.batch = batch
+
+    @overload
+    def __call__(self, images: Picture) -> np.ndarray: ...
+    @overload
+    def __call__(self, images: list[Picture]) -> list[np.ndarray]: ...
+    def __call__(self, images: Picture | list[Picture]) -> np.ndarray | list[np.ndarray]:
+        """Return float32 disparity (H, W) >= 0 at the size of the image, or a list of them for a list.
+
+        Larger is closer; scale and shift are unknown. Raises what `rgb` raises.
+        """
+        if not isinstance(images, list):
+            return self([images])[0]
+        pictures = [rgb(image) for image in images]
+        maps = self.network_disparity(pictures)
+        return [_resized(disparity, picture.shape[:2]) for disparity, picture in zip(maps, pictures, strict=True)]
+
+    def network_disparity(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return float32 disparity (h, w) at the network's resolution (see `network_size`) per uint8 (H, W, 3) image.
+
+        Images of one network shape share a batch; the order of the result is that of `images`.
+        """
+        results: list[np.ndarray] = [np.empty(0)] * len(images)
+        for size, places in self._batches(images):
+            inputs = np.stack([network_image(images[place], size) for place in places])
+            for place, disparity in zip(places, self._disparity(inputs), strict=True):
+                results[place] = disparity
+        return results
+
+    def _batches(self, images: Sequence[np.ndarray]) -> Iterator[tuple[tuple[int, int], list[int]]]:
+        buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for place, image in enumerate(images):
+            buckets[network_size(*image.shape[:2], self.short_side)].append(place)
+        for size, places in buckets.items():
+            for start in range(0, len(places), self.batch):
+                yield size, places[start : start + self.batch]
+
+    @torch.inference_mode()
+    def _disparity(self, inputs: np.ndarray) -> np.ndarray:
+        device = next(self.model.parameters()).device
+        return self.model(torch.from_numpy(inputs).to(device)).float().cpu().numpy()
+
+
+def _resized(disparity: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if disparity.shape == size:
+        return disparity
+    maps = torch.from_numpy(disparity)[None, None]
+    return functional.interpolate(maps, size, mode="bilinear", align_corners=False)[0, 0].numpy()

@@ -1,0 +1,91 @@
+"""Pre-processing of the released model, and depth for images of any size."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from depth_model.datasets.sample import BadInput
+from depth_model.inference import DepthPredictor, network_image, network_size, rgb
+from depth_model.networks import DepthAnything
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [  # paper.md 8.3
+        ((480, 640), (518, 686)),
+        ((375, 1242), (518, 1722)),
+        ((436, 1024), (518, 1218)),
+        ((300, 400), (518, 686)),
+        ((1216, 1936), (518, 826)),
+        ((1080, 1920), (518, 924)),
+        ((640, 480), (686, 518)),
+    ],
+)
+def test_network_sizes_are_the_released_ones(found, expected):
+    assert network_size(*found, 518) == expected
+
+
+def test_the_network_image_agrees_with_torch_bicubic():
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    expected = torch.nn.functional.interpolate(tensor, (56, 84), mode="bicubic", align_corners=False)[0]
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    expected = (expected - mean[:, None, None]) / deviation[:, None, None]
+    np.testing.assert_allclose(network_image(image, (56, 84)), expected.numpy(), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return DepthPredictor(DepthAnything("tiny", seed=1), short_side=56, batch=2)
+
+
+def picture(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_mixed_sizes_give_what_single_images_give(predictor):
+    images = [picture(60, 90, 1), picture(33, 20, 2), picture(60, 90, 3), picture(60, 90, 4), picture(14, 14, 5)]
+    maps = predictor(images)
+    for image, disparity in zip(images, maps, strict=True):
+        assert disparity.shape == image.shape[:2]
+        assert disparity.dtype == np.float32
+        assert (disparity >= 0).all()
+        np.testing.assert_allclose(disparity, predictor(image), rtol=1e-4, atol=1e-5)
+
+
+def test_every_form_of_a_picture_gives_the_same_depth(predictor, tmp_path):
+    image = picture(60, 90)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    (tmp_path / "photo.png").write_bytes(buffer.getvalue())
+    alpha = np.dstack([image, np.full((60, 90), 255, np.uint8)])
+    forms = [image, Image.fromarray(image), buffer.getvalue(), tmp_path / "photo.png", str(tmp_path / "photo.png"), alpha]
+    expected = predictor(image)
+    for form in forms:
+        np.testing.assert_array_equal(predictor(form), expected)
+
+
+def test_grey_is_three_equal_channels():
+    grey = picture(20, 30)[:, :, 0]
+    assert (rgb(grey) == grey[:, :, None]).all()
+
+
+@pytest.mark.parametrize("wrong", [b"no image", np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8)])
+def test_what_is_no_image_is_refused(predictor, wrong):
+    with pytest.raises(BadInput):
+        predictor(wrong)
+
+
+def test_a_short_side_off_the_grid_is_refused():
+    with pytest.raises(ValueError, match="multiple of 14"):
+        DepthPredictor(DepthAnything("tiny"), short_side=100)
+
+
+def test_network_disparity_is_at_the_networks_resolution(predictor):
+    maps = predictor.network_disparity([picture(60, 90), picture(90, 60)])
+    assert [one.shape for one in maps] == [(56, 84), (84, 56)]
