@@ -6,7 +6,7 @@ import numpy as np
 
 from depth_model.datasets.rendered_world import labels
 from depth_model.datasets.rendered_world.furniture import foliage
-from depth_model.datasets.rendered_world.scene import Lamp, Material, Relief, Spot
+from depth_model.datasets.rendered_world.scene import Lamp, Material, Model, Parts, Relief, Spot, modelled
 from depth_model.datasets.rendered_world.shapes import Mesh, blob, box, cylinder, extruded, lathe, sphere
 from depth_model.datasets.rendered_world.textures import (
     Texture,
@@ -28,29 +28,42 @@ def bark(rng: np.random.Generator) -> Material:
     return Material(labels.TREE, blended(dark, light, 0.5, "grain", 3), relief=Relief("cells", 0.7, 0.05))
 
 
-def broadleaf(spot: Spot, rng: np.random.Generator, height: float, leaf: Material, trunk: Material) -> None:
-    """Add a tree with a round crown of several clumps."""
-    stem = height * rng.uniform(0.25, 0.45)
-    width = height * rng.uniform(0.02, 0.035)
+def trees(rng: np.random.Generator, count: int, conifers: float) -> list[Model]:
+    """Return `count` trees of height 1, each a fir with probability `conifers`, to be placed at any size."""
+    makers = [_conifer if rng.random() < conifers else _broadleaf for _ in range(count)]
+    models = []
+    for make in makers:
+        parts = Parts(rng)
+        make(Spot(parts, (0, 0, 0)), rng, foliage(rng, labels.TREE), bark(rng))
+        models.append(modelled(parts))
+    return models
+
+
+def _broadleaf(spot: Spot, rng: np.random.Generator, leaf: Material, trunk: Material) -> None:
+    """Add a tree with a crown of several clumps."""
+    stem, width = rng.uniform(0.25, 0.45), rng.uniform(0.02, 0.035)
     spot.add(cylinder(width, stem * 1.5, 8, width * 0.6), trunk)
-    crown = (height - stem) / 2
-    spot.add(blob(crown * 0.75, rng, 0.35), leaf, (0, 0, stem + crown))
-    for _ in range(rng.integers(4, 8)):
+    crown = (1 - stem) / 2
+    spot.add(_clump(crown * 0.75, rng), leaf, (0, 0, stem + crown))
+    for _ in range(rng.integers(5, 9)):
         direction = rng.normal(size=3)
-        place = direction / np.linalg.norm(direction) * crown * rng.uniform(0.4, 0.75)
-        spot.add(blob(crown * rng.uniform(0.35, 0.55), rng, 0.4), leaf, place + np.array([0, 0, stem + crown]))
+        place = direction / np.linalg.norm(direction) * crown * rng.uniform(0.45, 0.8)
+        spot.add(_clump(crown * rng.uniform(0.3, 0.5), rng), leaf, place + np.array([0, 0, stem + crown]))
 
 
-def conifer(spot: Spot, rng: np.random.Generator, height: float, leaf: Material, trunk: Material) -> None:
+def _clump(radius: float, rng: np.random.Generator) -> Mesh:
+    return ragged(blob(radius, rng, 0.35), rng, radius * 0.09)
+
+
+def _conifer(spot: Spot, rng: np.random.Generator, leaf: Material, trunk: Material) -> None:
     """Add a fir of several ragged tiers."""
-    radius = height * rng.uniform(0.16, 0.26)
-    spot.add(cylinder(height * 0.018, height * 0.5, 6), trunk)
-    tiers = rng.integers(4, 8)
+    radius, tiers = rng.uniform(0.16, 0.26), rng.integers(6, 11)
+    spot.add(cylinder(0.018, 0.5, 6), trunk)
     for k in range(tiers):
-        low, high = 0.14 + 0.8 * k / tiers, min(0.14 + 0.8 * (k + 1.7) / tiers, 1.0)
-        spread = radius * (1 - low) * rng.uniform(0.9, 1.15)
-        cone = ragged(cylinder(spread, height * (high - low), 11, spread * 0.08), rng, spread * 0.25)
-        spot.add(cone, leaf, (0, 0, height * low))
+        low, high = 0.12 + 0.82 * k / tiers, min(0.12 + 0.82 * (k + 1.9) / tiers, 1.0)
+        spread = radius * (1 - low) * rng.uniform(0.85, 1.15)
+        cone = ragged(cylinder(spread, high - low, 13, spread * 0.06), rng, spread * 0.22)
+        spot.add(cone, leaf, (0, 0, low), rng.uniform(0, 6))
 
 
 def ragged(mesh: Mesh, rng: np.random.Generator, amount: float) -> Mesh:
@@ -247,8 +260,3 @@ def bench(spot: Spot, rng: np.random.Generator) -> None:
     for side in (-1, 1):
         spot.add(box(0.06, 0.45, 0.44), iron, (side * (width / 2 - 0.15), 0, 0))
         spot.add(box(0.06, 0.05, 0.95), iron, (side * (width / 2 - 0.15), 0.27, 0))
-
-
-def tree_materials(rng: np.random.Generator, count: int) -> list[tuple[Material, Material]]:
-    """Return `count` pairs of leaves and bark, to be shared by the trees of a scene."""
-    return [(foliage(rng, labels.TREE), bark(rng)) for _ in range(count)]

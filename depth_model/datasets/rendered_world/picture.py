@@ -11,10 +11,11 @@ import numpy as np
 from depth_model.datasets.rendered_world import labels
 from depth_model.datasets.rendered_world.scene import Camera, Scene
 from depth_model.datasets.rendered_world.shading import Visibility, shade, smoothed, visibility
-from depth_model.datasets.rendered_world.tracing import Hits, Tracer
+from depth_model.datasets.rendered_world.tracing import Cast, Hits, Tracer
 
 _VIEWS = 40
 _SCENES = 25
+_EXTRA = 2
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,20 @@ def _valid_view(tracer: Tracer, rng: np.random.Generator, aspect: float) -> Came
     for _ in range(_VIEWS):
         camera = tracer.scene.view(rng)
         directions, origins = _pixel_rays(camera, height, width)
-        hits = tracer.hits(origins, directions)
-        depth = hits.depth[hits.rays]
-        sky = 1 - len(hits.rays) / len(origins)
-        if sky > tracer.scene.most_sky or depth.min() < tracer.scene.near or tracer.faces_back(hits, directions).any():
-            continue
-        parts = np.bincount(tracer.scene.part_of_face[hits.face[hits.rays]])
-        spread = np.quantile(depth, 0.95) / np.quantile(depth, 0.05)
-        if spread > 1.7 and (parts > 0.01 * len(origins)).sum() >= 3 and parts.max() < 0.75 * len(origins):
+        cast = tracer.cast(origins, directions)
+        if not tracer.from_behind(cast, directions).any() and _worth_a_picture(tracer.scene, cast):
             return camera
     return None
+
+
+def _worth_a_picture(scene: Scene, cast: Cast) -> bool:
+    met = cast.face >= 0
+    if 1 - met.mean() > scene.most_sky or cast.depth.min() < scene.near:
+        return False
+    depth = cast.depth[met]
+    parts = np.bincount(scene.part_of_face[cast.face[met]])
+    spread = np.quantile(depth, 0.95) / np.quantile(depth, 0.05)
+    return spread > 2.0 and (parts > 0.008 * len(met)).sum() >= 5 and parts.max() < scene.most_of_one * len(met)
 
 
 def _pixel_rays(camera: Camera, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +92,8 @@ def render(tracer: Tracer, camera: Camera, rng: np.random.Generator, height: int
 
 def _smooth_visibility(tracer: Tracer, hits: Hits, camera: Camera, height: int, width: int) -> Visibility:
     y, x = np.divmod(hits.rays, width)
-    raw = visibility(tracer, hits, camera.position, (x % 4) + 4 * (y % 4), ambient_rays=4, light_rays=2)
+    light_rays = 2 if len(tracer.scene.lights) < 4 else 1
+    raw = visibility(tracer, hits, camera.position, (x % 4) + 4 * (y % 4), 3, light_rays)
     guide = np.full(height * width, 20.0)
     guide[hits.rays] = 8 * np.log(hits.depth[hits.rays])
 
@@ -102,7 +108,7 @@ def _smooth_visibility(tracer: Tracer, hits: Hits, camera: Camera, height: int, 
 def _with_smooth_edges(
     tracer: Tracer, camera: Camera, hits: Hits, seen: Visibility, colour: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Average three more rays into each pixel at the edge of a part, where one ray would show stairs."""
+    """Average _EXTRA more rays into each pixel at the edge of a part, where one ray would show stairs."""
     height, width = colour.shape[:2]
     part = np.full(height * width, -1)
     part[hits.rays] = tracer.scene.part_of_face[hits.face[hits.rays]]
@@ -112,16 +118,16 @@ def _with_smooth_edges(
     ambient = np.ones(height * width)
     ambient[hits.rays] = seen.ambient
     places = np.stack([edge % width, edge // width], -1)
-    places = np.repeat(places, 3, axis=0) + rng.uniform(-0.5, 0.5, (3 * len(edge), 2))
+    places = np.repeat(places, _EXTRA, axis=0) + rng.uniform(-0.5, 0.5, (_EXTRA * len(edge), 2))
     directions = camera.directions(height, width, places)
     origins = np.broadcast_to(camera.position, directions.shape)
     more = tracer.hits(origins, directions)
     lights = visibility(tracer, more, camera.position, np.arange(len(more.rays)) % 16, 0, 1).lights
-    extra = Visibility(np.repeat(ambient[edge], 3)[more.rays], lights)
+    extra = Visibility(np.repeat(ambient[edge], _EXTRA)[more.rays], lights)
     pixel = 1 / camera.intrinsics(height, width)[0]
-    added = shade(tracer, origins, directions, more, extra, pixel).reshape(-1, 3, 3)
+    added = shade(tracer, origins, directions, more, extra, pixel).reshape(-1, _EXTRA, 3)
     flat = colour.reshape(-1, 3)
-    flat[edge] = (_compressed(flat[edge]) + _compressed(added).sum(1)) / 4
+    flat[edge] = (_compressed(flat[edge]) + _compressed(added).sum(1)) / (1 + _EXTRA)
     flat[edge] = _expanded(flat[edge])
     return flat.reshape(colour.shape)
 
@@ -151,11 +157,11 @@ def developed(colour: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.
     key = np.exp(np.log(luminance + 1e-3).mean())
     colour = colour * (scene.brightness**2.2 / key * np.exp(rng.normal(0, 0.15)))
     colour = colour * (1 + rng.normal(0, 0.03, 3))
-    colour = cv2.GaussianBlur(colour, (0, 0), rng.uniform(0.35, 0.6))
+    colour = cv2.GaussianBlur(colour.astype(np.float32), (0, 0), rng.uniform(0.35, 0.6))
     height, width = colour.shape[:2]
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    colour = colour * (1 - rng.uniform(0, 0.2) * (x * x + y * y) / 2)[..., None]
+    y, x = (np.linspace(-1, 1, side, dtype=np.float32) ** 2 for side in (height, width))
+    colour *= (1 - np.float32(rng.uniform(0, 0.1)) * (x + y[:, None]))[..., None]
     toned = np.clip(colour * (1 + colour / 9) / (1 + colour), 0, 1)  # extended Reinhard, white at 3
     display = (1.25 * toned).clip(0, 1) ** (1 / 2.2)
-    grain = rng.standard_normal(display.shape) * scene.noise * (0.6 + 0.8 * (1 - display))
+    grain = rng.standard_normal(display.shape, np.float32) * scene.noise * (0.6 + 0.8 * (1 - display))
     return np.rint(np.clip(display + grain, 0, 1) * 255).astype(np.uint8)

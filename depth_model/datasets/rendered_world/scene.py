@@ -139,7 +139,8 @@ class Scene:
     """Everything a picture needs but the choice of the view.
 
     `view(rng)` proposes a camera; `near` is the least depth in metres that a chosen view may show.
-    `brightness` is what the middle grey of the picture is set to; `noise` the sensor noise of a mid grey.
+    At most the share `most_sky` of a view is sky, at most `most_of_one` is one part. `brightness` is what the
+    middle grey of the picture is set to; `noise` is the sensor noise of a mid grey.
     """
 
     mesh: Mesh
@@ -155,6 +156,7 @@ class Scene:
     brightness: float = 0.4
     noise: float = 0.012
     most_sky: float = 0.6
+    most_of_one: float = 0.6
 
 
 @dataclass
@@ -200,6 +202,20 @@ class Parts:
         }
 
 
+Model = tuple[tuple[Mesh, Material], ...]
+"""An object of several materials, made once and placed often."""
+
+
+def modelled(parts: Parts) -> Model:
+    """Return the solids of `parts` as one mesh for each material."""
+    numbers = parts.assembled()["material_of_face"]
+    whole: Mesh = parts.assembled()["mesh"]
+    return tuple(
+        (Mesh(whole.corners[numbers == k], whole.normals[numbers == k], whole.uv[numbers == k]), material)
+        for k, material in enumerate(parts.materials)
+    )
+
+
 @dataclass(frozen=True)
 class Spot:
     """A place in the world with a heading, on which the parts of one object are put together."""
@@ -219,6 +235,11 @@ class Spot:
         """Add `mesh`, turned by `turn`, at `offset` from this place, both in the directions of its heading."""
         world = self.world(offset)
         self.parts.add(mesh, material, world, self.heading + turn, aligned)
+
+    def place(self, model: Model, size: float) -> None:
+        """Add all of `model`, `size` times as large as it was made."""
+        for mesh, material in model:
+            self.add(mesh.resized(size), material)
 
     def world(self, offset: Sequence[float]) -> np.ndarray:
         """Return the world position of `offset`."""

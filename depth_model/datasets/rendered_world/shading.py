@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 
 from depth_model.datasets.rendered_world import noise
-from depth_model.datasets.rendered_world.scene import Material, Scene, Sun
+from depth_model.datasets.rendered_world.scene import Lamp, Material, Scene, Sun
 from depth_model.datasets.rendered_world.tracing import Hits, Tracer
 
+_UPRIGHT = np.array([[1, 0, 0], [0, 0, 1]], np.float32)
+_FAINT = 0.002  # light below this is not worth a shadow
 _LIFT = 1e-4  # of the distance from the eye: how far secondary rays start above the surface
 
 
@@ -24,7 +26,17 @@ class Visibility:
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Return `vectors` (..., 3) scaled to length 1."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return vectors / np.maximum(length(vectors), 1e-12)[..., None]
+
+
+def dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the scalar products (N,) of vectors (N, 3)."""
+    return np.einsum("ij,ij->i", first, second)
+
+
+def length(vectors: np.ndarray) -> np.ndarray:
+    """Return the lengths (...) of `vectors` (..., 3); several times as fast as numpy.linalg.norm."""
+    return np.sqrt(np.einsum("...i,...i->...", vectors, vectors))
 
 
 def visibility(
@@ -36,12 +48,14 @@ def visibility(
     """
     start = hits.points + _lift(hits, eye)
     ambient = _ambient(tracer, hits, start, pattern, ambient_rays)
-    lights = np.stack([_light(tracer, start, light, pattern, light_rays) for light in tracer.scene.lights] or [[]])
+    lights = np.stack(
+        [_light(tracer, hits, start, light, pattern, light_rays) for light in tracer.scene.lights] or [[]]
+    )
     return Visibility(ambient, lights)
 
 
 def _lift(hits: Hits, eye: np.ndarray) -> np.ndarray:
-    distance = np.linalg.norm(hits.points - eye, axis=-1, keepdims=True)
+    distance = length(hits.points - eye.astype(np.float32))[:, None]
     return hits.flat * np.maximum(_LIFT * distance, 2e-4)
 
 
@@ -54,33 +68,38 @@ def _spiral(count: int) -> np.ndarray:
 def _ambient(tracer: Tracer, hits: Hits, start: np.ndarray, pattern: np.ndarray, rays: int) -> np.ndarray:
     """Return the share of cosine-weighted directions in which nothing lies within reach."""
     if not rays:
-        return np.ones(len(start))
+        return np.ones(len(start), np.float32)
     spread = _spiral(16 * rays)
     radius, angle = np.sqrt(spread[:, 0]), 2 * np.pi * spread[:, 1]
-    disc = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - spread[:, 0])], -1)
-    side = unit(np.cross(hits.flat, np.where(np.abs(hits.flat[:, 2:]) < 0.9, [[0.0, 0, 1]], [[1.0, 0, 0]])))
-    frame = np.stack([side, np.cross(hits.flat, side), hits.flat], 1)
-    open_rays = np.zeros(len(start))
+    disc = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - spread[:, 0])], -1).astype(np.float32)
+    side = unit(np.cross(hits.flat, _UPRIGHT[(np.abs(hits.flat[:, 2]) < 0.9).astype(int)]))
+    across = np.cross(hits.flat, side)
+    open_rays = np.zeros(len(start), np.float32)
     for ray in range(rays):
-        directions = np.einsum("mk,mkc->mc", disc[pattern * rays + ray], frame)
+        first, second, third = (part[:, None] for part in disc[pattern * rays + ray].T)
+        directions = first * side + second * across + third * hits.flat
         open_rays += ~tracer.blocked(start, directions, tracer.scene.surroundings.reach)
     return open_rays / rays
 
 
-def _light(tracer: Tracer, start: np.ndarray, light: object, pattern: np.ndarray, rays: int) -> np.ndarray:
-    seen = np.zeros(len(start))
+def _light(
+    tracer: Tracer, hits: Hits, start: np.ndarray, light: Sun | Lamp, pattern: np.ndarray, rays: int
+) -> np.ndarray:
+    seen = np.zeros(len(start), np.float32)
+    towards, strength = _arriving(light, start, np.ones(len(start), np.float32))
+    lit = np.flatnonzero((dot(hits.flat, towards) > 0) & (strength * light.colour.max() > _FAINT))
     spread = _spiral(16 * rays)
     angle, radius = 2 * np.pi * spread[:, 1], np.sqrt(spread[:, 0])
-    shift = np.stack([radius * np.cos(angle), radius * np.sin(angle), 2 * spread[:, 0] - 1], -1)
+    shift = np.stack([radius * np.cos(angle), radius * np.sin(angle), 2 * spread[:, 0] - 1], -1).astype(np.float32)
     for ray in range(rays):
-        chosen = shift[pattern * rays + ray]
+        chosen = shift[pattern[lit] * rays + ray]
         if isinstance(light, Sun):
-            directions, reach = light.towards + light.spread * chosen, 1e4
+            directions, reach = towards[lit] + light.spread * chosen, 1e4
         else:
-            directions = light.position + light.radius * chosen - start
+            directions = light.position.astype(np.float32) + light.radius * chosen - start[lit]
             # The lamp's own shade must not block it.
-            reach = 1 - light.radius * 1.5 / np.maximum(np.linalg.norm(directions, axis=1), light.radius * 1.6)
-        seen += ~tracer.blocked(start, directions, reach)
+            reach = 1 - light.radius * 1.5 / np.maximum(length(directions), light.radius * 1.6)
+        seen[lit] += ~tracer.blocked(start[lit], directions, reach)
     return seen / rays
 
 
@@ -95,13 +114,14 @@ def shade(
 ) -> np.ndarray:
     """Return linear RGB (N, 3) of the rays; `pixel` is the angle of a pixel in radians."""
     scene = tracer.scene
-    toward = unit(directions)
-    colour = np.zeros((len(directions), 3))
+    toward = unit(directions.astype(np.float32))
+    colour = np.zeros((len(directions), 3), np.float32)
     missed = hits.face < 0
     if missed.any():
         colour[missed] = _background(scene, toward[missed])
     if hits.rays.size:
-        colour[hits.rays] = _surfaces(tracer, origins[hits.rays], toward[hits.rays], hits, seen, pixel, reflections)
+        eyes = origins[hits.rays].astype(np.float32)
+        colour[hits.rays] = _surfaces(tracer, eyes, toward[hits.rays], hits, seen, pixel, reflections)
     return colour
 
 
@@ -125,10 +145,10 @@ def _surfaces(
     reflections: bool,
 ) -> np.ndarray:
     scene = tracer.scene
-    distance = np.linalg.norm(hits.points - eyes, axis=1)
-    facing = np.abs(np.einsum("ij,ij->i", toward, hits.flat))
+    distance = length(hits.points - eyes)
+    facing = np.abs(dot(toward, hits.flat))
     footprint = distance * pixel / np.sqrt(np.maximum(facing, 0.02))
-    looks = _looks(scene, hits, footprint)
+    looks = _looks(tracer, hits, footprint)
     diffuse, highlight = _received(scene, hits.points, looks.normals, toward, looks.gloss, seen)
     colour = looks.albedo * diffuse + highlight + looks.emission
     shiny = np.flatnonzero(looks.mirror > 0) if reflections else np.empty(0, int)
@@ -149,13 +169,16 @@ class _Looks:
     mirror: np.ndarray
 
 
-def _looks(scene: Scene, hits: Hits, footprint: np.ndarray) -> _Looks:
+def _looks(tracer: Tracer, hits: Hits, footprint: np.ndarray) -> _Looks:
     """Evaluate the material of every hit, material by material."""
+    scene = tracer.scene
     number = scene.material_of_face[hits.face[hits.rays]]
     uv = hits.uv
-    albedo, emission = np.zeros((len(number), 3)), np.zeros((len(number), 3))
+    albedo, emission = np.zeros((2, len(number), 3), np.float32)
     normals = hits.normals.copy()
-    gloss, mirror = (np.array([getattr(one, name) for one in scene.materials])[number] for name in ("gloss", "mirror"))
+    gloss, mirror = (
+        np.array([getattr(one, name) for one in scene.materials], np.float32)[number] for name in ("gloss", "mirror")
+    )
     order = np.argsort(number, kind="stable")
     for chosen in np.split(order, np.flatnonzero(np.diff(number[order])) + 1):
         material = scene.materials[number[chosen[0]]]
@@ -163,39 +186,47 @@ def _looks(scene: Scene, hits: Hits, footprint: np.ndarray) -> _Looks:
         if material.emission is not None:
             emission[chosen] = material.emission(uv[chosen], footprint[chosen])
         if material.relief is not None:
-            normals[chosen] = _tilted(hits, chosen, uv, footprint, material)
+            normals[chosen] = _tilted(tracer, hits, chosen, footprint, material)
     return _Looks(albedo, emission, normals, gloss, mirror)
 
 
-def _tilted(hits: Hits, chosen: np.ndarray, uv: np.ndarray, footprint: np.ndarray, material: Material) -> np.ndarray:
+def _tilted(tracer: Tracer, hits: Hits, chosen: np.ndarray, footprint: np.ndarray, material: Material) -> np.ndarray:
     relief = material.relief
-    slope = noise.sample(relief.kind, uv[chosen] / relief.size, footprint[chosen] / relief.size)[:, 1:]
-    slope = np.clip(slope * (relief.depth / relief.size), -1.5, 1.5)
-    tilt = slope[:, :1] * hits.along_u[chosen] + slope[:, 1:] * hits.along_v[chosen]
-    return unit(hits.normals[chosen] - tilt)
+    slope = noise.sample(relief.kind, hits.uv[chosen] / relief.size, footprint[chosen] / relief.size)[:, 1:]
+    slope = np.clip(slope * np.float32(relief.depth / relief.size), -1.5, 1.5)
+    along_u, along_v = tracer.surface_axes(hits.face[hits.rays[chosen]])
+    return unit(hits.normals[chosen] - slope[:, :1] * along_u - slope[:, 1:] * along_v)
 
 
 def _received(
     scene: Scene, points: np.ndarray, normals: np.ndarray, toward: np.ndarray, gloss: np.ndarray, seen: Visibility
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (diffuse, highlight), both (M, 3), of the light that arrives at `points`."""
-    up = 0.5 + 0.5 * normals[:, 2:]
     around = scene.surroundings
-    diffuse = (around.below + (around.above - around.below) * up) * (0.15 + 0.85 * seen.ambient)[:, None]
+    above, below = (np.asarray(colour, np.float32) for colour in (around.above, around.below))
+    up = 0.5 + 0.5 * normals[:, 2:]
+    diffuse = (below + (above - below) * up) * (0.15 + 0.85 * seen.ambient)[:, None]
     highlight = np.zeros_like(diffuse)
+    glossy = np.flatnonzero(gloss > 0)
     for light, share in zip(scene.lights, seen.lights):
-        if isinstance(light, Sun):
-            towards, strength = light.towards[None], share
-        else:
-            offset = light.position - points
-            squared = np.maximum(np.einsum("ij,ij->i", offset, offset), light.radius**2)
-            towards, strength = offset / np.sqrt(squared)[:, None], share / squared
-        cosine = np.clip((normals * towards).sum(1), 0, None)
-        diffuse += (cosine * strength)[:, None] * light.colour
-        half = unit(towards - toward)
-        sharp = np.clip((normals * half).sum(1), 0, 1) ** (20 + 200 * gloss) * gloss * (cosine > 0)
-        highlight += (sharp * strength)[:, None] * light.colour
+        towards, strength = _arriving(light, points, share)
+        cosine = np.clip(dot(normals, towards), 0, None)
+        colour = light.colour.astype(np.float32)
+        diffuse += (cosine * strength)[:, None] * colour
+        half = unit(towards[glossy] - toward[glossy])
+        sharp = np.clip(dot(normals[glossy], half), 0, 1) ** (20 + 200 * gloss[glossy])
+        bright = sharp * gloss[glossy] * (cosine[glossy] > 0) * strength[glossy]
+        highlight[glossy] += bright[:, None] * colour
     return diffuse, highlight
+
+
+def _arriving(light: Sun | Lamp, points: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the directions to a light (M, 3) and what is left (M,) of its strength at `points`."""
+    if isinstance(light, Sun):
+        return np.broadcast_to(light.towards.astype(np.float32), points.shape), share
+    offset = light.position.astype(np.float32) - points
+    squared = np.maximum(dot(offset, offset), np.float32(light.radius**2))
+    return offset / np.sqrt(squared)[:, None], share / squared
 
 
 def _reflected(
@@ -210,11 +241,12 @@ def _reflected(
 ) -> np.ndarray:
     """Return the colour of mirroring surfaces: Schlick's mix of their own colour and what they reflect."""
     normals = looks.normals[shiny]
-    cosine = np.einsum("ij,ij->i", toward, normals)
+    cosine = dot(toward, normals)
     mirrored = toward - 2 * cosine[:, None] * normals
-    under = np.einsum("ij,ij->i", mirrored, hits.flat[shiny]) < 0.02
+    under = dot(mirrored, hits.flat[shiny]) < 0.02
     mirrored[under] += hits.flat[shiny][under] * 0.3
-    start = hits.points[shiny] + hits.flat[shiny] * 1e-3 * np.maximum(1.0, np.abs(hits.depth[hits.rays[shiny], None]))
+    distance = np.abs(hits.depth[hits.rays[shiny], None]).astype(np.float32)
+    start = hits.points[shiny] + hits.flat[shiny] * 1e-3 * np.maximum(1.0, distance)
     met = tracer.hits(start, mirrored)
     pattern = np.zeros(len(met.rays), int)
     seen = visibility(tracer, met, eyes.mean(0), pattern, 0, 1)

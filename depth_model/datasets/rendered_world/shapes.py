@@ -36,6 +36,10 @@ class Mesh:
         normals = self.normals / factors
         return Mesh(self.corners * factors, normals / np.linalg.norm(normals, axis=2, keepdims=True), self.uv)
 
+    def resized(self, factor: float) -> Mesh:
+        """Return the mesh `factor` times as large, its surface coordinates too."""
+        return Mesh(self.corners * factor, self.normals, self.uv * factor)
+
     def flipped(self) -> Mesh:
         """Return the mesh turned inside out: the walls of a room instead of those of a block."""
         return Mesh(self.corners[:, ::-1], -self.normals[:, ::-1], self.uv[:, ::-1])
@@ -69,17 +73,23 @@ def quads(corners: np.ndarray, uv: np.ndarray, normals: np.ndarray | None = None
     return Mesh(*(values[:, order].reshape(-1, 3, values.shape[-1]) for values in (corners, normals, uv)))
 
 
+@cache
+def _unit_box() -> tuple[Mesh, np.ndarray]:
+    """Return the box of size 1 and, per corner of a face, which two of the three sizes stretch its uv."""
+    ring = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)]
+    low, high = ([(*point, z) for point in ring] for z in (0.0, 1.0))
+    sides = [[low[k], low[(k + 1) % 4], high[(k + 1) % 4], high[k]] for k in range(4)]
+    uv = np.array([[(0, 0), (1, 0), (1, 1), (0, 1)]] * 6, float)
+    sizes = np.array([(0, 2), (1, 2), (0, 2), (1, 2), (0, 1), (0, 1)])
+    mesh = quads(np.array([*sides, high, low[::-1]], float), uv)
+    return mesh, np.repeat(sizes, 2, axis=0)[:, None]
+
+
 def box(size_x: float, size_y: float, size_z: float) -> Mesh:
     """Return a block centred on the z axis."""
-    x, y, z = size_x / 2, size_y / 2, size_z
-    ring = [(-x, -y), (x, -y), (x, y), (-x, y)]
-    sides = [[(*ring[k], 0.0), (*ring[(k + 1) % 4], 0.0), (*ring[(k + 1) % 4], z), (*ring[k], z)] for k in range(4)]
-    top = [(*point, z) for point in ring]
-    bottom = [(*point, 0.0) for point in reversed(ring)]
-    lengths = [size_x, size_y, size_x, size_y]
-    sides_uv = [[(0.0, 0.0), (length, 0.0), (length, z), (0.0, z)] for length in lengths]
-    flat_uv = [[point[:2] for point in face] for face in (top, bottom)]
-    return quads(np.array([*sides, top, bottom], float), np.array([*sides_uv, *flat_uv], float))
+    mesh, which = _unit_box()
+    size = np.array([size_x, size_y, size_z])
+    return Mesh(mesh.corners * size, mesh.normals, mesh.uv * size[which])
 
 
 def lathe(profile: Sequence[tuple[float, float]], segments: int = 16, smooth: bool = False) -> Mesh:
@@ -89,19 +99,45 @@ def lathe(profile: Sequence[tuple[float, float]], segments: int = 16, smooth: bo
     rounds its edges; around the axis the solid is always round.
     """
     points = np.array(profile, float)
-    angles = np.linspace(0, 2 * np.pi, segments + 1)
-    around = np.stack([np.cos(angles), np.sin(angles)], -1)
     step = np.diff(points, axis=0)
-    length = np.linalg.norm(step, axis=1)
-    kept = length > 1e-12
+    length = np.sqrt((step * step).sum(1))
     slope = np.stack([step[:, 1], -step[:, 0]], -1) / np.maximum(length, 1e-12)[:, None]
-    travelled = np.concatenate([[0.0], np.cumsum(length)])
     lower, upper = _smooth_slopes(slope, points) if smooth else (slope, slope)
-    meshes = [
-        _band(points[k : k + 2], np.stack([lower[k], upper[k]]), travelled[k : k + 2], around, angles)
-        for k in np.flatnonzero(kept)
+    angles, around = _circle(segments)
+    bands = [_turned(pair, around) for pair in ((points[:-1], points[1:]), (lower, upper))]
+    widest = np.maximum(np.maximum(points[:-1, 0], points[1:, 0]), 1e-3)
+    travelled = np.concatenate([[0.0], np.cumsum(length)])
+    rings = [
+        np.stack(np.broadcast_arrays(widest[:, None] * angles, at[:, None]), -1)
+        for at in (travelled[:-1], travelled[1:])
     ]
-    return joined(*meshes)
+    corners, normals, uv = (
+        np.stack([low[:, :-1], low[:, 1:], high[:, 1:], high[:, :-1]], 2).reshape(-1, 4, low.shape[-1])
+        for low, high in (*bands, rings)
+    )
+    mesh = quads(corners, uv, normals)
+    # At the axis one triangle of each pair has no area; nor have bands of no length.
+    at_axis = points[:, 0] < 1e-12
+    solid = np.stack([~at_axis[:-1], ~at_axis[1:]], -1) & (length > 1e-12)[:, None]
+    kept = np.repeat(solid[:, None], segments, axis=1).ravel()
+    return Mesh(mesh.corners[kept], mesh.normals[kept], mesh.uv[kept])
+
+
+@cache
+def _circle(segments: int) -> tuple[np.ndarray, np.ndarray]:
+    angles = np.linspace(0, 2 * np.pi, segments + 1)
+    return angles, np.stack([np.cos(angles), np.sin(angles)], -1)
+
+
+def _turned(pair: tuple[np.ndarray, np.ndarray], around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rings (K, S + 1, 3) that (radius, height) pairs (K, 2) describe about the z axis."""
+    rings = []
+    for values in pair:
+        ring = np.empty((len(values), len(around), 3))
+        ring[..., :2] = around * values[:, :1, None]
+        ring[..., 2] = values[:, 1:]
+        rings.append(ring)
+    return rings[0], rings[1]
 
 
 def _smooth_slopes(slope: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,22 +146,6 @@ def _smooth_slopes(slope: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, n
     at_points[poles, 0] = 0.0
     at_points /= np.maximum(np.linalg.norm(at_points, axis=1, keepdims=True), 1e-12)
     return at_points[:-1], at_points[1:]
-
-
-def _band(ends: np.ndarray, slopes: np.ndarray, travelled: np.ndarray, around: np.ndarray, angles: np.ndarray) -> Mesh:
-    def ring(values: np.ndarray) -> np.ndarray:
-        return np.concatenate([around * values[0], np.full((len(around), 1), values[1])], 1)
-
-    positions, normals = ([ring(values) for values in pair] for pair in (ends, slopes))
-    arc = angles * max(ends[:, 0].max(), 1e-3)
-    uv = [np.stack([arc, np.full_like(arc, height)], -1) for height in travelled]
-    corners, normal, coordinates = (
-        np.stack([low[:-1], low[1:], high[1:], high[:-1]], 1) for low, high in (positions, normals, uv)
-    )
-    mesh = quads(corners, coordinates, normal)
-    area = np.linalg.norm(np.cross(*(mesh.corners[:, k] - mesh.corners[:, 0] for k in (1, 2))), axis=1)
-    solid = area > 1e-12  # at the axis one triangle of each pair has no area
-    return Mesh(mesh.corners[solid], mesh.normals[solid], mesh.uv[solid])
 
 
 def cylinder(radius: float, height: float, segments: int = 16, top_radius: float | None = None) -> Mesh:
@@ -212,6 +232,14 @@ def _ball(detail: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array(vertices), np.array(faces)
 
 
+@cache
+def _corners_by_vertex(detail: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners of all faces in the order of their vertices, and where each vertex starts."""
+    vertices, faces = _ball(detail)
+    order = np.argsort(faces.ravel(), kind="stable")
+    return order, np.searchsorted(faces.ravel()[order], np.arange(len(vertices)))
+
+
 def blob(radius: float, rng: np.random.Generator, roughness: float = 0.25, detail: int = 2) -> Mesh:
     """Return an irregular round solid centred on the origin: foliage, rocks, fruit.
 
@@ -224,9 +252,8 @@ def blob(radius: float, rng: np.random.Generator, roughness: float = 0.25, detai
     points = directions * (radius * (1 + roughness * swell))[:, None]
     corners = points[faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(points)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], flat)
+    order, starts = _corners_by_vertex(detail)
+    normals = np.add.reduceat(flat[order // 3], starts)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     azimuth = np.arctan2(directions[:, 1], directions[:, 0])
     uv = np.stack([azimuth, directions[:, 2] * 1.5], -1)[faces] * radius

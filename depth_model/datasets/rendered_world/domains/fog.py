@@ -6,7 +6,17 @@ import numpy as np
 
 from depth_model.datasets.rendered_world import labels, outdoors, weather
 from depth_model.datasets.rendered_world.furniture import foliage
-from depth_model.datasets.rendered_world.scene import Camera, Material, Parts, Relief, Scene, Spot, looking
+from depth_model.datasets.rendered_world.scene import (
+    Camera,
+    Material,
+    Model,
+    Parts,
+    Relief,
+    Scene,
+    Spot,
+    looking,
+    modelled,
+)
 from depth_model.datasets.rendered_world.shapes import blob, box, cylinder, extruded, ground, lathe, plane
 from depth_model.datasets.rendered_world.textures import blended, hsv, plain, random_colour, stripes, tiled, wood
 
@@ -58,12 +68,13 @@ def _forest(parts: Parts, rng: np.random.Generator) -> None:
         row, column = np.searchsorted(ahead, y) - 1, np.searchsorted(across, x) - 1
         return Spot(parts, (x, y, heights[row : row + 2, column : column + 2].min() - sunk), rng.uniform(0, 6.28))
 
-    materials = outdoors.tree_materials(rng, 3)
+    trees = outdoors.trees(rng, 2, 1.0) + [_tall_tree(rng) for _ in range(3)]
     conifers, path = rng.choice([0.0, 0.4, 1.0]), rng.uniform(1.2, 2.5)
     for _ in range(rng.integers(60, 120)):
-        x, y = rng.normal(0, 16), rng.uniform(3, 85) ** 1.0
+        x, y = rng.normal(0, 16), rng.uniform(3, 85)
         if abs(x - 2.5 * np.sin(y / 14)) > path and abs(x) < 65:
-            _forest_tree(at(x, y, 0.1), rng, conifers, *materials[rng.integers(3)])
+            tree = trees[rng.integers(2)] if rng.random() < conifers else trees[2 + rng.integers(3)]
+            at(x, y, 0.1).place(tree, rng.uniform(9, 20))
     fern, stone = foliage(rng, labels.PLANT), outdoors.rock_material(rng)
     for _ in range(rng.integers(15, 40)):
         x, y = rng.normal(0, 7), rng.uniform(2.5, 35)
@@ -73,23 +84,20 @@ def _forest(parts: Parts, rng: np.random.Generator) -> None:
             at(x, y, 0.1).add(blob(rng.lognormal(-1.2, 0.5), rng, 0.35).scaled((1.2, 1, 0.7)), stone)
 
 
-def _forest_tree(spot: Spot, rng: np.random.Generator, conifers: float, leaf: Material, trunk: Material) -> None:
-    """Add a tall tree: a conifer, or a bare trunk with branches and a crown high above."""
-    height = rng.uniform(9, 20)
-    if rng.random() < conifers:
-        outdoors.conifer(spot, rng, height * 0.8, leaf, trunk)
-        return
-    width = rng.uniform(0.1, 0.32)
-    spot.add(cylinder(width * 1.5, 0.6, 10, width), trunk)
-    stem = cylinder(width, height, 10, width * 0.45).turned(rng.normal(0, 0.03), "x")
-    spot.add(stem, trunk)
-    for _ in range(rng.integers(2, 7)):
-        level, turn = rng.uniform(0.3, 0.85) * height, rng.uniform(0, 6.28)
-        branch = cylinder(width * 0.3, rng.uniform(1, 2.5), 6, width * 0.1).turned(rng.uniform(0.8, 1.4), "x")
-        spot.add(branch, trunk, (0, 0, level), turn)
-    for _ in range(rng.integers(2, 5)):
-        place = (*rng.normal(0, 1.2, 2), height * rng.uniform(0.65, 1.0))
-        spot.add(blob(rng.uniform(0.8, 2.0), rng, 0.4), leaf, place)
+def _tall_tree(rng: np.random.Generator) -> Model:
+    """Return a tree of height 1: a bare trunk with branches and a crown high above."""
+    parts = Parts(rng)
+    spot, leaf, trunk = Spot(parts, (0, 0, 0)), foliage(rng, labels.TREE), outdoors.bark(rng)
+    width = rng.uniform(0.009, 0.018)
+    spot.add(cylinder(width * 1.5, 0.04, 10, width), trunk)
+    spot.add(cylinder(width, 1.0, 10, width * 0.45).turned(rng.normal(0, 0.03), "x"), trunk)
+    for _ in range(rng.integers(3, 8)):
+        branch = cylinder(width * 0.3, rng.uniform(0.06, 0.16), 6, width * 0.1).turned(rng.uniform(0.8, 1.4), "x")
+        spot.add(branch, trunk, (0, 0, rng.uniform(0.3, 0.85)), rng.uniform(0, 6.28))
+    for _ in range(rng.integers(3, 7)):
+        clump = outdoors.ragged(blob(rng.uniform(0.05, 0.12), rng, 0.4), rng, 0.008)
+        spot.add(clump, leaf, (*rng.normal(0, 0.07, 2), rng.uniform(0.65, 1.0)))
+    return modelled(parts)
 
 
 def _harbour(parts: Parts, rng: np.random.Generator) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from depth_model.datasets.rendered_world import labels, noise, outdoors, weather
+from depth_model.datasets.rendered_world.furniture import foliage
 from depth_model.datasets.rendered_world.scene import Camera, Material, Parts, Relief, Scene, Spot, looking
 from depth_model.datasets.rendered_world.shapes import Mesh, blob, ground, plane
 from depth_model.datasets.rendered_world.textures import blended, hsv, random_colour
@@ -31,6 +32,7 @@ def build(rng: np.random.Generator) -> Scene:
         brightness=rng.uniform(0.36, 0.48),
         noise=rng.uniform(0.004, 0.014),
         most_sky=0.55,
+        most_of_one=0.8,
     )
 
 
@@ -64,9 +66,9 @@ class _Land:
         far = Material(
             labels.MOUNTAIN, blended(grass * 0.8, stone, 160.0, "cloud", 5), relief=Relief("cloud", 120.0, 9)
         )
-        half = np.concatenate([np.linspace(0, 12, 13), np.geomspace(13.5, 900, 36)])
+        half = np.concatenate([np.linspace(0, 12, 13), np.geomspace(13.5, 900, 30)])
         across = np.concatenate([-half[:0:-1], half])
-        ahead = np.concatenate([np.linspace(-14, 24, 34), np.geomspace(25.5, 900, 62)])
+        ahead = np.concatenate([np.linspace(-14, 24, 30), np.geomspace(25.5, 900, 50)])
         heights = self.height(*np.meshgrid(across, ahead))
         border = int(np.searchsorted(ahead, 220))
         meshes = [
@@ -103,16 +105,14 @@ def _view(rng: np.random.Generator, land: _Land) -> Camera:
 
 def _grow(parts: Parts, rng: np.random.Generator, land: _Land) -> None:
     """Scatter trees, shrubs and rocks, denser towards groves."""
-    materials = outdoors.tree_materials(rng, 3)
-    conifers = rng.choice([0.05, 0.5, 0.95])
+    trees, leaf = outdoors.trees(rng, 5, rng.choice([0.05, 0.5, 0.95])), foliage(rng, labels.PLANT)
     groves = np.stack([rng.uniform(-60, 60, 6), rng.uniform(15, 200, 6)], -1)
     for _ in range(rng.integers(25, 70)):
         near = groves[rng.integers(6)] + rng.normal(0, 12, 2)
         x, y = near if rng.random() < 0.7 else (rng.uniform(-40, 40), rng.uniform(6, 90))
         if y < 6 or not land.dry(x, y):
             continue
-        kind = outdoors.conifer if rng.random() < conifers else outdoors.broadleaf
-        kind(land.spot(parts, x, y, rng, 0.2), rng, rng.uniform(4, 13), *materials[rng.integers(3)])
+        land.spot(parts, x, y, rng, 0.2).place(trees[rng.integers(5)], rng.uniform(4, 13))
     stone = outdoors.rock_material(rng)
     for _ in range(rng.integers(4, 20)):
         x, y, size = rng.normal(0, 9), rng.uniform(3, 35), rng.lognormal(-0.9, 0.6)
@@ -122,7 +122,7 @@ def _grow(parts: Parts, rng: np.random.Generator, land: _Land) -> None:
     for _ in range(rng.integers(5, 25)):
         x, y = rng.normal(0, 12), rng.uniform(4, 45)
         if land.dry(x, y):
-            outdoors.bush(land.spot(parts, x, y, rng, 0.05), rng, rng.uniform(0.3, 1.3), materials[rng.integers(3)][0])
+            outdoors.bush(land.spot(parts, x, y, rng, 0.05), rng, rng.uniform(0.3, 1.3), leaf)
 
 
 def _settle(parts: Parts, rng: np.random.Generator, land: _Land) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from depth_model.datasets.rendered_world import labels, outdoors, weather
+from depth_model.datasets.rendered_world.furniture import foliage
 from depth_model.datasets.rendered_world.scene import Camera, Lamp, Material, Parts, Relief, Scene, Spot, looking
 from depth_model.datasets.rendered_world.shapes import box, cylinder, plane
 from depth_model.datasets.rendered_world.textures import blended, hsv, plain, random_colour, tiled
@@ -101,7 +102,7 @@ def _lamps(parts: Parts, rng: np.random.Generator, lane: float) -> list[Lamp]:
 
 def _clutter(parts: Parts, rng: np.random.Generator, lane: float) -> None:
     """Add fences, hedges, trees, parked cars, barrels, benches and late walkers."""
-    trees = outdoors.tree_materials(rng, 2)
+    trees, leaf = outdoors.trees(rng, 3, 0.3), foliage(rng, labels.TREE)
     wood = Material(labels.BARREL, plain(hsv(0.07, 0.5, 0.4), 0.3, 0.5, "grain"))
     for side in (-1, 1):
         edge = side * (lane / 2 + 1.2)
@@ -109,11 +110,10 @@ def _clutter(parts: Parts, rng: np.random.Generator, lane: float) -> None:
             if rng.random() < 0.5:
                 outdoors.fence(Spot(parts, (edge, y, 0), np.pi / 2), rng, 4.0)
             elif rng.random() < 0.5:
-                outdoors.bush(Spot(parts, (edge, y, 0)), rng, rng.uniform(0.6, 1.3), trees[0][0])
+                outdoors.bush(Spot(parts, (edge, y, 0)), rng, rng.uniform(0.6, 1.3), leaf)
         for _ in range(rng.integers(1, 5)):
             place = (side * (lane / 2 + rng.uniform(2, 5)), rng.uniform(5, 50), 0)
-            kind = outdoors.broadleaf if rng.random() < 0.7 else outdoors.conifer
-            kind(Spot(parts, place), rng, rng.uniform(4, 9), *trees[rng.integers(2)])
+            Spot(parts, place, rng.uniform(0, 6.28)).place(trees[rng.integers(3)], rng.uniform(4, 9))
         if lane > 5 and rng.random() < 0.7:
             place = (side * (lane / 2 - 1.1), rng.uniform(5, 25), 0)
             outdoors.car(Spot(parts, place, side * np.pi / 2), rng)
