@@ -99,7 +99,7 @@ class DepthPredictor:
             return self([images])[0]
         pictures = [rgb(image) for image in images]
         maps = self.network_disparity(pictures)
-        return [_resized(disparity, picture.shape[:2]) for disparity, picture in zip(maps, pictures, strict=True)]
+        return [resized(disparity, picture.shape[:2]) for disparity, picture in zip(maps, pictures, strict=True)]
 
     def network_disparity(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return float32 disparity (h, w) at the network's resolution (see `network_size`) per uint8 (H, W, 3) image.
@@ -127,7 +127,8 @@ class DepthPredictor:
         return self.model(torch.from_numpy(inputs).to(device)).float().cpu().numpy()
 
 
-def _resized(disparity: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resized(disparity: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return `disparity` (h, w) at `size` (H, W), bilinear with pixel centres half a pixel in."""
     if disparity.shape == size:
         return disparity
     maps = torch.from_numpy(disparity)[None, None]

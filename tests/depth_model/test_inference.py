@@ -64,7 +64,8 @@ def test_every_form_of_a_picture_gives_the_same_depth(predictor, tmp_path):
     Image.fromarray(image).save(buffer, "PNG")
     (tmp_path / "photo.png").write_bytes(buffer.getvalue())
     alpha = np.dstack([image, np.full((60, 90), 255, np.uint8)])
-    forms = [image, Image.fromarray(image), buffer.getvalue(), tmp_path / "photo.png", str(tmp_path / "photo.png"), alpha]
+    path = tmp_path / "photo.png"
+    forms = [image, Image.fromarray(image), buffer.getvalue(), path, str(path), alpha]
     expected = predictor(image)
     for form in forms:
         np.testing.assert_array_equal(predictor(form), expected)

@@ -1,0 +1,28 @@
+"""Scale and shift of a prediction: least squares in disparity space, per image (paper.md 4.1, after MiDaS)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def align_disparity(
+    prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None
+) -> tuple[float, float]:
+    """Return (scale, shift) that minimise sum (scale * prediction + shift - target)^2 over the pixels of `mask`.
+
+    `prediction` and `target` are disparity of one shape, `mask` bool of that shape (None: all). Solved in float64
+    by the centred closed form. A constant prediction gets scale 0 and the mean of the target as shift, the best
+    that a constant can do. Raises ValueError when the mask holds no pixel.
+    """
+    values, truth = (_gathered(one, mask) for one in (prediction, target))
+    if not values.size:
+        raise ValueError("no pixel to align on")
+    center, level = values.mean(), truth.mean()
+    deviation = values - center
+    variance = deviation @ deviation
+    scale = float(deviation @ (truth - level) / variance) if variance > 0 else 0.0
+    return scale, float(level - scale * center)
+
+
+def _gathered(values: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    return (values.ravel() if mask is None else values[mask]).astype(np.float64)

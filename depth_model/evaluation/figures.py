@@ -1,0 +1,131 @@
+"""Figures as PNG bytes: examples beside their truth, and training curves. The same input gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DEPTH_COLORS, ERROR_COLORS = "Spectral", "magma"
+LARGEST_ERROR = 0.5
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image (H, W, 3) uint8 with its depth (h, w), NaN = none, and aligned depth (h, w) by model.
+
+    `scores` says what stands above each model's column.
+    """
+
+    key: str
+    image: np.ndarray
+    depth: np.ndarray
+    aligned: Mapping[str, np.ndarray]
+    scores: Mapping[str, str]
+    unit: str
+
+
+def examples_figure(examples: Sequence[Example]) -> bytes:
+    """Return a PNG with a row per example: image, truth, each model's aligned depth, each model's error.
+
+    Depth maps of a row share one logarithmic colour scale, that of the truth; errors are |p - t| / t.
+    """
+    from matplotlib.figure import Figure
+
+    columns = 2 + 2 * len(examples[0].aligned)
+    figure = Figure(figsize=(2.6 * columns, 2.15 * len(examples)), layout="constrained")
+    grid = figure.subplots(len(examples), columns, squeeze=False)
+    for row, example in zip(grid, examples):
+        _draw_example(figure, row, example)
+    return _png(figure)
+
+
+def _draw_example(figure: Figure, row: Sequence[Axes], example: Example) -> None:
+    from matplotlib.colors import LogNorm
+
+    low, high = np.nanpercentile(example.depth, (1, 99))
+    scale = LogNorm(low, max(high, low * 1.01), clip=True)
+    count = len(example.aligned)
+    row[0].imshow(example.image)
+    row[0].set_title(example.key, fontsize=8)
+    _draw_map(figure, row[1], example.depth, "truth", f"depth ({example.unit})", norm=scale, cmap=DEPTH_COLORS)
+    for axes, (name, depth) in zip(row[2:], example.aligned.items()):
+        title = f"{name}, {example.scores[name]}"
+        _draw_map(figure, axes, depth, title, f"depth ({example.unit})", norm=scale, cmap=DEPTH_COLORS)
+    for axes, (name, depth) in zip(row[2 + count :], example.aligned.items()):
+        error = np.abs(depth - example.depth) / example.depth
+        _draw_map(figure, axes, error, f"error of {name}", "|p − t| / t", vmin=0, vmax=LARGEST_ERROR, cmap=ERROR_COLORS)
+    for axes in row:
+        axes.set_axis_off()
+
+
+def _draw_map(figure: Figure, axes: Axes, values: np.ndarray, title: str, label: str, **style: object) -> None:
+    from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+
+    axes.set_facecolor("0.8")
+    drawn = axes.imshow(values, interpolation="nearest", **style)
+    axes.set_title(title, fontsize=8)
+    bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.02)
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    if "norm" in style:
+        bar.ax.yaxis.set_minor_locator(MaxNLocator(1))
+        bar.set_ticks(np.geomspace(style["norm"].vmin, style["norm"].vmax, 4))
+        bar.ax.yaxis.set_major_formatter(ScalarFormatter())
+        bar.ax.yaxis.set_major_formatter("{x:.2g}")
+    bar.set_label(label, fontsize=7)
+    bar.ax.tick_params(labelsize=6)
+
+
+def training_figure(histories: Mapping[str, pd.DataFrame], alpha: float) -> bytes:
+    """Return a PNG of the loss terms of each model over its steps, and of the fraction of tokens below `alpha`."""
+    from matplotlib.figure import Figure
+
+    aligned = {name: table for name, table in histories.items() if ACTIVE in table}
+    figure = Figure(figsize=(4.6 * (len(histories) + len(aligned)), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(histories) + len(aligned), squeeze=False)[0]
+    for one, (name, table) in zip(axes, histories.items()):
+        _draw_terms(one, name, table)
+    for one, (name, table) in zip(axes[len(histories) :], aligned.items()):
+        _draw_curve(one, table, ACTIVE, f"tokens below {alpha:g}")
+        one.set(title=f"{name}: tokens that feature alignment pulls", ylabel="fraction", ylim=(-0.02, 1.02))
+    for one in axes:
+        one.set_xlabel("step")
+        one.grid(alpha=0.3)
+        one.legend(fontsize=8)
+    return _png(figure)
+
+
+ACTIVE = "feature_alignment/active_fraction"
+TERMS = {
+    "affine_invariant": "affine-invariant, labels",
+    "pseudo_label": "affine-invariant, pseudo labels",
+    "feature_alignment": "feature alignment",
+}
+
+
+def _draw_terms(axes: Axes, name: str, table: pd.DataFrame) -> None:
+    for term, label in TERMS.items():
+        if term in table:
+            _draw_curve(axes, table, term, label)
+    axes.set(title=f"{name}: losses", ylabel="loss", ylim=(0, None))
+
+
+def _draw_curve(axes: Axes, table: pd.DataFrame, term: str, label: str) -> None:
+    (line,) = axes.plot(table["step"], table[term], linewidth=0.6, alpha=0.35)
+    window = max(1, len(table) // 25)
+    smooth = table[term].rolling(window, min_periods=1).mean()
+    axes.plot(table["step"], smooth, linewidth=1.6, color=line.get_color(), label=label)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,50 @@
+"""Metrics of depth: what is measured, and in which direction it is better (paper.md 4.1, 4.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by its key in files and its name in tables; `higher_is_better` tells its direction."""
+
+    key: str
+    title: str
+    higher_is_better: bool
+
+    def better(self, value: float, other: float) -> bool:
+        """Whether `value` is better than `other`."""
+        return value > other if self.higher_is_better else value < other
+
+
+METRICS = (
+    Metric("abs_rel", "AbsRel", False),
+    Metric("delta1", "δ1", True),
+    Metric("delta2", "δ2", True),
+    Metric("delta3", "δ3", True),
+    Metric("rmse", "RMSE", False),
+    Metric("log10", "log10", False),
+    Metric("silog", "SILog", False),
+)
+
+
+def depth_metrics(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """Return every metric of METRICS for depth `prediction` and `target`, both > 0, of the valid pixels only.
+
+    AbsRel = mean |p - t| / t; delta_k = fraction with max(p/t, t/p) < 1.25^k; RMSE in the unit of the depth;
+    log10 = mean |log10 p - log10 t|; SILog = 100 sqrt(mean e^2 - (mean e)^2) with e = ln p - ln t. In float64.
+    """
+    predicted, true = prediction.astype(np.float64), target.astype(np.float64)
+    difference = predicted - true
+    error = np.log(predicted) - np.log(true)
+    ratio = np.maximum(predicted / true, true / predicted)
+    return {
+        "abs_rel": float(np.mean(np.abs(difference) / true)),
+        **{f"delta{power}": float(np.mean(ratio < 1.25**power)) for power in (1, 2, 3)},
+        "rmse": float(np.sqrt(np.mean(difference**2))),
+        "log10": float(np.mean(np.abs(error)) / np.log(10)),
+        "silog": float(100 * np.std(error)),
+    }

@@ -1,0 +1,43 @@
+"""What counts as ground truth on a set, as data: the range of depth that is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+UNKNOWN_SCALE = ("relative_depth", "disparity")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Ground truth counts if minimum < depth < maximum (metres); predictions are clipped to that range."""
+
+    minimum: float
+    maximum: float
+
+
+GENERIC = Protocol(minimum=1e-3, maximum=80.0)
+"""For a set without a protocol of its own: the range of KITTI, DDAD and DIODE outdoor (paper.md 4.1, 4.2)."""
+
+
+def true_depth(target: np.ndarray, kind: str) -> np.ndarray:
+    """Return depth (H, W) float32 of a target of `kind`, NaN where there is none.
+
+    Disparity becomes 1 / disparity. Raises ValueError for `affine_disparity`, whose unknown shift leaves no depth.
+    """
+    if kind == "affine_disparity":
+        raise ValueError("a target of kind affine_disparity has no depth to measure against")
+    depth = np.where(np.isfinite(target) & (target > 0), target, np.nan)
+    return 1 / depth if kind == "disparity" else depth
+
+
+def depth_range(depth: np.ndarray, kind: str, protocol: Protocol) -> tuple[float, float]:
+    """Return the (minimum, maximum) that counts and to which predictions are clipped.
+
+    Where the scale is unknown, a range in metres means nothing: the range of the image's own truth stands in.
+    """
+    if kind not in UNKNOWN_SCALE or not np.isfinite(depth).any():
+        return protocol.minimum, protocol.maximum
+    # A hair wider, because the range is open at both ends.
+    return float(np.nanmin(depth)) * (1 - 1e-6), float(np.nanmax(depth)) * (1 + 1e-6)
