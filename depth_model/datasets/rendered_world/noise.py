@@ -93,6 +93,7 @@ def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _with_derivatives(values: np.ndarray) -> np.ndarray:
+    values = np.clip(values, 0.0, 1.0)
     along_u = (np.roll(values, -1, 1) - np.roll(values, 1, 1)) * (SIZE / 2)
     along_v = (np.roll(values, -1, 0) - np.roll(values, 1, 0)) * (SIZE / 2)
     return np.pad(np.stack([values, along_u, along_v], -1), ((0, 1), (0, 1), (0, 0)), mode="wrap")

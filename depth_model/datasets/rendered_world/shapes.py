@@ -190,6 +190,24 @@ def _cap(points: np.ndarray, following: np.ndarray, at: object, y: float, facing
     return Mesh(corners[:, ::facing], normals, uv[:, ::facing])
 
 
+def strip(low: np.ndarray, high: np.ndarray, depth: float) -> Mesh:
+    """Return the solid between two lines, (y, z) pairs (K, 2) of growing y, stretched along x about x = 0."""
+    front, back = depth / 2, -depth / 2
+
+    def at(points: np.ndarray, x: float) -> np.ndarray:
+        return np.concatenate([np.full((len(points), 1), x), points], 1)
+
+    cells = np.stack([low[:-1], low[1:], high[1:], high[:-1]], 1)
+    faces = [np.concatenate([np.full((*cells.shape[:2], 1), x), cells], 2) for x in (front, back)]
+    outline = np.concatenate([low, high[::-1]])
+    following = np.roll(outline, -1, axis=0)
+    rim = np.stack([at(outline, back), at(following, back), at(following, front), at(outline, front)], 1)
+    ends = np.cumsum(np.sqrt(((following - outline) ** 2).sum(1)))
+    starts, zero, full = ends - np.diff(ends, prepend=0), np.zeros(len(ends)), np.full(len(ends), depth)
+    uv = np.stack([starts, zero, ends, zero, ends, full, starts, full], -1).reshape(-1, 4, 2)
+    return joined(quads(faces[0], cells), quads(faces[1][:, ::-1], cells[:, ::-1]), quads(rim, uv))
+
+
 def ground(heights: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> Mesh:
     """Return the smooth surface with `heights` (len(ys), len(xs)) over the grid `xs`, `ys`, facing up."""
     x, y = np.meshgrid(xs, ys)

@@ -17,7 +17,7 @@ from depth_model.datasets.rendered_world.scene import (
     Surroundings,
     looking,
 )
-from depth_model.datasets.rendered_world.shapes import Mesh, box, cylinder, joined, lathe, plane, quads
+from depth_model.datasets.rendered_world.shapes import Mesh, box, cylinder, lathe, plane, strip
 from depth_model.datasets.rendered_world.textures import (
     blended,
     checker,
@@ -165,26 +165,7 @@ def _arcade(bay: float, rise: float, radius: float) -> Mesh:
     angles = np.linspace(0, np.pi, 13)
     ys, zs = -span * np.cos(angles), np.minimum(span * np.sin(angles), rise - 0.05)
     ys, zs = np.concatenate([[-bay / 2], ys, [bay / 2]]), np.concatenate([[0.0], zs, [0.0]])
-    low, high = np.stack([ys, zs], -1), np.stack([ys, np.full_like(zs, rise)], -1)
-
-    def at(points: np.ndarray, x: float) -> np.ndarray:
-        return np.concatenate([np.full((len(points), 1), x), points], 1)
-
-    right = np.stack([at(p, thick) for p in (low[:-1], low[1:], high[1:], high[:-1])], 1)
-    left = np.stack([at(p, -thick) for p in (low[1:], low[:-1], high[:-1], high[1:])], 1)
-    under = np.stack([at(low[:-1], -thick), at(low[1:], -thick), at(low[1:], thick), at(low[:-1], thick)], 1)
-    along = np.concatenate([[0], np.cumsum(np.hypot(np.diff(ys), np.diff(zs)))])
-    uv = np.stack(
-        [
-            np.stack([p, q], -1)
-            for p, q in zip(
-                (along[:-1], along[1:], along[1:], along[:-1]),
-                (0 * zs[1:], 0 * zs[1:], 0 * zs[1:] + 2 * thick, 0 * zs[1:] + 2 * thick),
-            )
-        ],
-        1,
-    )
-    return joined(quads(right, right[..., 1:]), quads(left, left[..., 1:]), quads(under[:, ::-1], uv[:, ::-1]))
+    return strip(np.stack([ys, zs], -1), np.stack([ys, np.full_like(zs, rise)], -1), 2 * thick)
 
 
 def _furnish(
