@@ -27,7 +27,7 @@ def _build(place: Workplace, role: str, name: str, settings: params.Params) -> N
         try:
             collect_source(
                 readers.get(source.reader),
-                Path(source.root or ""),
+                params.source_root(source),
                 source.chosen_options(),
                 place.scratch,
                 place.result / "source",

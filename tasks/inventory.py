@@ -22,9 +22,7 @@ def inventory_path(role: str, name: str) -> Path:
 
 
 def _watched(source: params.Source) -> Iterator[dict[str, Any]]:
-    if source.root is None:
-        return iter(())  # made from its options alone, which DVC compares itself
-    return readers.get(source.reader).watch(Path(source.root), source.chosen_options())
+    return readers.get(source.reader).watch(params.source_root(source), source.chosen_options())
 
 
 def write_inventory(path: Path, watched: Iterator[dict[str, Any]]) -> None:
@@ -47,7 +45,7 @@ def main() -> None:
     missing = [
         f"params.yaml: sources.{role}.{name}.root: there is no folder {source.root!r}; create it or correct the path"
         for role, name, source in listed
-        if source.root is not None and not Path(source.root).is_dir()
+        if source.root is not None and not params.source_root(source).is_dir()
     ]
     if missing:
         raise entry.StageError("\n".join(missing))

@@ -14,6 +14,7 @@ import numpy as np
 from depth_model.datasets.sample import BadInput
 from depth_model.datasets.source import SourceFolder
 from depth_model.evaluation.alignment import align_disparity
+from depth_model.evaluation.figures import Example
 from depth_model.evaluation.metrics import METRICS, depth_metrics
 from depth_model.evaluation.protocols import Protocol, depth_range, true_depth
 
@@ -117,3 +118,32 @@ def means(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     keys = [metric.key for metric in METRICS]
     averages = table.groupby("model", sort=False)[keys].mean()
     return {str(name): {key: float(row[key]) for key in keys} for name, row in averages.iterrows()}
+
+
+def chosen_examples(table: pd.DataFrame, model: str, count: int) -> list[str]:
+    """Return at most `count` keys of `table` from the best to the worst AbsRel of `model`, evenly spaced in rank."""
+    ranked = table[table["model"] == model].sort_values(["abs_rel", "key"])["key"].tolist()
+    places = np.unique(np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int))
+    return [ranked[place] for place in places]
+
+
+def example(
+    models: Mapping[str, DepthPredictor], source: SourceFolder, index: int, table: pd.DataFrame, protocol: Protocol
+) -> Example:
+    """Return what the figure of sample `index` shows: its truth and the aligned depth of every model."""
+    target = source.target(index)
+    depth, valid, low, high = measurable(target, source.target_kind, protocol)
+    predictions = predict_all(models, source, index)
+    aligned = {
+        name: depth_of_disparity(predictions[name], *align_disparity(predictions[name], 1 / depth, valid), low, high)
+        for name in models
+    }
+    scores = table[table["key"] == source.key(index)].set_index("model")["abs_rel"]
+    return Example(
+        key=source.key(index),
+        image=source.image(index),
+        depth=np.where(valid, depth, np.nan),
+        aligned=aligned,
+        scores={name: f"AbsRel {scores[name]:.3f}" for name in models},
+        unit="m" if source.target_kind == "metric_depth" else "any scale",
+    )
