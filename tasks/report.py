@@ -1,0 +1,81 @@
+"""Stage `report`: one self-contained page with what came out. No network, no times, no paths of the machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from depth_model import files
+from tasks import entry, params
+from tasks.evaluate_relative import MODELS, REPORTS
+from tasks.report_page import page
+from tasks.workspace import Workplace, produce
+
+CATALOGS = (*params.ROLES, "sky", "pseudo")
+
+
+def _catalog(role: str) -> Path:
+    return Path("data/catalog", f"{role}.json")
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _training_curves(alpha: float) -> bytes:
+    import pandas as pd
+
+    from depth_model.evaluation.figures import training_figure
+
+    return training_figure({model: pd.read_csv(Path("models", model, "history.csv")) for model in MODELS}, alpha)
+
+
+def quarantine_reasons() -> list[tuple[str, str, int]]:
+    """Return (source, reason, number of inputs) of everything that the sources of params.yaml refused."""
+    from depth_model.datasets import manifest
+
+    rows = []
+    for role in params.ROLES:
+        for name in _read(_catalog(role)):
+            table = manifest.read_frame(Path("data", role, name, manifest.QUARANTINE))
+            counts = table.groupby("reason", observed=True).size()
+            rows += [(f"{role}/{name}", str(reason), int(count)) for reason, count in counts.items()]
+    return rows
+
+
+def _build(place: Workplace, settings: params.Params) -> None:
+    content = page(
+        figures=_read(Path("reports/metrics.json")),
+        sets={name: _read(REPORTS / f"{name}.json") for name in settings.sources.evaluation},
+        examples={name: (REPORTS / name / "examples.png").read_bytes() for name in settings.sources.evaluation},
+        curves=_training_curves(settings.alpha),
+        catalogs={role: _read(_catalog(role)) for role in CATALOGS},
+        quarantine=quarantine_reasons(),
+        parameters=settings.model_dump(mode="json", exclude={"sources", "resume"}),
+    )
+    files.write_text(place.result / "index.html", content)
+
+
+def main() -> None:
+    """Write reports/index.html."""
+    argparse.ArgumentParser(prog="python -m tasks.report", description=__doc__).parse_args()
+    settings = params.load()
+    read = [Path("reports/metrics.json"), *map(_catalog, CATALOGS)]
+    read += [REPORTS / name / "examples.png" for name in settings.sources.evaluation]
+    read += [REPORTS / f"{name}.json" for name in settings.sources.evaluation]
+    read += [Path("models", model, "history.csv") for model in MODELS]
+    produce(
+        "report",
+        inputs={
+            "parameters": settings.model_dump(mode="json", exclude={"resume"}),
+            **{path.as_posix(): files.sha256(path) for path in read},
+        },
+        outs={"index.html": Path("reports/index.html")},
+        build=lambda place: _build(place, settings),
+    )
+
+
+if __name__ == "__main__":
+    entry.run(main)
