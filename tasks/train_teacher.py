@@ -1,0 +1,44 @@
+"""Stage `train_teacher`: the teacher, from the labeled catalog and its sky masks (paper 3.1)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import entry, params
+from tasks.training import pool, train_stage, training_settings
+
+if TYPE_CHECKING:
+    from depth_model.training.loop import OnMetrics
+
+
+def _learn(settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any:
+    from depth_model.training.teacher import TeacherSettings, train_teacher
+
+    return train_teacher(
+        pool("labeled", "sky"),
+        settings.encoder.weights,
+        TeacherSettings(**settings.teacher.model_dump()),
+        training_settings(settings),
+        settings.seed,
+        scratch,
+        on_metrics,
+    )
+
+
+def main() -> None:
+    """Train the teacher into models/teacher; continues after a kill."""
+    argparse.ArgumentParser(prog="python -m tasks.train_teacher", description=__doc__).parse_args()
+    settings = params.load()
+    train_stage(
+        "teacher",
+        {"teacher": settings.teacher.model_dump()},
+        settings,
+        ["labeled", "sky"],
+        lambda scratch, on_metrics: _learn(settings, scratch, on_metrics),
+    )
+
+
+if __name__ == "__main__":
+    entry.run(main)
