@@ -44,7 +44,7 @@ def main() -> None:
     produce(
         f"pseudo_label@{name}",
         inputs={
-            "pseudo_label": settings.pseudo_label.model_dump(exclude={"batch"}),
+            "pseudo_label": settings.pseudo_label.model_dump(),
             "manifest": files.sha256(Path("data/unlabeled", name, "manifest.parquet")),
             "teacher": files.sha256(TEACHER / "model.safetensors"),
         },
