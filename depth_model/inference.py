@@ -20,27 +20,13 @@ from torch.nn import functional
 from depth_model.datasets.images import decode_rgb
 from depth_model.datasets.sample import BadInput
 from depth_model.networks import DepthAnything
+from depth_model.networks.encoder import PATCH
+from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, network_size
 
-PATCH = 14
-MEAN = np.array((0.485, 0.456, 0.406), np.float32)
-DEVIATION = np.array((0.229, 0.224, 0.225), np.float32)
+MEAN = np.array(IMAGENET_MEAN, np.float32)
+DEVIATION = np.array(IMAGENET_DEVIATION, np.float32)
 
 Picture = np.ndarray | Image.Image | bytes | str | Path
-
-
-def network_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Return the (height, width) at which the network sees an image: paper.md 8.3, "lower bound".
-
-    The shorter side becomes `short_side` pixels (a multiple of 14), the other follows, rounded to the nearest
-    multiple of 14 and never below `short_side`.
-    """
-    scale = max(short_side / height, short_side / width)
-    return _rounded(scale * height, short_side), _rounded(scale * width, short_side)
-
-
-def _rounded(length: float, least: int) -> int:
-    nearest = int(np.round(length / PATCH) * PATCH)
-    return nearest if nearest >= least else int(np.ceil(length / PATCH) * PATCH)
 
 
 def network_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

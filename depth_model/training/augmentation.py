@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-PATCH = 14
+from depth_model.networks.preprocessing import network_size
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,9 @@ class Crop:
     flip: bool
 
 
-def lower_bound_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Return (height, width) in multiples of 14, neither below `short_side`, nearest to the aspect ratio.
-
-    Official preprocessing: the shorter side becomes `short_side`, the longer is rounded to a multiple of 14.
-    """
-    scale = max(short_side / height, short_side / width)
-    return tuple(max(short_side, round(side * scale / PATCH) * PATCH) for side in (height, width))
-
-
 def draw_crop(generator: np.random.Generator, height: int, width: int, side: int) -> Crop:
     """Draw a crop of an image of (height, width) pixels whose shorter side is resized to `side`."""
-    tall, wide = lower_bound_size(height, width, side)
+    tall, wide = network_size(height, width, side)
     top, left = int(generator.integers(tall - side + 1)), int(generator.integers(wide - side + 1))
     return Crop(tall, wide, top, left, side, bool(generator.random() < 0.5))
 

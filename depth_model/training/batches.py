@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from depth_model.datasets.disparity import normalised_disparity
 from depth_model.datasets.pool import SamplePool, StoredSample
 from depth_model.datasets.sample import BadInput
+from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from depth_model.objectives import sample_box
 from depth_model.training.augmentation import Perturbation, crop_image, crop_raster, draw_crop, perturb
 from depth_model.training.sampling import batch_indices
@@ -29,8 +30,6 @@ LABELED, UNLABELED, CUTMIX = 0, 1, 2
 
 Batch = dict[str, Any]
 """Tensors by name; a student batch holds one such mapping for each of its parts."""
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def labeled_batch(pool: SamplePool, seed: int, count: int, side: int, step: int) -> Batch:
@@ -65,8 +64,9 @@ def unlabeled_batch(
 
 def network_input(images: Tensor) -> Tensor:
     """Return uint8 (B, H, W, 3) RGB images as float32 (B, 3, H, W), normalised with ImageNet's mean and deviation."""
-    mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (_MEAN, _STD))
-    return (images.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    imagenet = (IMAGENET_MEAN, IMAGENET_DEVIATION)
+    mean, deviation = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in imagenet)
+    return (images.permute(0, 3, 1, 2).float() / 255 - mean) / deviation
 
 
 def loader(make: Callable[[int], Batch], start: int, total: int, workers: int) -> Iterator[Batch]:

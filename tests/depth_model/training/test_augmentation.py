@@ -84,22 +84,6 @@ def test_the_same_generator_gives_the_same_bytes(photograph):
     np.testing.assert_array_equal(first, second)
 
 
-SIZES = [
-    ((480, 640), (518, 686)),
-    ((375, 1242), (518, 1722)),
-    ((436, 1024), (518, 1218)),
-    ((300, 400), (518, 686)),
-    ((1216, 1936), (518, 826)),
-    ((1080, 1920), (518, 924)),
-]
-
-
-@pytest.mark.parametrize("found, wanted", SIZES)
-def test_sizes_are_those_of_the_official_preprocessing(found, wanted):
-    assert augmentation.lower_bound_size(*found, 518) == wanted
-    assert augmentation.lower_bound_size(*found[::-1], 518) == wanted[::-1]
-
-
 def ramp(height, width):
     """An image whose red tells the column and whose green tells the row, in 0 ... 255."""
     rows, columns = np.mgrid[0:height, 0:width]

@@ -128,7 +128,7 @@ def test_a_gradient_is_clipped_to_the_given_norm(tmp_path):
     before = [parameter.detach().clone() for parameter in run.model.parameters()]
     settings = dataclasses.replace(SETTINGS, gradient_clip=0.125)
     history = train(dataclasses.replace(run, optimizer=optimizer), settings, tmp_path, nothing)
-    moved = [(old - new).square().sum() for old, new in zip(before, run.model.parameters(), strict=True)]
+    moved = [(old - new.detach()).square().sum() for old, new in zip(before, run.model.parameters(), strict=True)]
     assert history.last_row()["gradient_norm"] > 0.125
     assert float(sum(moved).sqrt()) == pytest.approx(0.125, rel=1e-4)
 

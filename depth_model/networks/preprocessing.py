@@ -1,0 +1,25 @@
+"""What the network wants of an image: size and normalisation, in training and in inference alike (paper.md 8.3)."""
+
+from __future__ import annotations
+
+import math
+
+from depth_model.networks.encoder import PATCH
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+
+def network_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Return the (height, width) at which the network sees an image: "lower bound" of the released model.
+
+    The shorter side becomes `short_side` pixels (a multiple of 14), the other follows, rounded to the nearest
+    multiple of 14 and never below `short_side`.
+    """
+    scale = max(short_side / height, short_side / width)
+    return _rounded(scale * height, short_side), _rounded(scale * width, short_side)
+
+
+def _rounded(length: float, least: int) -> int:
+    nearest = round(length / PATCH) * PATCH
+    return nearest if nearest >= least else math.ceil(length / PATCH) * PATCH
