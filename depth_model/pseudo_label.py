@@ -6,6 +6,7 @@ that are missing. Labels are kept at the network's resolution, quantised. No ima
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,8 +17,13 @@ import numpy as np
 from depth_model.datasets import rasters
 from depth_model.datasets.source import SourceFolder, finished_shards, join_sidecar, write_sidecar_shard
 from depth_model.inference import DepthPredictor
+from depth_model.networks.preprocessing import network_size
 
-SUFFIX = f"target{rasters.SUFFIX}"
+SUFFIX = f"target.{rasters.SUFFIX}"
+
+
+class BadTeacher(RuntimeError):
+    """The teacher's predictions cannot serve as labels; the message says where it was seen and what to do."""
 
 
 def label_source(
@@ -33,7 +39,7 @@ def label_source(
 
     `teacher_sha256` is recorded with every label, `bits` is the depth of quantisation. Finished shards in
     `scratch` are used again. `progress(images)` is called with how many images are newly done or found done.
-    Raises BadInput for a damaged shard, FloatingPointError when the teacher gives a value that is not finite.
+    Raises BadInput for a damaged shard and BadTeacher when the teacher gives a value that is not finite.
     """
     done = finished_shards(scratch)
     for shard, rows in source.shards():
@@ -52,27 +58,44 @@ def _label_shard(
     bits: int,
     scratch: Path,
 ) -> None:
-    encoded: list[bytes] = []
-    columns: dict[str, list[Any]] = {"minimum": [], "maximum": []}
-    for disparity in _predicted(source, rows, teacher):
+    encoded: dict[int, bytes] = {}
+    limits: dict[int, tuple[float, float]] = {}
+    for row, disparity in _predicted(source, rows, teacher):
         if not np.isfinite(disparity).all():
-            raise FloatingPointError(f"{source.folder / shard}: the teacher's disparity is not finite; train it again")
-        encoded.append(rasters.encode_quantised(disparity, bits))
-        columns["minimum"].append(float(disparity.min()))
-        columns["maximum"].append(float(disparity.max()))
+            where = f"{source.folder.name}, image {source.key(row)}"
+            raise BadTeacher(
+                f"{where}: the teacher's disparity is not finite; train it again with lower learning rates"
+            )
+        encoded[row] = rasters.encode_quantised(disparity, bits)
+        limits[row] = float(disparity.min()), float(disparity.max())
+    minimum, maximum = zip(*(limits[row] for row in rows), strict=True)
+    columns: dict[str, Any] = {"minimum": minimum, "maximum": maximum}
     columns |= {"bits": [bits] * len(rows), "teacher_sha256": [teacher_sha256] * len(rows)}
-    write_sidecar_shard(scratch, source, shard, SUFFIX, encoded, columns)
+    write_sidecar_shard(scratch, source, shard, SUFFIX, (encoded[row] for row in rows), columns)
 
 
-def _predicted(source: SourceFolder, rows: np.ndarray, teacher: DepthPredictor) -> Iterator[np.ndarray]:
-    """Yield the disparity of the images `rows` in order; the next images are decoded while the network works."""
-    parts = [rows[start : start + teacher.batch] for start in range(0, len(rows), teacher.batch)]
+def _predicted(
+    source: SourceFolder, rows: np.ndarray, teacher: DepthPredictor
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each of `rows` with its disparity; the next images are decoded while the network works."""
+    batches = _batches(source, rows, teacher)
     with ThreadPoolExecutor(1) as reader:
-        waiting = reader.submit(_images, source, parts[0])
-        for following in [*parts[1:], parts[0][:0]]:
+        waiting = reader.submit(_images, source, batches[0])
+        for batch, following in zip(batches, [*batches[1:], []], strict=True):
             images, waiting = waiting.result(), reader.submit(_images, source, following)
-            yield from teacher.network_disparity(images)
+            yield from zip(batch, teacher.network_disparity(images), strict=True)
 
 
-def _images(source: SourceFolder, rows: np.ndarray) -> list[np.ndarray]:
-    return [source.image(int(row)) for row in rows]
+def _batches(source: SourceFolder, rows: np.ndarray, teacher: DepthPredictor) -> list[list[int]]:
+    """Cut `rows` into batches of images that the network sees at one size, so that each fills one pass."""
+    by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for row, height, width in zip(
+        rows, *(source.manifest[side].iloc[rows] for side in ("height", "width")), strict=True
+    ):
+        by_size[network_size(height, width, teacher.short_side)].append(int(row))
+    step = teacher.batch
+    return [same[start : start + step] for same in by_size.values() for start in range(0, len(same), step)]
+
+
+def _images(source: SourceFolder, rows: list[int]) -> list[np.ndarray]:
+    return [source.image(row) for row in rows]

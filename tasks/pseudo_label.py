@@ -16,22 +16,32 @@ TEACHER = Path("models/teacher")
 def _build(place: Workplace, name: str, settings: params.Params) -> None:
     from depth_model.datasets.source import SourceFolder
     from depth_model.inference import DepthPredictor
-    from depth_model.networks import DepthAnything
+    from depth_model.networks import BadCheckpoint, DepthAnything
     from depth_model.progress import progress_bar
-    from depth_model.pseudo_label import label_source
+    from depth_model.pseudo_label import BadTeacher, label_source
     from depth_model.training.loop import best_device
 
     chosen = settings.pseudo_label
     source = SourceFolder(Path("data/unlabeled", name))
-    teacher = DepthPredictor(DepthAnything.load(TEACHER).to(best_device()), chosen.short_side, chosen.batch)
+    try:
+        teacher = DepthPredictor(
+            DepthAnything.load(TEACHER).to(best_device()), chosen.short_side, chosen.batch
+        )
+    except BadCheckpoint as error:
+        raise entry.StageError(f"{error}; 'dvc repro train_teacher' makes it again") from error
     fingerprint = files.sha256(TEACHER / "model.safetensors")
     with tracking.stage_run(f"pseudo_label@{name}", chosen.model_dump(), place) as run:
         started = time.monotonic()
         with progress_bar(f"pseudo_label {name}", len(source), "images") as bar:
             out = place.result / "labels"
-            label_source(source, teacher, fingerprint, chosen.bits, place.scratch, out, bar.update)
+            try:
+                label_source(source, teacher, fingerprint, chosen.bits, place.scratch, out, bar.update)
+            except BadTeacher as error:
+                raise entry.StageError(str(error)) from error
         seconds = time.monotonic() - started
-        run.log_metrics({"images": len(source), "seconds": seconds, "images_per_second": len(source) / seconds})
+        run.log_metrics(
+            {"images": len(source), "seconds": seconds, "images_per_second": len(source) / seconds}
+        )
 
 
 def main() -> None:
