@@ -12,13 +12,14 @@ from tasks.workspace import Workplace, produce
 
 
 def _build(place: Workplace, role: str, name: str, settings: params.Params) -> None:
-    from tqdm import tqdm
-
     from depth_model.datasets import readers
     from depth_model.datasets.collecting import WorkerKilled, collect_source
+    from depth_model.progress import progress_bar
 
     source = settings.source(role, name)
-    with tqdm(desc=f"{role}/{name}", unit=" images", disable=None) as bar:
+    reader, root, options = readers.get(source.reader), params.source_root(source), source.chosen_options()
+    total = sum(1 for _ in reader.items(root, options))
+    with progress_bar(f"collect {role}/{name}", total, "images") as bar:
 
         def progress(kept: int, refused: int) -> None:
             bar.set_postfix(quarantined=refused, refresh=False)
@@ -26,9 +27,9 @@ def _build(place: Workplace, role: str, name: str, settings: params.Params) -> N
 
         try:
             collect_source(
-                readers.get(source.reader),
-                params.source_root(source),
-                source.chosen_options(),
+                reader,
+                root,
+                options,
                 place.scratch,
                 place.result / "source",
                 **settings.collect.model_dump(),
