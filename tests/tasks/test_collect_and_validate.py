@@ -31,7 +31,9 @@ def project(tmp_path, repository, monkeypatch):
     options = {"color": "c*.png", "depth": "d*.png", "unit": 1000}
     content["sources"] = {
         "labeled": {name: {"reader": "rgbd_folder", "root": name, "options": options} for name in ("two", "one")},
-        "unlabeled": {"photographs": {"reader": "image_folder", "root": "photographs", "minimum_count": 0}},
+        "unlabeled": {
+            name: {"reader": "image_folder", "root": name, "minimum_count": 0} for name in ("photographs", "nothing")
+        },
         "evaluation": {},
     }
     content["collect"] = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2, "workers": 1}
@@ -45,13 +47,15 @@ def project(tmp_path, repository, monkeypatch):
             depth = generator.integers(1, 9000, (20, 30)).astype(np.uint16)
             Image.fromarray(depth).save(tmp_path / name / f"d{number}.png")
     (tmp_path / "photographs").mkdir()
+    (tmp_path / "nothing").mkdir()
     Image.new("RGB", (30, 20)).save(tmp_path / "photographs" / "good.png")
     (tmp_path / "photographs" / "bad.png").write_text("no picture")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     inventory.main()
-    for role, name in (("labeled", "one"), ("labeled", "two"), ("unlabeled", "photographs")):
-        start(monkeypatch, collect, role, name)
+    for role in ("labeled", "unlabeled"):
+        for name in content["sources"][role]:
+            start(monkeypatch, collect, role, name)
     return tmp_path
 
 
@@ -100,6 +104,20 @@ def test_sidecars_have_catalogs_too(project, monkeypatch):
     digest = hashlib.sha256((project / "data" / "sky" / "one" / "sidecar.parquet").read_bytes()).hexdigest()
     assert (found["one"]["sidecar_sha256"], found["one"]["samples"]) == (digest, 5)
     assert SamplePool(project / "data", "labeled", found, "sky").load(3).sky.shape == (20, 30)
+
+
+def test_an_empty_source_has_an_empty_place_in_the_catalog_of_its_sidecar(project, monkeypatch):
+    for name in ("photographs", "nothing"):
+        source = SourceFolder(project / "data" / "unlabeled" / name)
+        scratch = project / f"scratch-{name}"
+        scratch.mkdir()
+        for shard, rows in source.shards():
+            label = rasters.encode_quantised(np.ones((20, 30), np.float32), 14)
+            columns = {"minimum": [1.0] * len(rows), "maximum": [1.0] * len(rows)}
+            write_sidecar_shard(scratch, source, shard, "target.dar", [label] * len(rows), columns)
+        join_sidecar(scratch, project / "data" / "pseudo" / name, source)
+    start(monkeypatch, validate, "pseudo")
+    assert [entry["samples"] for entry in catalog(project, "pseudo").values()] == [1, 0]
 
 
 def test_a_sidecar_of_another_source_does_not_pass(project, monkeypatch):
