@@ -11,7 +11,7 @@ import numpy as np
 
 from depth_model.datasets.rendered_world import labels
 from depth_model.datasets.rendered_world.scene import Lamp, Material, Relief, Spot
-from depth_model.datasets.rendered_world.shapes import blob, box, cylinder, lathe, sphere
+from depth_model.datasets.rendered_world.shapes import blob, box, cylinder, lathe, torus
 from depth_model.datasets.rendered_world.textures import (
     blended,
     checker,
@@ -207,10 +207,8 @@ def vessel(spot: Spot, rng: np.random.Generator, height: float) -> None:
     material = Material(label, _glaze(rng), gloss=rng.uniform(0.3, 1.0), mirror=rng.choice([0.0, 0.04]))
     spot.add(lathe(profile, 28, smooth), material)
     if kind == "mug":
-        angles = np.linspace(-1.2, 1.2, 6)
-        for a in angles:
-            grip = sphere(height * 0.07, 8)
-            spot.add(grip, material, (profile[1][0] + 0.28 * height * np.cos(a), 0, height * (0.5 + 0.3 * np.sin(a))))
+        loop = torus(height * 0.15, height * 0.03).turned(np.pi / 2, "x")
+        spot.add(loop, material, (profile[1][0] + height * 0.12, 0, height * 0.25))
 
 
 def _glaze(rng: np.random.Generator) -> object:

@@ -28,36 +28,39 @@ def bark(rng: np.random.Generator) -> Material:
     return Material(labels.TREE, blended(dark, light, 0.5, "grain", 3), relief=Relief("cells", 0.7, 0.05))
 
 
-def trees(rng: np.random.Generator, count: int, conifers: float) -> list[Model]:
-    """Return `count` trees of height 1, each a fir with probability `conifers`, to be placed at any size."""
+def trees(rng: np.random.Generator, count: int, conifers: float, detail: int = 2) -> list[Model]:
+    """Return `count` trees of height 1, each a fir with probability `conifers`, to be placed at any size.
+
+    `detail` 1 is for trees that are seen from afar: a third of the triangles.
+    """
     makers = [_conifer if rng.random() < conifers else _broadleaf for _ in range(count)]
     models = []
     for make in makers:
         parts = Parts(rng)
-        make(Spot(parts, (0, 0, 0)), rng, foliage(rng, labels.TREE), bark(rng))
+        make(Spot(parts, (0, 0, 0)), rng, detail, foliage(rng, labels.TREE), bark(rng))
         models.append(modelled(parts))
     return models
 
 
-def _broadleaf(spot: Spot, rng: np.random.Generator, leaf: Material, trunk: Material) -> None:
+def _broadleaf(spot: Spot, rng: np.random.Generator, detail: int, leaf: Material, trunk: Material) -> None:
     """Add a tree with a crown of several clumps."""
     stem, width = rng.uniform(0.25, 0.45), rng.uniform(0.02, 0.035)
     spot.add(cylinder(width, stem * 1.5, 8, width * 0.6), trunk)
     crown = (1 - stem) / 2
-    spot.add(_clump(crown * 0.75, rng), leaf, (0, 0, stem + crown))
+    spot.add(_clump(crown * 0.75, rng, detail), leaf, (0, 0, stem + crown))
     for _ in range(rng.integers(5, 9)):
         direction = rng.normal(size=3)
         place = direction / np.linalg.norm(direction) * crown * rng.uniform(0.45, 0.8)
-        spot.add(_clump(crown * rng.uniform(0.3, 0.5), rng), leaf, place + np.array([0, 0, stem + crown]))
+        spot.add(_clump(crown * rng.uniform(0.3, 0.5), rng, detail), leaf, place + np.array([0, 0, stem + crown]))
 
 
-def _clump(radius: float, rng: np.random.Generator) -> Mesh:
-    return ragged(blob(radius, rng, 0.35), rng, radius * 0.09)
+def _clump(radius: float, rng: np.random.Generator, detail: int) -> Mesh:
+    return ragged(blob(radius, rng, 0.35, detail), rng, radius * 0.09)
 
 
-def _conifer(spot: Spot, rng: np.random.Generator, leaf: Material, trunk: Material) -> None:
+def _conifer(spot: Spot, rng: np.random.Generator, detail: int, leaf: Material, trunk: Material) -> None:
     """Add a fir of several ragged tiers."""
-    radius, tiers = rng.uniform(0.16, 0.26), rng.integers(6, 11)
+    radius, tiers = rng.uniform(0.16, 0.26), rng.integers(6, 11) if detail > 1 else 4
     spot.add(cylinder(0.018, 0.5, 6), trunk)
     for k in range(tiers):
         low, high = 0.12 + 0.82 * k / tiers, min(0.12 + 0.82 * (k + 1.9) / tiers, 1.0)

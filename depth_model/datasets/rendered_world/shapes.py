@@ -162,6 +162,13 @@ def sphere(radius: float, segments: int = 16) -> Mesh:
     return lathe([tuple(point) for point in profile], segments, smooth=True)
 
 
+def torus(radius: float, thickness: float, segments: int = 20) -> Mesh:
+    """Return a ring about the z axis: a tube of radius `thickness` along a circle of `radius`, centred on z = 0."""
+    angles = np.linspace(0, 2 * np.pi, 9)
+    profile = np.stack([radius + thickness * np.cos(angles), thickness * np.sin(angles)], -1)
+    return lathe([tuple(point) for point in profile], segments, smooth=True)
+
+
 def extruded(outline: Sequence[tuple[float, float]], depth: float) -> Mesh:
     """Return a prism: `outline`, (x, z) pairs counter-clockwise seen against y, stretched along y.
 

@@ -46,8 +46,7 @@ class Tracer:
         self.scene = scene
         corners = scene.mesh.corners
         self._embree = EmbreeScene()
-        vertices = np.ascontiguousarray(corners.reshape(-1, 3), np.float32)
-        TriangleMesh(self._embree, vertices, np.arange(len(vertices), dtype=np.int32).reshape(-1, 3))
+        TriangleMesh(self._embree, corners.astype(np.float32))
         self._edges = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
         flat = np.cross(*self._edges)
         self._plane = flat / np.sqrt(np.einsum("ij,ij->i", flat, flat))[:, None]

@@ -103,10 +103,21 @@ def _background(parts: Parts, rng: np.random.Generator, wall: float) -> None:
         labels.FLOOR, tiled(wood(hsv(0.07, 0.4, 0.6), hsv(0.06, 0.5, 0.4)), second * 0.2, (1, 0.1), 0.004, 0.3)
     )
     parts.add(plane((-4, 4), (-3, wall)), floor, (0, 0, -0.75))
+    _enclose(parts, rng, wall)
     if wall > 1.0:
         for _ in range(rng.integers(1, 4)):
             x = rng.uniform(-1.2, 1.2)
             furniture.cabinet(Spot(parts, (x, wall - 0.33, -0.75)), rng, rng.uniform(0.5, 1.2), rng.uniform(0.5, 1.8))
+
+
+def _enclose(parts: Parts, rng: np.random.Generator, wall: float) -> None:
+    """Close the room at the sides, behind the camera and above, so that no ray leaves it."""
+    paint = Material(labels.WALL, plain(random_colour(rng, (0.02, 0.3), (0.5, 0.9)), 0.05))
+    for side in (-1, 1):
+        parts.add(box(0.1, 8, 4), paint, (side * 2.6, 0, -1.2))
+    parts.add(box(8, 0.1, 4), paint, (0, -3, -1.2))
+    white = Material(labels.CEILING, plain(hsv(0.1, 0.03, 0.9), 0.03))
+    parts.add(box(8, 12, 0.1), white, (0, 0, rng.uniform(1.7, 2.2)))
 
 
 def _place_things(parts: Parts, rng: np.random.Generator, size: tuple[float, float]) -> None:

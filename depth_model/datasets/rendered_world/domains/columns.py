@@ -1,10 +1,10 @@
-"""Halls of columns: naves, porticoes and crypts with rows of columns, arches and a patterned floor; no sky."""
+"""Halls of columns: naves, porticoes and crypts with rows of columns, arches a patterned floor; little or no sky."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from depth_model.datasets.rendered_world import furniture, labels, outdoors
+from depth_model.datasets.rendered_world import furniture, labels, outdoors, weather
 from depth_model.datasets.rendered_world.scene import (
     Camera,
     Lamp,
@@ -45,12 +45,14 @@ def build(rng: np.random.Generator) -> Scene:
     around = warm * rng.uniform(0.12, 0.35)
     towards = np.array([rng.choice([-1, 1]) * rng.uniform(0.7, 1), rng.uniform(-0.4, 0.4), rng.uniform(0.3, 0.7)])
     sun = Sun(towards / np.linalg.norm(towards), warm * rng.uniform(1.5, 4), 0.015)
+    outside = weather.day(rng, reach=1.0, haze=0.0).sky
     return Scene(
         **parts.assembled(),
         lights=(sun, *lamps),
         surroundings=Surroundings(around, around * 0.9, 2.5),
         view=lambda chance: _view(chance, half, end, height),
         near=0.5,
+        sky=outside,
         brightness=rng.uniform(0.3, 0.44),
         noise=rng.uniform(0.006, 0.02),
     )

@@ -105,14 +105,15 @@ def _view(rng: np.random.Generator, land: _Land) -> Camera:
 
 def _grow(parts: Parts, rng: np.random.Generator, land: _Land) -> None:
     """Scatter trees, shrubs and rocks, denser towards groves."""
-    trees, leaf = outdoors.trees(rng, 5, rng.choice([0.05, 0.5, 0.95])), foliage(rng, labels.PLANT)
+    conifers, leaf = rng.choice([0.05, 0.5, 0.95]), foliage(rng, labels.PLANT)
+    trees, far = (outdoors.trees(rng, 4, conifers, detail) for detail in (2, 1))
     groves = np.stack([rng.uniform(-60, 60, 6), rng.uniform(15, 200, 6)], -1)
     for _ in range(rng.integers(25, 70)):
         near = groves[rng.integers(6)] + rng.normal(0, 12, 2)
         x, y = near if rng.random() < 0.7 else (rng.uniform(-40, 40), rng.uniform(6, 90))
         if y < 6 or not land.dry(x, y):
             continue
-        land.spot(parts, x, y, rng, 0.2).place(trees[rng.integers(5)], rng.uniform(4, 13))
+        land.spot(parts, x, y, rng, 0.2).place((trees if y < 50 else far)[rng.integers(4)], rng.uniform(4, 13))
     stone = outdoors.rock_material(rng)
     for _ in range(rng.integers(4, 20)):
         x, y, size = rng.normal(0, 9), rng.uniform(3, 35), rng.lognormal(-0.9, 0.6)

@@ -97,7 +97,7 @@ def _houses(parts: Parts, rng: np.random.Generator, front: float) -> None:
 def _furnish(parts: Parts, rng: np.random.Generator, road: float, walk: float) -> None:
     """Line the pavements with lamp posts, trees, signs, benches and people."""
     metal = Material(labels.STREETLIGHT, plain(hsv(0.5, 0.1, rng.uniform(0.15, 0.6)), 0.1), gloss=0.4)
-    trees = outdoors.trees(rng, 3, 0.1)
+    trees, far = (outdoors.trees(rng, 2, 0.1, detail) for detail in (2, 1))
     planted, height = rng.random() < 0.6, rng.uniform(4, 9)
     for side in (-1, 1):
         kerb = side * (road / 2 + 0.6)
@@ -106,7 +106,7 @@ def _furnish(parts: Parts, rng: np.random.Generator, road: float, walk: float) -
         for y in np.arange(rng.uniform(2, 10), 90, rng.uniform(8, 14)):
             if planted and rng.random() < 0.7:
                 spot = Spot(parts, (kerb + side * 0.2, y + rng.normal(), 0.14), rng.uniform(0, 6))
-                spot.place(trees[rng.integers(3)], height * rng.uniform(0.7, 1.3))
+                spot.place((trees if y < 45 else far)[rng.integers(2)], height * rng.uniform(0.7, 1.3))
         for _ in range(rng.integers(1, 6)):
             place = (side * (road / 2 + rng.uniform(0.9, walk - 0.4)), rng.uniform(4, 45), 0.14)
             outdoors.person(Spot(parts, place, rng.uniform(0, 6.28)), rng)

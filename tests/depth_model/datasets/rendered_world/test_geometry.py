@@ -20,6 +20,7 @@ from depth_model.datasets.rendered_world.shapes import (
     plane,
     sphere,
     strip,
+    torus,
 )
 from depth_model.datasets.rendered_world.textures import plain
 from depth_model.datasets.rendered_world.tracing import Tracer
@@ -38,6 +39,7 @@ SOLIDS = {
     "cone": (cylinder(1, 3, 200, 0.0), np.pi),
     "sphere": (sphere(1, 200), 4 / 3 * np.pi),
     "vessel": (lathe([(0, 0), (1, 0), (1, 1), (0.9, 1), (0.9, 0.1), (0, 0.1)], 200), np.pi * 0.1 + RING * 0.9),
+    "torus": (torus(1, 0.2, 200), 8 * 0.5 * np.sin(np.pi / 4) * 0.2**2 * 2 * np.pi),  # an octagon's area, once round
     "prism": (extruded([(-1, 0), (1, 0), (0, 1)], 3), 3.0),
     "turned prism": (extruded([(0, 0), (2, 0), (2, 1), (0, 1)], 3).turned(0.7).turned(0.4, "x"), 6.0),
     "strip": (strip(np.array([[0, 0], [1, 1], [2, 0]]), np.array([[0, 2], [1, 2], [2, 2]]), 0.5), 1.5),
