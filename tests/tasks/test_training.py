@@ -1,0 +1,191 @@
+"""The stages that train and label, as DVC starts them: models, labels and runs out, one line when it cannot be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import mlflow
+import numpy as np
+import pytest
+import yaml
+
+from depth_model.datasets import rasters
+from depth_model.datasets.source import SidecarFolder, SourceFolder, join_sidecar, write_sidecar_shard
+from depth_model.networks import DepthAnything
+from tasks import collect, entry, inventory, pseudo_label, tracking, train_student, train_teacher, validate
+
+
+def start(stage, *arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [stage.__name__, *arguments])
+        stage.main()
+
+
+def add_sky(data, name):
+    source = SourceFolder(data / "labeled" / name)
+    scratch = data.parent / "scratch-sky"
+    scratch.mkdir()
+    for shard, rows in source.shards():
+        masks = [rasters.encode_mask(np.zeros(source.image(row).shape[:2], bool)) for row in rows]
+        write_sidecar_shard(scratch, source, shard, "sky.png", masks, {"sky_fraction": [0.0] * len(rows)})
+    join_sidecar(scratch, data / "sky" / name, source)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, repository):
+    """A project of the tiny world in which every stage up to the student has run; the current folder."""
+    project = tmp_path_factory.mktemp("project")
+    shutil.copy(repository / "tests" / "pipeline" / "tiny.yaml", project / "params.yaml")
+    (project / "data" / "photographs").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+            patch.delenv(name, raising=False)
+        start(inventory)
+        for role, name in (("labeled", "streets"), ("unlabeled", "hills"), ("unlabeled", "photographs")):
+            start(collect, role, name)
+        add_sky(project / "data", "streets")
+        for role in ("labeled", "unlabeled", "sky"):
+            start(validate, role)
+        start(train_teacher)
+        for name in ("hills", "photographs"):
+            start(pseudo_label, name)
+        start(validate, "pseudo")
+        start(train_student)
+        yield project
+
+
+@pytest.fixture
+def change(trained):
+    """Change params.yaml for one test."""
+    path = trained / "params.yaml"
+    before = path.read_text()
+
+    def apply(changed):
+        content = yaml.safe_load(before)
+        changed(content)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    yield apply
+    path.write_text(before)
+
+
+def runs(stage):
+    client = tracking.connect()
+    return client.search_runs([tracking.experiment_id(client)], f"tags.stage = '{stage}'")
+
+
+@pytest.mark.parametrize("model, steps", [("teacher", 60), ("student", 20)])
+def test_a_model_folder_holds_weights_and_history(trained, model, steps):
+    folder = trained / "models" / model
+    assert DepthAnything.load(folder).encoder.size == "tiny"
+    lines = (folder / "history.csv").read_text().splitlines()
+    assert lines[0].startswith("step,loss,affine_invariant")
+    assert lines[-1].startswith(f"{steps},")
+    assert len(lines) == steps + 1
+
+
+@pytest.mark.parametrize("stage", ["train_teacher", "pseudo_label@hills", "train_student"])
+def test_every_stage_leaves_one_finished_run(trained, stage):
+    (run,) = runs(stage)
+    assert run.info.status == "FINISHED"
+
+
+def test_the_run_holds_parameters_curves_and_data(trained):
+    (run,) = runs("train_student")
+    assert run.data.params["alpha"] == "0.85"
+    assert run.data.params["student.perturbation.cutmix_probability"] == "0.5"
+    history = (trained / "models" / "student" / "history.csv").read_text().splitlines()
+    logged = mlflow.MlflowClient(tracking.tracking_uri()).get_metric_history(run.info.run_id, "loss")
+    assert [point.value for point in logged] == [float(line.split(",")[1]) for line in history[1:]]
+    assert {"gradient_norm", "images_per_second", "learning_rate/encoder"} <= set(run.data.metrics)
+    assert {found.dataset.name for found in run.inputs.dataset_inputs} >= {
+        "labeled/streets",
+        "unlabeled/hills",
+    }
+
+
+def test_labels_carry_the_hash_of_their_teacher(trained):
+    from depth_model import files
+
+    labels = SidecarFolder(trained / "data" / "pseudo" / "hills")
+    weights = files.sha256(trained / "models" / "teacher" / "model.safetensors")
+    assert set(labels.sidecar["teacher_sha256"]) == {weights}
+    assert len(labels) == 8
+    assert len(SidecarFolder(trained / "data" / "pseudo" / "photographs")) == 0
+
+
+def test_finished_work_is_used_again(trained):
+    weights = (trained / "models" / "student" / "model.safetensors").read_bytes()
+    shutil.rmtree(trained / "models" / "student")
+    start(train_student)
+    assert (trained / "models" / "student" / "model.safetensors").read_bytes() == weights
+    assert len(runs("train_student")) == 1
+
+
+def test_a_teacher_that_learns_nothing_is_one_line_and_no_model(trained, change):
+    def no_learning(content):
+        content["teacher"] |= {"epochs": 1, "encoder_learning_rate": 1e-9, "decoder_learning_rate": 1e-9}
+
+    change(no_learning)
+    before = (trained / "models" / "teacher" / "model.safetensors").read_bytes()
+    with pytest.raises(
+        entry.StageError, match=r"^teacher: no better than a constant prediction.*set another seed"
+    ):
+        start(train_teacher)
+    assert (trained / "models" / "teacher" / "model.safetensors").read_bytes() == before
+    assert sorted(run.info.status for run in runs("train_teacher")) == ["FAILED", "FINISHED"]
+
+
+def test_encoder_weights_that_cannot_be_had_are_one_line(trained, change):
+    change(lambda content: content["encoder"].update(weights="hub"))
+    with pytest.raises(entry.StageError, match="tiny"):
+        start(train_teacher)
+
+
+def test_a_role_without_samples_is_named(trained, monkeypatch, tmp_path):
+    (tmp_path / "data" / "catalog").mkdir(parents=True)
+    shutil.copy(trained / "params.yaml", tmp_path)
+    for role in ("labeled", "sky"):
+        (tmp_path / "data" / "catalog" / f"{role}.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(entry.StageError, match=r"sources.labeled of params.yaml holds no sample"):
+        start(train_teacher)
+
+
+def test_a_catalog_that_does_not_fit_is_named(trained):
+    path = trained / "data" / "catalog" / "labeled.json"
+    content = path.read_text()
+    catalog = json.loads(content)
+    catalog["streets"]["samples"] = 7
+    path.write_text(json.dumps(catalog))
+    try:
+        with pytest.raises(entry.StageError, match=r"streets: 6 samples, the catalog says 7; run 'dvc repro"):
+            start(train_teacher)
+    finally:
+        path.write_text(content)
+
+
+def test_a_damaged_teacher_is_named(trained, change):
+    change(lambda content: content["pseudo_label"].update(short_side=42))
+    path = trained / "models" / "teacher" / "model.safetensors"
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:5000])
+    try:
+        with pytest.raises(
+            entry.StageError, match=r"models/teacher.*'dvc repro train_teacher' makes it again"
+        ):
+            start(pseudo_label, "hills")
+    finally:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("stage", [train_teacher, pseudo_label, train_student])
+def test_every_stage_explains_itself(stage, capsys):
+    with pytest.raises(SystemExit) as ended:
+        start(stage, "--help")
+    assert ended.value.code == 0
+    assert "usage: python -m tasks." in capsys.readouterr().out
