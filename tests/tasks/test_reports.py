@@ -1,0 +1,103 @@
+"""The joined figures, the closing table and the page hold what was measured, and nothing of the machine."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from tasks import report_page, summarise, summary
+
+METRICS = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "log10", "silog")
+
+
+def measured(value):
+    return dict.fromkeys(METRICS, value)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "reports" / "evaluation" / "relative"
+    folder.mkdir(parents=True)
+    for name, (teacher, student) in {"fog": (0.2, 0.1), "columns": (0.4, 0.5)}.items():
+        models = {"teacher": measured(teacher), "student": measured(student), "constant": measured(0.6)}
+        content = {"set": name, "images": 3, "skipped": [{"key": "a", "reason": "b"}], "models": models}
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_the_mean_is_that_of_the_sets(project):
+    figures = summarise.joined(["fog", "columns"])
+    assert list(figures) == ["fog", "columns", "mean"]
+    assert figures["mean"]["teacher"]["abs_rel"] == pytest.approx(0.3)
+    assert figures["mean"]["student"]["abs_rel"] == pytest.approx(0.3)
+
+
+def test_the_table_has_a_row_per_set_and_model(project):
+    rows = list(csv.DictReader(io.StringIO(summarise.table(summarise.joined(["fog", "columns"])))))
+    assert len(rows) == 9
+    assert rows[1] == {"set": "fog", "model": "student", **dict.fromkeys(METRICS, "0.1")}
+
+
+def test_the_closing_table_shows_every_set(project):
+    text = "\n".join(summary.lines(summarise.joined(["fog", "columns"])))
+    assert "0.5000" in text
+    assert [line.split()[0] for line in text.splitlines()[2:]] == ["fog", "columns", "mean"]
+
+
+class Outside(HTMLParser):
+    """Collects what a page would fetch."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.text = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.fetched += [value for name, value in attributes if name in ("src", "href") and value[:5] != "data:"]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def a_page(**changes):
+    figures = {
+        "fog": {"teacher": measured(0.2), "student": measured(0.1), "constant": measured(0.6)},
+        "mean": {"teacher": measured(0.2), "student": measured(0.1), "constant": measured(0.6)},
+    }
+    values = {
+        "figures": figures,
+        "sets": {"fog": {"images": 3, "skipped": []}},
+        "examples": {"fog": b"png"},
+        "curves": b"png",
+        "catalogs": {"labeled": {"rooms": {"samples": 5, "quarantined": 2}}},
+        "quarantine": [("labeled/rooms", "truncated <script>", 2)],
+        "parameters": {"alpha": 0.85, "student": {"trim": 0.1}},
+    }
+    return report_page.page(**(values | changes))
+
+
+def test_the_page_fetches_nothing_and_escapes_what_it_shows():
+    page = a_page()
+    outside = Outside()
+    outside.feed(page)
+    assert outside.fetched == []
+    assert "<script>" not in page
+    text = " ".join(outside.text)
+    for part in ("fog", "0.1000", "student.trim", "labeled/rooms", "50.0% lower"):
+        assert part in text
+
+
+def test_the_better_of_the_two_models_is_marked_and_never_the_constant():
+    page = a_page()
+    assert "<span class='best'>0.1000</span>" in page  # AbsRel of the student
+    assert "<span class='best'>0.2000</span>" in page  # delta1 of the teacher
+    assert "<span class='best'>0.6000</span>" not in page
+
+
+def test_a_student_that_loses_is_said_so():
+    models = {"teacher": measured(0.1), "student": measured(0.2), "constant": measured(0.6)}
+    assert "100.0% higher" in a_page(figures={"fog": models, "mean": models})
