@@ -24,13 +24,26 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 COLORS = "Spectral_r"
+WEIGHTS = "model"
+"""The artifact of a registered model that holds config.json and model.safetensors (see tasks.register)."""
 
 
-def pictures(given: list[Path]) -> Iterator[tuple[Path, Path]]:
-    """Yield (picture, its output path without suffix) of files and of everything below folders.
+def pictures(given: list[Path]) -> dict[Path, Path]:
+    """Return place among the results -> picture, of files and of everything below folders, in order.
 
-    A picture found in a folder keeps its place below that folder. Raises StageError for a path that is not there.
+    A picture found in a folder keeps its place below that folder. Raises StageError for a path that is not there
+    and for two pictures with one place, of which one would overwrite the other.
     """
+    found: dict[Path, Path] = {}
+    for path, place in _found(given):
+        if found.setdefault(place, path) != path:
+            raise entry.StageError(
+                f"{found[place]} and {path} would both be written to {place}; name the folder above them instead"
+            )
+    return found
+
+
+def _found(given: list[Path]) -> Iterator[tuple[Path, Path]]:
     for path in given:
         if not path.exists():
             raise entry.StageError(f"{path}: there is no such file or folder")
@@ -61,15 +74,25 @@ def load_model(name: str) -> DepthAnything:
 def _registered(name: str) -> Path:
     from tasks import tracking
 
+    uri = tracking.tracking_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise entry.StageError(
+            f"--model {name}: there is no registry at {uri}; run in the project's folder, or set MLFLOW_TRACKING_URI"
+        )
     tracking.connect()
     import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{name}/artifacts/model"))
+        stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=name))
+        flavors = mlflow.models.Model.load(str(stored)).flavors
     except MlflowException as error:
         reason = str(error).splitlines()[0]
-        raise entry.StageError(f"--model {name}: not in the registry at {tracking.tracking_uri()}: {reason}") from error
+        raise entry.StageError(f"--model {name}: not found at {uri}: {reason}") from error
+    weights = flavors.get("python_function", {}).get("artifacts", {}).get(WEIGHTS)
+    if weights is None:
+        raise entry.StageError(f"--model {name}: was not registered by this pipeline (no artifact {WEIGHTS!r})")
+    return stored / weights["path"]
 
 
 def write_disparity(disparity: np.ndarray, stem: Path) -> None:
@@ -95,22 +118,24 @@ def write_disparity(disparity: np.ndarray, stem: Path) -> None:
 
 def predict(given: argparse.Namespace) -> None:
     """Write the depth of every picture; raises StageError at the end if some could not be read."""
-    from depth_model.inference import DepthPredictor
+    from depth_model.inference import DepthPredictor, rgb
     from depth_model.progress import progress_bar
     from depth_model.training.loop import best_device
 
-    found = list(pictures(given.pictures))
+    found = pictures(given.pictures)
     if not found:
         raise entry.StageError(f"no picture ({', '.join(SUFFIXES)}) was found in what you named")
     predictor = DepthPredictor(load_model(given.model).to(best_device()), given.short_side)
     refused = []
     with progress_bar("predict", len(found), "pictures") as bar:
-        for path, place in found:
+        for place, path in found.items():
             try:
+                image = rgb(path)
+            except (BadInput, OSError) as error:
+                refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+            else:
                 # The suffix stays in the name: a.jpg and a.png are two pictures.
-                write_disparity(predictor(path), given.out / place)
-            except BadInput as error:
-                refused.append(f"{path}: {error}")
+                write_disparity(predictor(image), given.out / place)
             bar.update()
     if refused:
         raise entry.StageError("\n".join(refused))
