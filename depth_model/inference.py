@@ -14,10 +14,10 @@ from typing import overload
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch.nn import functional
 
-from depth_model.datasets.images import decode_rgb
+from depth_model.datasets.images import decode_rgb, upright_rgb
 from depth_model.datasets.sample import BadInput
 from depth_model.networks import DepthAnything
 from depth_model.networks.encoder import PATCH
@@ -40,6 +40,7 @@ def network_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def rgb(picture: Picture) -> np.ndarray:
     """Return `picture` as uint8 (H, W, 3): an array (grey, RGB or RGBA), a PIL image, encoded bytes or a path.
 
+    One picture gives the same pixels in every form: upright, 16 bits scaled to 8, transparency laid over white.
     Raises BadInput for what is no image, FileNotFoundError for a path that leads nowhere.
     """
     if isinstance(picture, (str, Path)):
@@ -47,14 +48,14 @@ def rgb(picture: Picture) -> np.ndarray:
     if isinstance(picture, bytes):
         return decode_rgb(picture)
     if isinstance(picture, Image.Image):
-        picture = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+        return np.array(upright_rgb(picture))
     if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or 0 in picture.shape:
         raise BadInput(f"an array of {picture.dtype} and shape {picture.shape} is no image: uint8 (H, W, 3) is")
     if picture.ndim == 2:
         return np.repeat(picture[:, :, None], 3, axis=2)
     if picture.shape[2] not in (3, 4):
         raise BadInput(f"an image has 1, 3 or 4 channels, not {picture.shape[2]}")
-    return picture[:, :, :3]
+    return picture if picture.shape[2] == 3 else np.array(upright_rgb(Image.fromarray(picture)))
 
 
 class DepthPredictor:

@@ -71,7 +71,11 @@ def _eight_bit_grey(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Return an opened `image` of any mode as an upright 8-bit RGB image, as `decode_rgb` does with encoded ones.
+
+    Raises BadInput for a floating-point image.
+    """
     if 2 <= _orientation(image) <= 8:
         image = ImageOps.exif_transpose(image)
     if image.mode == "F":
@@ -90,7 +94,7 @@ def decode_rgb(data: bytes) -> np.ndarray:
     Raises BadInput for empty, truncated, damaged, floating-point and non-image data and for images of more
     than twice Pillow's MAX_IMAGE_PIXELS (179 million) pixels.
     """
-    return np.array(_upright_rgb(_opened(data)))
+    return np.array(upright_rgb(_opened(data)))
 
 
 def perceptual_hash(image: np.ndarray) -> int:
@@ -116,7 +120,7 @@ def stored_image(data: bytes, max_side: int) -> StoredImage:
     """
     opened = _opened(data)
     rotated = 2 <= _orientation(opened) <= 8
-    image = _upright_rgb(opened)
+    image = upright_rgb(opened)
     width, height = image.size
     digest = _difference_hash(image)
     if not rotated and max(width, height) <= max_side and opened.format in _SUFFIXES:
