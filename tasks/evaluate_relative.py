@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
+from depth_model.datasets.sample import BadInput
 from tasks import entry, params, tracking
 from tasks.workspace import Workplace, produce
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from depth_model.datasets.source import SourceFolder
+    from depth_model.evaluation.protocols import Protocol
     from depth_model.inference import DepthPredictor
 
 MODELS = ("teacher", "student")
@@ -25,22 +28,42 @@ EXAMPLES = 4
 def _build(place: Workplace, name: str, settings: params.Params) -> None:
     from depth_model.datasets.source import SourceFolder
     from depth_model.evaluation.protocols import GENERIC
-    from depth_model.evaluation.relative import evaluate
     from depth_model.inference import DepthPredictor
     from depth_model.networks import DepthAnything
-    from depth_model.progress import progress_bar
+    from depth_model.training.loop import best_device
 
-    short_side = settings.evaluation.short_side
-    models = {model: DepthPredictor(DepthAnything.load(Path("models", model)), short_side) for model in MODELS}
+    models = {
+        model: DepthPredictor(
+            DepthAnything.load(Path("models", model)).to(best_device()), settings.evaluation.short_side
+        )
+        for model in MODELS
+    }
     source = SourceFolder(Path("data/evaluation", name))
     with tracking.stage_run(f"evaluate_relative@{name}", settings.evaluation.model_dump(), place) as run:
-        with progress_bar(f"evaluate {name}", len(source), "images") as bar:
-            table, skipped = evaluate(models, source, GENERIC, bar.update)
-        if table.empty:
-            reasons = "; ".join(sorted({one["reason"] for one in skipped})) or "the set is empty"
-            raise entry.StageError(f"sources.evaluation.{name}: no image could be measured: {reasons}")
+        table, skipped = measured(f"sources.evaluation.{name}", models, source, GENERIC)
         _write(place, name, table, skipped, models, source)
         _log(run, place)
+
+
+def measured(
+    name: str, models: Mapping[str, DepthPredictor], source: SourceFolder, protocol: Protocol
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Return what `depth_model.evaluation.relative.evaluate` does, with progress on stderr.
+
+    Raises StageError that calls the set `name` when not a single image could be measured.
+    """
+    from depth_model.evaluation.relative import evaluate
+    from depth_model.progress import progress_bar
+
+    try:
+        with progress_bar(f"evaluate {name.rpartition('.')[2]}", len(source), "images") as bar:
+            table, skipped = evaluate(models, source, protocol, bar.update)
+    except BadInput as error:
+        raise entry.StageError(f"{name}: {error}") from error
+    if table.empty:
+        reasons = "; ".join(sorted({one["reason"] for one in skipped})) or "the set is empty"
+        raise entry.StageError(f"{name}: no image could be measured: {reasons}")
+    return table, skipped
 
 
 def _write(
@@ -52,7 +75,7 @@ def _write(
     source: SourceFolder,
 ) -> None:
     from depth_model.evaluation.protocols import GENERIC
-    from depth_model.evaluation.relative import means
+    from depth_model.evaluation.relative import collapsed, means
 
     folder = place.result / "details"
     folder.mkdir()
@@ -62,6 +85,7 @@ def _write(
         "set": name,
         "images": int(table["key"].nunique()),
         "skipped": skipped,
+        "constant_predictions": collapsed(table),
         "protocol": {"alignment": "least squares in disparity", "minimum": GENERIC.minimum, "maximum": GENERIC.maximum},
         "models": means(table),
     }

@@ -19,9 +19,13 @@ def align_disparity(
         raise ValueError("no pixel to align on")
     center, level = values.mean(), truth.mean()
     deviation = values - center
-    variance = deviation @ deviation
-    scale = float(deviation @ (truth - level) / variance) if variance > 0 else 0.0
+    scale = 0.0 if is_constant(values) else float(deviation @ (truth - level) / (deviation @ deviation))
     return scale, float(level - scale * center)
+
+
+def is_constant(values: np.ndarray) -> bool:
+    """Whether all `values` are one number, up to the rounding of float32 in resizing a map."""
+    return bool(np.ptp(values) <= 1e-6 * np.abs(values).max())
 
 
 def _gathered(values: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from depth_model.datasets.sample import BadInput
+
 UNKNOWN_SCALE = ("relative_depth", "disparity")
 
 
@@ -21,13 +23,18 @@ GENERIC = Protocol(minimum=1e-3, maximum=80.0)
 """For a set without a protocol of its own: the range of KITTI, DDAD and DIODE outdoor (paper.md 4.1, 4.2)."""
 
 
+def check_kind(kind: str | None) -> None:
+    """Raise BadInput for a kind of target that leaves no depth: its disparity has an unknown shift."""
+    if kind == "affine_disparity":
+        raise BadInput("targets of kind affine_disparity have no depth to measure against, their shift is unknown")
+
+
 def true_depth(target: np.ndarray, kind: str) -> np.ndarray:
     """Return depth (H, W) float32 of a target of `kind`, NaN where there is none.
 
-    Disparity becomes 1 / disparity. Raises ValueError for `affine_disparity`, whose unknown shift leaves no depth.
+    Disparity becomes 1 / disparity. Raises BadInput as `check_kind` does.
     """
-    if kind == "affine_disparity":
-        raise ValueError("a target of kind affine_disparity has no depth to measure against")
+    check_kind(kind)
     depth = np.where(np.isfinite(target) & (target > 0), target, np.nan)
     return 1 / depth if kind == "disparity" else depth
 

@@ -7,16 +7,18 @@ models: what a model must beat to have seen anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from depth_model.datasets.sample import BadInput
 from depth_model.datasets.source import SourceFolder
-from depth_model.evaluation.alignment import align_disparity
+from depth_model.evaluation.alignment import align_disparity, is_constant
 from depth_model.evaluation.figures import Example
 from depth_model.evaluation.metrics import METRICS, depth_metrics
-from depth_model.evaluation.protocols import Protocol, depth_range, true_depth
+from depth_model.evaluation.protocols import Protocol, check_kind, depth_range, true_depth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from depth_model.inference import DepthPredictor
 
 CONSTANT = "constant"
+COLLAPSED = "constant_prediction"
 FEWEST_PIXELS = 10
 
 
@@ -40,26 +43,44 @@ def relative_depth_metrics(
 ) -> dict[str, float]:
     """Return the metrics of one image: disparity `prediction` (H, W) against `target` (H, W) of `kind`.
 
-    Raises BadInput with fewer than 10 pixels of truth in range, or for a prediction that is not finite.
+    Raises BadInput with fewer than 10 pixels of truth in range, for `affine_disparity`, and for a prediction that
+    is not finite.
     """
-    depth, valid, low, high = measurable(target, kind, protocol)
-    if not np.isfinite(prediction).all():
-        raise BadInput("the prediction is not finite")
-    predicted, true = prediction[valid], depth[valid]  # gathered once: most of a LiDAR image is not valid
-    alignment = align_disparity(predicted, 1 / true.astype(np.float64))
-    return depth_metrics(depth_of_disparity(predicted, *alignment, low, high), true)
+    return _measured(prediction, measurable(target, kind, protocol))
 
 
-def measurable(
-    target: np.ndarray, kind: str, protocol: Protocol
-) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Return depth (H, W), which pixels count (bool), and the range; raises BadInput with fewer than 10 of them."""
+@dataclass(frozen=True)
+class Truth:
+    """What one image is measured against: depth (H, W), the pixels that count (bool), the range of their depth."""
+
+    depth: np.ndarray
+    valid: np.ndarray
+    minimum: float
+    maximum: float
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """Depth of the pixels that count, float64 (n,): gathered once, as most of a LiDAR image does not count."""
+        return self.depth[self.valid].astype(np.float64)
+
+
+def measurable(target: np.ndarray, kind: str, protocol: Protocol) -> Truth:
+    """Return the truth of one image; raises BadInput with fewer than 10 pixels that count."""
     depth = true_depth(target, kind)
     low, high = depth_range(depth, kind, protocol)
     valid = (depth > low) & (depth < high)  # False for NaN
     if valid.sum() < FEWEST_PIXELS:
         raise BadInput(f"{int(valid.sum())} pixels of truth between {low:g} and {high:g}, {FEWEST_PIXELS} are needed")
-    return depth, valid, low, high
+    return Truth(depth, valid, low, high)
+
+
+def _measured(prediction: np.ndarray, truth: Truth) -> dict[str, float]:
+    predicted = prediction[truth.valid]
+    if not np.isfinite(predicted).all():
+        raise BadInput("the prediction is not finite")
+    alignment = align_disparity(predicted, 1 / truth.values)
+    depth = depth_of_disparity(predicted, *alignment, truth.minimum, truth.maximum)
+    return depth_metrics(depth, truth.values)
 
 
 def evaluate(
@@ -70,11 +91,13 @@ def evaluate(
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """Measure `models` and the constant on every image of `source`; `progress()` is called after each image.
 
-    Returns a row per image and model (key, model, the metrics) and the images that could not be measured (key,
-    reason). Raises ValueError when the targets of the source leave no depth (see `true_depth`).
+    Returns a row per image and model (key, model, the metrics, and whether the prediction was one constant, as that
+    of a dead model is) and the images that could not be measured (key, reason), which count for no model.
+    Raises BadInput when the targets of the source leave no depth (see `check_kind`).
     """
     import pandas as pd
 
+    check_kind(source.target_kind)
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
     for index in range(len(source)):
@@ -83,34 +106,38 @@ def evaluate(
         except BadInput as error:
             skipped.append({"key": source.key(index), "reason": str(error)})
         progress()
-    return pd.DataFrame(rows, columns=["key", "model", *(metric.key for metric in METRICS)]), skipped
+    columns = ["key", "model", *(metric.key for metric in METRICS), COLLAPSED]
+    return pd.DataFrame(rows, columns=columns), skipped
 
 
 def _rows(
     models: Mapping[str, DepthPredictor], source: SourceFolder, index: int, protocol: Protocol
 ) -> Iterator[dict[str, Any]]:
-    predictions = predict_all(models, source, index)
-    target = source.target(index)
-    for name, prediction in predictions.items():
-        measured = relative_depth_metrics(prediction, target, source.target_kind, protocol)
-        yield {"key": source.key(index), "model": name, **measured}
+    truth = _truth(source, index, protocol)
+    for name, prediction in _predictions(models, source.image(index), truth.depth.shape).items():
+        try:
+            measured = _measured(prediction, truth)
+        except BadInput as error:
+            raise BadInput(f"{name}: {error}") from error
+        collapsed = name != CONSTANT and is_constant(prediction)
+        yield {"key": source.key(index), "model": name, **measured, COLLAPSED: collapsed}
 
 
-def predict_all(
-    models: Mapping[str, DepthPredictor], source: SourceFolder, index: int
-) -> dict[str, np.ndarray]:
-    """Return disparity (h, w) by model at the size of the target of sample `index`, and that of the constant.
-
-    Raises BadInput when the sample has no target.
-    """
-    from depth_model.inference import resized
-
+def _truth(source: SourceFolder, index: int, protocol: Protocol) -> Truth:
     target = source.target(index)
     if target is None:
         raise BadInput("no ground truth")
-    image = source.image(index)
-    predictions = {name: resized(predictor(image), target.shape) for name, predictor in models.items()}
-    return predictions | {CONSTANT: np.zeros(target.shape, np.float32)}
+    return measurable(target, source.target_kind, protocol)
+
+
+def _predictions(
+    models: Mapping[str, DepthPredictor], image: np.ndarray, size: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Return disparity at `size` (h, w), that of the truth, by model, and that of the constant."""
+    from depth_model.inference import resized
+
+    predictions = {name: resized(predictor(image), size) for name, predictor in models.items()}
+    return predictions | {CONSTANT: np.zeros(size, np.float32)}
 
 
 def means(table: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -118,6 +145,12 @@ def means(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     keys = [metric.key for metric in METRICS]
     averages = table.groupby("model", sort=False)[keys].mean()
     return {str(name): {key: float(row[key]) for key in keys} for name, row in averages.iterrows()}
+
+
+def collapsed(table: pd.DataFrame) -> dict[str, int]:
+    """Return model -> number of images on which its prediction was one constant, of the models that have some."""
+    counts = table.groupby("model", sort=False)[COLLAPSED].sum()
+    return {str(name): int(count) for name, count in counts.items() if count}
 
 
 def chosen_examples(table: pd.DataFrame, model: str, count: int) -> list[str]:
@@ -131,18 +164,18 @@ def example(
     models: Mapping[str, DepthPredictor], source: SourceFolder, index: int, table: pd.DataFrame, protocol: Protocol
 ) -> Example:
     """Return what the figure of sample `index` shows: its truth and the aligned depth of every model."""
-    target = source.target(index)
-    depth, valid, low, high = measurable(target, source.target_kind, protocol)
-    predictions = predict_all(models, source, index)
-    aligned = {
-        name: depth_of_disparity(predictions[name], *align_disparity(predictions[name], 1 / depth, valid), low, high)
-        for name in models
-    }
+    truth = _truth(source, index, protocol)
+    image = source.image(index)
+    predictions = _predictions(models, image, truth.depth.shape)
+    aligned = {}
+    for name in models:
+        alignment = align_disparity(predictions[name], 1 / truth.depth, truth.valid)
+        aligned[name] = depth_of_disparity(predictions[name], *alignment, truth.minimum, truth.maximum)
     scores = table[table["key"] == source.key(index)].set_index("model")["abs_rel"]
     return Example(
         key=source.key(index),
-        image=source.image(index),
-        depth=np.where(valid, depth, np.nan),
+        image=image,
+        depth=np.where(truth.valid, truth.depth, np.nan),
         aligned=aligned,
         scores={name: f"AbsRel {scores[name]:.3f}" for name in models},
         unit="m" if source.target_kind == "metric_depth" else "any scale",
