@@ -8,7 +8,7 @@ uint8, a quarter of the bytes; `network_input` makes them the network's input wh
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import cv2
@@ -69,8 +69,10 @@ def network_input(images: Tensor) -> Tensor:
     return (images.permute(0, 3, 1, 2).float() / 255 - mean) / deviation
 
 
-def loader(make: Callable[[int], Batch], start: int, total: int, workers: int) -> Iterator[Batch]:
+def loader(make: Callable[[int], Batch], start: int, total: int, workers: int) -> Generator[Batch, None, None]:
     """Yield `make(step)` for every step from `start` below `total`, made ahead by `workers` processes (0: none).
+
+    The processes end when the generator is closed or finished; they leave SIGINT and SIGTERM to their parent.
 
     Raises BadInput, in one line, when a batch cannot be made because stored data are damaged.
     """

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -73,13 +73,14 @@ def train(run: Run, settings: TrainingSettings, scratch: Path, on_metrics: OnMet
     Raises TrainingFailed when loss or gradient are not finite, and what `run.watch` raises.
     """
     finished, history = _resumed(run, scratch)
-    batches = loader(run.make_batch, finished, run.steps, settings.workers)
     run.model.train()
     clock = _Throughput(run.images_per_step)
     with (
         _deterministic(),
         _noted_signals() as signals,
         progress_bar(run.name, run.steps, "steps", finished) as bar,
+        # Closed at once: an exception on its way out would keep the loader's processes, which ignore signals.
+        closing(loader(run.make_batch, finished, run.steps, settings.workers)) as batches,
     ):
         for batch in batches:
             set_learning_rates(run.optimizer, finished, run.steps)

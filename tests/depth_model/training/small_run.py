@@ -1,10 +1,11 @@
 """A run of seconds through the real loop, as a function and as a program that may be signalled at a step.
 
-python small_run.py SCRATCH OUT [SIGNAL STEP]
+python small_run.py SCRATCH OUT [SIGNAL STEP [WORKERS]]: with workers, the signal goes to them as well
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -55,14 +56,12 @@ def small_run(steps=STEPS, loss=squared_error, watch=lambda history: None):
     )
 
 
-def signalling(number, at_step):
+def signalling(number, at_step, send=lambda number: os.kill(os.getpid(), number)):
     """A loss that sends its own process a signal in the middle of a step."""
-    calls = []
 
     def loss(model, batch):
-        calls.append(None)
         if torch.equal(batch["x"], make_batch(at_step)["x"]):
-            os.kill(os.getpid(), number)
+            send(number)
         return squared_error(model, batch)
 
     return loss
@@ -74,8 +73,17 @@ def write_result(run, history, folder):
     history.write(folder / "history.csv")
 
 
+def to_the_group(number):
+    os.killpg(os.getpgrp(), number)
+
+
 if __name__ == "__main__":
     scratch, out = map(Path, sys.argv[1:3])
-    loss = signalling(getattr(signal, sys.argv[3]), int(sys.argv[4])) if len(sys.argv) > 3 else squared_error
+    settings, loss = SETTINGS, squared_error
+    if len(sys.argv) > 3:
+        loss = signalling(getattr(signal, sys.argv[3]), int(sys.argv[4]))
+    if len(sys.argv) > 5:
+        settings = dataclasses.replace(SETTINGS, workers=int(sys.argv[5]))
+        loss = signalling(getattr(signal, sys.argv[3]), int(sys.argv[4]), to_the_group)
     started = small_run(loss=loss)
-    write_result(started, train(started, SETTINGS, scratch, lambda step, metrics: None), out)
+    write_result(started, train(started, settings, scratch, lambda step, metrics: None), out)

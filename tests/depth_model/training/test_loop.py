@@ -46,7 +46,9 @@ def finish(scratch, folder):
 def start_program(tmp_path, *arguments):
     environment = os.environ | {"PYTHONPATH": str(PROGRAM.parents[3]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(PROGRAM), str(tmp_path / "scratch"), str(tmp_path / "out"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=120, start_new_session=True
+    )
 
 
 def test_it_learns(tmp_path):
@@ -83,6 +85,15 @@ def test_a_terminated_process_saves_its_step_and_says_so(tmp_path, undisturbed):
     again = start_program(tmp_path)
     assert f"small: going on after step 18 of {STEPS}" in again.stderr
     assert (tmp_path / "out" / "history.csv").read_bytes() == undisturbed[1]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_to_the_loader_processes_too_ends_as_cleanly(tmp_path, undisturbed, name):
+    ended = start_program(tmp_path, name, "11", "2")
+    assert f"small: checkpoint saved after step 12 of {STEPS}" in ended.stderr
+    assert "DataLoader worker" not in ended.stderr
+    assert (tmp_path / "scratch" / "checkpoint-000000012.pt").exists()
+    assert finish(tmp_path / "scratch", tmp_path) == undisturbed
 
 
 def test_an_interrupt_saves_its_step(tmp_path, undisturbed):
@@ -128,7 +139,9 @@ def test_a_gradient_is_clipped_to_the_given_norm(tmp_path):
     before = [parameter.detach().clone() for parameter in run.model.parameters()]
     settings = dataclasses.replace(SETTINGS, gradient_clip=0.125)
     history = train(dataclasses.replace(run, optimizer=optimizer), settings, tmp_path, nothing)
-    moved = [(old - new.detach()).square().sum() for old, new in zip(before, run.model.parameters(), strict=True)]
+    moved = [
+        (old - new.detach()).square().sum() for old, new in zip(before, run.model.parameters(), strict=True)
+    ]
     assert history.last_row()["gradient_norm"] > 0.125
     assert float(sum(moved).sqrt()) == pytest.approx(0.125, rel=1e-4)
 
