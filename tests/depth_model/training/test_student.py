@@ -173,3 +173,10 @@ def test_alpha_changes_the_student(pools, tmp_path, undisturbed):
     weights, _, history = trained(pools, tmp_path, alignment=strict)
     assert weights != undisturbed[0]
     assert history.recent("feature_alignment/active_fraction", 4) > 0.9
+
+
+def test_bf16_ends_near_fp32(pools, tmp_path, undisturbed):
+    _, _, history = trained(pools, tmp_path, training=dataclasses.replace(TRAINING, precision="bf16"))
+    for term in ("affine_invariant", "pseudo_label"):
+        assert history.recent(term, 5) == pytest.approx(undisturbed[2].recent(term, 5), rel=0.25)
+    assert history.rows[0][history.columns.index("feature_alignment") + 1] == 0
