@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 DEPTH_COLORS, ERROR_COLORS = "Spectral", "magma"
 LARGEST_ERROR = 0.5
+NO_LABEL = "0.72"
+# Inches, but for the share of a column that a map takes beside its colour bar.
+COLUMN_WIDTH, TITLE, WIDTH_OF_MAP = 2.1, 0.3, 0.72
+LONGEST_TITLE = 24
 
 
 @dataclass(frozen=True)
@@ -36,16 +40,24 @@ class Example:
 def examples_figure(examples: Sequence[Example]) -> bytes:
     """Return a PNG with a row per example: image, truth, each model's aligned depth, each model's error.
 
-    Depth maps of a row share one logarithmic colour scale, that of the truth; errors are |p - t| / t.
+    Depth maps of a row share one logarithmic colour scale, that of the truth; errors are |p - t| / t. Pixels
+    without truth are grey.
     """
     from matplotlib.figure import Figure
 
     columns = 2 + 2 * len(examples[0].aligned)
-    figure = Figure(figsize=(2.6 * columns, 2.15 * len(examples)), layout="constrained")
-    grid = figure.subplots(len(examples), columns, squeeze=False)
+    heights = [COLUMN_WIDTH * WIDTH_OF_MAP * height / width + TITLE for height, width in map(_shape, examples)]
+    figure = Figure(figsize=(COLUMN_WIDTH * columns, sum(heights)))
+    grid = figure.subplots(len(examples), columns, squeeze=False, height_ratios=heights)
+    # By hand: a layout engine would make room for the colour bars once more.
+    figure.subplots_adjust(left=0.004, right=1 - 0.2 / columns, bottom=0.01, top=1 - TITLE / sum(heights), wspace=0.36)
     for row, example in zip(grid, examples):
         _draw_example(figure, row, example)
     return _png(figure)
+
+
+def _shape(example: Example) -> tuple[int, int]:
+    return example.depth.shape
 
 
 def _draw_example(figure: Figure, row: Sequence[Axes], example: Example) -> None:
@@ -55,33 +67,42 @@ def _draw_example(figure: Figure, row: Sequence[Axes], example: Example) -> None
     scale = LogNorm(low, max(high, low * 1.01), clip=True)
     count = len(example.aligned)
     row[0].imshow(example.image)
-    row[0].set_title(example.key, fontsize=8)
+    row[0].set_title(_short(example.key), fontsize=8)
     _draw_map(figure, row[1], example.depth, "truth", f"depth ({example.unit})", norm=scale, cmap=DEPTH_COLORS)
     for axes, (name, depth) in zip(row[2:], example.aligned.items()):
         title = f"{name}, {example.scores[name]}"
         _draw_map(figure, axes, depth, title, f"depth ({example.unit})", norm=scale, cmap=DEPTH_COLORS)
     for axes, (name, depth) in zip(row[2 + count :], example.aligned.items()):
         error = np.abs(depth - example.depth) / example.depth
-        _draw_map(figure, axes, error, f"error of {name}", "|p − t| / t", vmin=0, vmax=LARGEST_ERROR, cmap=ERROR_COLORS)
+        _draw_map(figure, axes, error, f"error of {name}", "|p−t|/t", vmin=0, vmax=LARGEST_ERROR, cmap=ERROR_COLORS)
     for axes in row:
         axes.set_axis_off()
 
 
-def _draw_map(figure: Figure, axes: Axes, values: np.ndarray, title: str, label: str, **style: object) -> None:
-    from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
+def _short(key: str) -> str:
+    return key if len(key) <= LONGEST_TITLE else f"…{key[1 - LONGEST_TITLE :]}"
 
-    axes.set_facecolor("0.8")
-    drawn = axes.imshow(values, interpolation="nearest", **style)
+
+def _draw_map(
+    figure: Figure, axes: Axes, values: np.ndarray, title: str, label: str, cmap: str, **style: object
+) -> None:
+    from matplotlib import colormaps
+
+    colors = colormaps[cmap].with_extremes(bad=NO_LABEL)
+    drawn = axes.imshow(values, interpolation="nearest", cmap=colors, **style)
     axes.set_title(title, fontsize=8)
-    bar = figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.02)
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    if "norm" in style:
-        bar.ax.yaxis.set_minor_locator(MaxNLocator(1))
-        bar.set_ticks(np.geomspace(style["norm"].vmin, style["norm"].vmax, 4))
-        bar.ax.yaxis.set_major_formatter(ScalarFormatter())
+    logarithmic = "norm" in style
+    bar = figure.colorbar(
+        drawn, cax=axes.inset_axes((1.02, 0, 0.04, 1)), extend="both" if logarithmic else "max", extendfrac=0.03
+    )
+    if logarithmic:
+        bar.set_ticks(np.geomspace(style["norm"].vmin, style["norm"].vmax, 4), minor=False)
+        bar.minorticks_off()
         bar.ax.yaxis.set_major_formatter("{x:.2g}")
-    bar.set_label(label, fontsize=7)
-    bar.ax.tick_params(labelsize=6)
+    else:
+        bar.set_ticks(np.linspace(style["vmin"], style["vmax"], 3))
+    bar.set_label(label, fontsize=7, labelpad=1)
+    bar.ax.tick_params(labelsize=6.5, length=2, pad=1)
 
 
 def training_figure(histories: Mapping[str, pd.DataFrame], alpha: float) -> bytes:
@@ -98,6 +119,7 @@ def training_figure(histories: Mapping[str, pd.DataFrame], alpha: float) -> byte
         one.set(title=f"{name}: tokens that feature alignment pulls", ylabel="fraction", ylim=(-0.02, 1.02))
     for one in axes:
         one.set_xlabel("step")
+        one.xaxis.get_major_locator().set_params(integer=True)
         one.grid(alpha=0.3)
         one.legend(fontsize=8)
     return _png(figure)
@@ -121,7 +143,7 @@ def _draw_terms(axes: Axes, name: str, table: pd.DataFrame) -> None:
 def _draw_curve(axes: Axes, table: pd.DataFrame, term: str, label: str) -> None:
     (line,) = axes.plot(table["step"], table[term], linewidth=0.6, alpha=0.35)
     window = max(1, len(table) // 25)
-    smooth = table[term].rolling(window, min_periods=1).mean()
+    smooth = table[term].rolling(window, min_periods=1, center=True).mean()
     axes.plot(table["step"], smooth, linewidth=1.6, color=line.get_color(), label=label)
 
 

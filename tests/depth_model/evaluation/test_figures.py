@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from depth_model.evaluation.figures import ACTIVE, Example, examples_figure, training_figure
+from depth_model.evaluation.figures import ACTIVE, NO_LABEL, Example, examples_figure, training_figure
 
 
 def an_example():
@@ -25,6 +25,26 @@ def test_examples_have_the_same_bytes_each_time():
     assert first == second
     assert b"Software" not in first
     assert Image.open(io.BytesIO(first)).format == "PNG"
+
+
+def test_pixels_without_truth_are_grey_in_truth_and_error():
+    black = np.zeros((24, 32, 3), np.uint8)
+    missing = Example("a", black, an_example().depth, {"one": np.ones((24, 32))}, {"one": ""}, "m")
+    pixels = np.asarray(Image.open(io.BytesIO(examples_figure([missing]))).convert("RGB"))
+    grey = (pixels == round(float(NO_LABEL) * 255)).all(-1)
+    image, truth, aligned, error = (int(part.sum()) for part in np.array_split(grey, 4, axis=1))
+    assert max(image, aligned) < 20  # the edges of letters
+    assert truth > 1000
+    assert abs(error - truth) < 20
+
+
+def test_rows_take_the_height_of_their_picture():
+    wide, tall = (
+        Example("a", np.zeros((*size, 3), np.uint8), 1 + np.eye(*size), {"one": np.ones(size)}, {"one": ""}, "m")
+        for size in ((20, 80), (80, 40))
+    )
+    heights = [Image.open(io.BytesIO(examples_figure([one]))).height for one in (wide, tall)]
+    assert heights[1] > 3 * heights[0]
 
 
 def test_training_curves_show_what_the_history_holds():
