@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ def page(
     sections = [
         f"<h1>Open Depth Anything</h1><p class='soft'>Report of one run of the pipeline</p><p>{_INTRODUCTION}</p>",
         "<h2>Teacher beside student, zero-shot</h2>" + _result_table(figures, sets),
-        "".join(_verdict(figures)),
+        _verdict(figures),
         "<h2>Examples</h2>" + "".join(_example(name, sets[name], png) for name, png in examples.items()),
         "<h2>Training</h2>" + _image(curves, "loss terms of both models, and the fraction of tokens below alpha"),
         "<h2>Data</h2>" + _data_table(catalogs) + _quarantine(quarantine),
@@ -52,25 +54,28 @@ def page(
     )
 
 
-def _table(head: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> str:
-    """Return a table; each row is (its CSS class, its cells as HTML)."""
-    top = "".join(f"<th>{cell}</th>" for cell in head)
-    body = "".join(
-        f"<tr class='{name}'>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for name, cells in rows
-    )
-    return f"<div class='wide'><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+def _table(head: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]], texts: int) -> str:
+    """Return a table; each row is (its CSS class, its cells as HTML). The first `texts` columns hold text."""
+
+    def cells(tag: str, values: Iterable[str]) -> str:
+        style = (" class='text'" if place < texts else "" for place in count())
+        return "".join(f"<{tag}{one}>{value}</{tag}>" for one, value in zip(style, values))
+
+    body = "".join(f"<tr class='{name}'>{cells('td', values)}</tr>" for name, values in rows)
+    return f"<div class='wide'><table><thead><tr>{cells('th', head)}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _result_table(figures: Table, sets: Mapping[str, Mapping[str, Any]]) -> str:
-    head = ["set", "images", "model", *(f"{one.title} {'↑' if one.higher_is_better else '↓'}" for one in SHOWN)]
+    head = ["set", "model", *(f"{one.title}&nbsp;{'↑' if one.higher_is_better else '↓'}" for one in SHOWN), "images"]
     rows = []
     for name, models in figures.items():
         images = str(sets[name]["images"]) if name in sets else ""
         for place, (model, measured) in enumerate(models.items()):
-            first = [escape(name), images] if place == 0 else ["", ""]
             cells = [_marked(metric, models, model, measured[metric.key]) for metric in SHOWN]
-            rows.append(("mean" if name == "mean" else "", [*first, escape(model), *cells]))
-    return _table(head, rows)
+            first = place == 0
+            row = [escape(name) if first else "", escape(model), *cells, images if first else ""]
+            rows.append((" ".join(["set"] * first + ["mean"] * (name == "mean")), row))
+    return _table(head, rows, texts=2)
 
 
 def _marked(metric: Metric, models: Mapping[str, Mapping[str, float]], model: str, value: float) -> str:
@@ -79,28 +84,44 @@ def _marked(metric: Metric, models: Mapping[str, Mapping[str, float]], model: st
     return f"<span class='best'>{value:.4f}</span>" if best else f"{value:.4f}"
 
 
-def _verdict(figures: Table) -> list[str]:
-    sentences = []
-    for name, models in figures.items():
-        if name == "mean":
-            continue
-        teacher, student = (models[model]["abs_rel"] for model in COMPARED)
-        change = (student - teacher) / teacher
-        compared = f"{abs(change):.1%} {'lower' if change < 0 else 'higher'}"
-        sentences.append(f"<li>{escape(name)}: the student's AbsRel is {compared} than its teacher's.</li>")
-    return ["<ul>", *sentences, "</ul>"]
+def _verdict(figures: Table) -> str:
+    """Return a sentence per set on who has the lower AbsRel, and on who does not beat the constant."""
+    sentences = [f"<li>{escape(name)}: {_compared(models)}.</li>" for name, models in figures.items() if name != "mean"]
+    return f"<ul>{''.join(sentences)}</ul>"
+
+
+def _compared(models: Mapping[str, Mapping[str, float]]) -> str:
+    teacher, student, constant = (models[model]["abs_rel"] for model in (*COMPARED, "constant"))
+    change = (student - teacher) / teacher if teacher else 0.0
+    if student == teacher:
+        sentence = "student and teacher have the same AbsRel"
+    else:
+        sentence = f"the student's AbsRel is {abs(change):.1%} {'lower' if change < 0 else 'higher'} than its teacher's"
+    beaten = [model for model in COMPARED if models[model]["abs_rel"] >= constant]
+    return f"{sentence}; not better than the constant: {' and '.join(beaten)}" if beaten else sentence
 
 
 def _example(name: str, summary: Mapping[str, Any], png: bytes) -> str:
-    skipped = summary["skipped"]
-    note = f" {len(skipped)} images could not be measured." if skipped else ""
-    caption = f"From the student's best image to its worst; {summary['images']} images measured.{note}"
-    return f"<h3>{escape(name)}</h3><p class='soft'>{caption}</p>{_image(png, f'examples of {name}')}"
+    caption = f"From the student's best image to its worst; {_counted(summary['images'], 'image')} measured."
+    if summary["skipped"]:
+        caption += f" {_counted(len(summary['skipped']), 'image')} could not be measured: {_reasons(summary)}."
+    for model, images in summary["constant_predictions"].items():
+        caption += f" The {model}'s prediction is one constant on {_counted(images, 'image')}."
+    return f"<h3>{escape(name)}</h3><p class='soft'>{escape(caption)}</p>{_image(png, f'examples of {name}')}"
+
+
+def _reasons(summary: Mapping[str, Any]) -> str:
+    counts = Counter(one["reason"] for one in summary["skipped"])
+    return "; ".join(f"{reason} ({images})" for reason, images in counts.most_common(3))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _image(png: bytes, description: str) -> str:
     data = base64.b64encode(png).decode("ascii")
-    return f"<p style='max-width:none'><img alt='{escape(description)}' src='data:image/png;base64,{data}'></p>"
+    return f"<figure><img alt='{escape(description)}' src='data:image/png;base64,{data}'></figure>"
 
 
 def _data_table(catalogs: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
@@ -109,14 +130,14 @@ def _data_table(catalogs: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
         for role, catalog in catalogs.items()
         for name, one in catalog.items()
     ]
-    return _table(["role", "source", "samples", "in quarantine"], rows)
+    return _table(["role", "source", "samples", "in quarantine"], rows, texts=2)
 
 
 def _quarantine(reasons: Sequence[tuple[str, str, int]]) -> str:
     if not reasons:
         return "<p>No input was refused.</p>"
-    rows = [("", [escape(source), escape(reason), str(count)]) for source, reason, count in reasons]
-    return "<h3>Refused inputs</h3>" + _table(["source", "reason", "inputs"], rows)
+    rows = [("", [escape(source), escape(reason), str(inputs)]) for source, reason, inputs in reasons]
+    return "<h3>Refused inputs</h3>" + _table(["source", "reason", "inputs"], rows, texts=2)
 
 
 def _flat(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -127,4 +148,5 @@ def _flat(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, An
 
 
 def _parameters(parameters: Mapping[str, Any]) -> str:
-    return _table(["parameter", "value"], [("", [escape(key), escape(str(value))]) for key, value in _flat(parameters)])
+    rows = [("", [escape(key), escape(str(value))]) for key, value in _flat(parameters)]
+    return _table(["parameter", "value"], rows, texts=2)

@@ -70,7 +70,7 @@ def a_page(**changes):
     }
     values = {
         "figures": figures,
-        "sets": {"fog": {"images": 3, "skipped": []}},
+        "sets": {"fog": {"images": 3, "skipped": [], "constant_predictions": {}}},
         "examples": {"fog": b"png"},
         "curves": b"png",
         "catalogs": {"labeled": {"rooms": {"samples": 5, "quarantined": 2}}},
@@ -101,3 +101,25 @@ def test_the_better_of_the_two_models_is_marked_and_never_the_constant():
 def test_a_student_that_loses_is_said_so():
     models = {"teacher": measured(0.1), "student": measured(0.2), "constant": measured(0.6)}
     assert "100.0% higher" in a_page(figures={"fog": models, "mean": models})
+
+
+def text_of(page):
+    outside = Outside()
+    outside.feed(page)
+    return " ".join(outside.text)
+
+
+def test_what_does_not_beat_the_constant_is_said_so():
+    models = {"teacher": measured(0.1), "student": measured(0.7), "constant": measured(0.6)}
+    text = text_of(a_page(figures={"fog": models, "mean": models}))
+    assert "not better than the constant: student." in text
+    assert "not better than the constant" not in text_of(a_page())
+
+
+def test_images_that_were_not_measured_and_dead_predictions_are_counted():
+    skipped = [{"key": str(key), "reason": "no ground truth"} for key in range(2)]
+    fog = {"images": 1, "skipped": skipped, "constant_predictions": {"student": 1}}
+    text = text_of(a_page(sets={"fog": fog}))
+    assert "1 image measured. 2 images could not be measured: no ground truth (2)." in text
+    assert "The student's prediction is one constant on 1 image." in text
+    assert "could not" not in text_of(a_page())
