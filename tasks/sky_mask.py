@@ -1,0 +1,68 @@
+"""Stage `sky_mask@<name>`: the sky of every image of one labeled source."""
+
+from __future__ import annotations
+
+import argparse
+from functools import cache
+from pathlib import Path
+
+from depth_model import files
+from depth_model.datasets import readers
+from tasks import entry, params
+from tasks.workspace import Workplace, produce
+
+
+def _build(place: Workplace, name: str, settings: params.Params) -> None:
+    from tqdm import tqdm
+
+    from depth_model.datasets.source import SourceFolder, join_sidecar
+    from depth_model.perception import sky
+
+    source = SourceFolder(Path("data", "labeled", name))
+    sky_label = readers.get(settings.source("labeled", name).reader).sky_label
+    loaded = cache(lambda: sky.load_segmenter(settings.sky.segmenter))  # not at all where class labels say it all
+    with tqdm(desc=f"sky/{name}", unit=" images", total=len(source), disable=None) as bar:
+        for shard, _ in source.shards():
+            try:
+                sky.write_sky_shard(
+                    place.scratch,
+                    source,
+                    shard,
+                    lambda image: loaded()(image),
+                    sky_label,
+                    settings.sky.threshold,
+                    bar.update,
+                )
+            except sky.SegmenterError as error:
+                raise entry.StageError(f"params.yaml: sky.segmenter: {error}") from error
+    join_sidecar(place.scratch, place.result / "sky", source)
+
+
+def main() -> None:
+    """Write `data/sky/<name>` for the labeled source that the command line names."""
+    from depth_model.datasets import manifest
+    from depth_model.perception.sky import segmenter_content
+
+    parser = argparse.ArgumentParser(prog="python -m tasks.sky_mask", description=__doc__)
+    parser.add_argument("name")
+    name = parser.parse_args().name
+    settings = params.load()
+    reader = readers.get(settings.source("labeled", name).reader)
+    table = Path("data", "labeled", name, manifest.MANIFEST)
+    if not table.exists():
+        raise entry.StageError(f"{table} is not there; run 'dvc repro collect_labeled@{name}' first")
+    produce(
+        f"sky_mask@{name}",
+        inputs={
+            "sky": settings.sky.model_dump(),
+            "segmenter": segmenter_content(settings.sky.segmenter),
+            "manifest": files.sha256(table),
+            "sky_label": reader.sky_label,
+        },
+        outs={"sky": Path("data", "sky", name)},
+        build=lambda place: _build(place, name, settings),
+    )
+
+
+if __name__ == "__main__":
+    entry.run(main)

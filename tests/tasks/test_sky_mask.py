@@ -1,0 +1,122 @@
+"""The stage sky_mask as a user starts it."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from depth_model.datasets.source import SidecarFolder, SourceFolder
+from depth_model.perception import sky
+from tasks import collect, entry, inventory, sky_mask
+
+
+@pytest.fixture
+def project(tmp_path, repository, monkeypatch):
+    """A collected project: `world` (class labels, 3 pictures) and `pairs` (none, 5 pictures with a bright top)."""
+    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    world = {"domain": "hills", "count": 3, "seed": 4, "height": 64, "width": 96}
+    pairs = {"color": "c*.png", "depth": "d*.png", "unit": 1000}
+    content["sources"] = {
+        "labeled": {
+            "world": {"reader": "rendered_world", "options": world},
+            "pairs": {"reader": "rgbd_folder", "root": "pairs", "options": pairs},
+        },
+        "unlabeled": {},
+        "evaluation": {},
+    }
+    content["collect"] = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2, "workers": 1}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    (tmp_path / "pairs").mkdir()
+    for number in range(5):
+        image = np.zeros((40, 60, 3), np.uint8)
+        image[: 4 * number] = 255
+        Image.fromarray(image).save(tmp_path / "pairs" / f"c{number}.png")
+        depth = np.arange(1, 2401, dtype=np.uint16).reshape(40, 60)
+        Image.fromarray(depth).save(tmp_path / "pairs" / f"d{number}.png")
+    write_params(tmp_path, content)
+    inventory.main()
+    for name in ("world", "pairs"):
+        start(monkeypatch, collect, "labeled", name)
+    return tmp_path, content
+
+
+def write_params(folder, content):
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def start(monkeypatch, stage, *arguments):
+    monkeypatch.setattr(sys, "argv", [stage.__name__, *arguments])
+    stage.main()
+
+
+def fractions(name):
+    return SidecarFolder(f"data/sky/{name}").sidecar["sky_fraction"].tolist()
+
+
+def test_class_labels_make_the_masks_without_any_segmenter(project, monkeypatch):
+    monkeypatch.setattr(sky, "load_segmenter", lambda name: 1 / 0)
+    start(monkeypatch, sky_mask, "world")
+    source, masks = SourceFolder("data/labeled/world"), SidecarFolder("data/sky/world")
+    for index in range(3):
+        np.testing.assert_array_equal(masks.raster(index), np.isnan(source.target(index)))
+    assert fractions("world") == pytest.approx([np.isnan(source.target(k)).mean() for k in range(3)])
+
+
+def test_without_labels_the_segmenter_decides_at_the_threshold(project, monkeypatch):
+    folder, content = project
+    monkeypatch.setattr(sky, "load_segmenter", lambda name: lambda image: image.mean(2, dtype=np.float32) / 300)
+    start(monkeypatch, sky_mask, "pairs")
+    assert fractions("pairs") == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    content["sky"]["threshold"] = 0.9  # 255 / 300 is below
+    write_params(folder, content)
+    start(monkeypatch, sky_mask, "pairs")
+    assert fractions("pairs") == [0.0] * 5
+
+
+def test_a_killed_stage_goes_on_with_the_missing_shards(project, monkeypatch):
+    seen = []
+
+    def fails_at_the_fourth(image):
+        seen.append(None)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return np.zeros(image.shape[:2], np.float32)
+
+    monkeypatch.setattr(sky, "load_segmenter", lambda name: fails_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        start(monkeypatch, sky_mask, "pairs")
+    start(monkeypatch, sky_mask, "pairs")
+    assert len(seen) == 4 + 3  # the first shard of two was finished
+    assert fractions("pairs") == [0.0] * 5
+
+
+def test_a_finished_result_is_used_again(project, monkeypatch):
+    start(monkeypatch, sky_mask, "world")
+    before = (project[0] / "data/sky/world/sidecar.parquet").read_bytes()
+    monkeypatch.setattr(sky, "write_sky_shard", lambda *arguments: 1 / 0)
+    start(monkeypatch, sky_mask, "world")
+    assert (project[0] / "data/sky/world/sidecar.parquet").read_bytes() == before
+
+
+def test_a_segmenter_that_cannot_be_had_is_one_line(project, monkeypatch, capsys):
+    folder, content = project
+    content["sky"]["segmenter"] = "empty_model"
+    (folder / "empty_model").mkdir()
+    write_params(folder, content)
+    monkeypatch.setattr(sys, "argv", ["sky_mask", "pairs"])
+    with pytest.raises(SystemExit):
+        entry.run(sky_mask.main)
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith("error: params.yaml: sky.segmenter: sky segmenter 'empty_model' cannot be loaded")
+
+
+def test_a_source_that_is_not_collected_is_named(project, monkeypatch):
+    (project[0] / "data/labeled/world/manifest.parquet").unlink()
+    with pytest.raises(entry.StageError, match="run 'dvc repro collect_labeled@world' first"):
+        start(monkeypatch, sky_mask, "world")
