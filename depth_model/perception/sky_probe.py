@@ -4,8 +4,8 @@ Small enough to be committed (`sky_probe.json`, 385 numbers), needs no download 
 per image. Trained on the rendered world only, by `python -m depth_model.perception.train_sky_probe`, which also
 writes the accuracy it measured into the file: of pixels, 0.979 (IoU of sky 0.84) on a rendered domain that took no
 part in the training, 0.968 (IoU 0.93) on two photographs of ADE20K, 0.968 (IoU 0.94) on a frame of TartanAir, and
-no false sky on 11 indoor photographs. Few real images: an indication, not a benchmark. Does not follow boundaries finer than a patch of 14 pixels at a
-short side of 252 pixels, and knows the night sky less well than the day's.
+no false sky on 11 indoor photographs. Few real images: an indication, not a benchmark. Does not follow boundaries
+finer than a patch of 14 pixels at a short side of 252 pixels, and mistakes thick fog for sky.
 """
 
 from __future__ import annotations
