@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,8 @@ def measured(
     except BadInput as error:
         raise entry.StageError(f"{name}: {error}") from error
     if table.empty:
-        reasons = "; ".join(sorted({one["reason"] for one in skipped})) or "the set is empty"
+        counts = Counter(one["reason"] for one in skipped).most_common(3)
+        reasons = "; ".join(f"{reason} ({count} of {len(source)})" for reason, count in counts) or "the set is empty"
         raise entry.StageError(f"{name}: no image could be measured: {reasons}")
     return table, skipped
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from depth_model.inference import DepthPredictor
 from depth_model.networks import DepthAnything
-from tasks import command_line
+from tasks import command_line, register, tracking
+from tasks.workspace import Workplace
 
 
 @pytest.fixture
@@ -75,3 +80,119 @@ def test_a_short_side_off_the_grid_is_refused(monkeypatch, capsys):
         call(monkeypatch, "predict", "a.jpg", "--model", "m", "-o", "out", "--short-side", "100")
     assert ended.value.code == 2
     assert "multiple of 14" in capsys.readouterr().err
+
+
+def test_two_pictures_of_one_name_do_not_overwrite_each_other(monkeypatch, capsys, model, album, tmp_path):
+    shutil.copy(album / "a.png", album / "deep" / "a.png")
+    both = album / "a.png", album / "deep" / "a.png"
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", *both, "--model", model, "-o", tmp_path / "out")
+    assert "would both be written to a.png" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 56)
+    assert len(list((tmp_path / "out").rglob("*.npy"))) == 3
+
+
+@pytest.fixture
+def champion(monkeypatch, tmp_path, model, repository):
+    """A project whose registry holds `model` as the champion; the current folder is in it."""
+    project = tmp_path / "project"
+    shutil.copytree(model, project / "models" / "student")
+    parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    (project / "params.yaml").write_text(yaml.safe_dump(parameters))
+    for name in ("DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    monkeypatch.chdir(project)
+    place = Workplace("train_student", "f" * 64, project / ".work")
+    place.scratch.mkdir(parents=True)
+    with tracking.stage_run("train_student", {}, place) as run:
+        register.register_model("depth-anything-student", Path("models/student"), run)
+    register.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64)
+    return "models:/depth-anything-student@champion"
+
+
+def test_a_model_of_the_registry_is_that_of_its_folder(monkeypatch, capsys, model, album, tmp_path, champion):
+    for name, out in ((champion, "registered"), (model, "folder")):
+        call(monkeypatch, "predict", album, "--model", name, "-o", tmp_path / out, "--short-side", 56)
+    for place in ("a.png.npy", "deep/b.png.npy"):
+        assert (tmp_path / "registered" / place).read_bytes() == (tmp_path / "folder" / place).read_bytes()
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", album, "--model", "models:/depth-anything-student@nobody", "-o", tmp_path / "x")
+    assert "alias nobody not found" in capsys.readouterr().err
+
+
+def test_outside_a_project_no_registry_is_made(monkeypatch, capsys, album, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", album, "--model", "models:/any@champion", "-o", tmp_path / "out")
+    assert "there is no registry at" in capsys.readouterr().err
+    assert not list(tmp_path.glob("mlflow.db*"))
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Three pictures with depth in millimetres of 0.5 to 30 m, and a fourth whose depth has another size."""
+    generator = np.random.default_rng(0)
+    for number in range(4):
+        shape = (40, 60) if number < 3 else (20, 30)
+        depth = generator.integers(500, 30000, shape).astype(np.uint16)
+        depth[generator.random(shape) < 0.3] = 0
+        pixels = generator.integers(0, 256, (40, 60, 3), np.uint8)
+        for name, image in (("rgb", pixels), ("depth", depth)):
+            (tmp_path / "pairs" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(tmp_path / "pairs" / name / f"{number}.png")
+    return tmp_path / "pairs"
+
+
+def on_pairs(pairs, model, *more):
+    options = ["--options", "color=rgb/*.png", "depth=depth/*.png", "unit=1000"]
+    data = ["--reader", "rgbd_folder", "--root", pairs, *options]
+    return ["evaluate", "--model", model, "--short-side", 56, *data, *more]
+
+
+def slow_abs_rel(pairs, model, maximum):
+    predictor = DepthPredictor(DepthAnything.load(model), 56)
+    errors = []
+    for number in range(3):
+        depth = np.asarray(Image.open(pairs / "depth" / f"{number}.png")) / 1000
+        valid = (depth > 1e-3) & (depth < maximum)
+        prediction = predictor(pairs / "rgb" / f"{number}.png").astype(np.float64)[valid]
+        matrix = np.stack([prediction, np.ones_like(prediction)], 1)
+        aligned = matrix @ np.linalg.lstsq(matrix, 1 / depth[valid], rcond=None)[0]
+        estimate = 1 / np.clip(aligned, 1 / maximum, None)
+        errors.append(np.mean(np.abs(estimate - depth[valid]) / depth[valid]))
+    return np.mean(errors)
+
+
+@pytest.mark.parametrize("maximum", [80, 10])
+def test_a_data_set_is_measured_as_by_hand(monkeypatch, capsys, model, pairs, maximum):
+    call(monkeypatch, *on_pairs(pairs, model, "--maximum", maximum))
+    told = capsys.readouterr()
+    head, measured, constant, images = told.out.splitlines()
+    assert measured.split()[:2] == ["model", f"{slow_abs_rel(pairs, model, maximum):.4f}"]
+    assert head.split()[:2] == ["abs_rel", "delta1"]
+    assert constant.startswith("constant ")
+    assert images == "mean over 3 images"
+    assert "refused: rgb/3.png" in told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--reader", "rgbd_foldr"], "did you mean 'rgbd_folder'"),
+        (["--reader", "scikit_image", "--options", "subset=motorcycle", "colour=1"], "colour: Unexpected keyword"),
+        (["--reader", "image_folder", "--root", "nowhere"], "--root nowhere: there is no such folder"),
+        (["--reader", "image_folder", "--root", "{album}"], "no image could be measured: no ground truth (2 of 2)"),
+        (["--reader", "scikit_image", "--minimum", "9", "--maximum", "2"], "--minimum 9 must be less than --maximum 2"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(monkeypatch, capsys, model, album, arguments, said):
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "evaluate", "--model", model, *(one.format(album=album) for one in arguments))
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
