@@ -71,6 +71,24 @@ def test_every_form_of_a_picture_gives_the_same_depth(predictor, tmp_path):
         np.testing.assert_array_equal(predictor(form), expected)
 
 
+def png(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_transparency_and_16_bits_are_read_alike_in_every_form():
+    generator = np.random.default_rng(0)
+    see_through = generator.integers(0, 256, (20, 30, 4), np.uint8)
+    alpha = see_through[:, :, 3:] / 255
+    over_white = see_through[:, :, :3] * alpha + 255 * (1 - alpha)
+    for form in (see_through, Image.fromarray(see_through), png(Image.fromarray(see_through))):
+        np.testing.assert_allclose(rgb(form), over_white, atol=1)
+    deep = generator.integers(0, 65536, (20, 30)).astype(np.uint16)
+    for form in (Image.fromarray(deep), png(Image.fromarray(deep))):
+        np.testing.assert_allclose(rgb(form), np.repeat(deep[:, :, None] / 257, 3, 2), atol=0.51)
+
+
 def test_grey_is_three_equal_channels():
     grey = picture(20, 30)[:, :, 0]
     assert (rgb(grey) == grey[:, :, None]).all()
