@@ -24,10 +24,10 @@ SETS = "a" * 64
 def empty_store(tmp_path_factory):
     """A folder with a database that holds the tables and nothing else (creating them takes seconds)."""
     folder = tmp_path_factory.mktemp("empty")
-    before = os.environ.get("DVC_ROOT")
-    os.environ["DVC_ROOT"] = str(folder)
-    tracking.connect()
-    os.environ.pop("DVC_ROOT") if before is None else os.environ.update(DVC_ROOT=before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        patch.setenv("DVC_ROOT", str(folder))
+        tracking.connect()
     return folder / "mlflow.db"
 
 
@@ -35,7 +35,7 @@ def empty_store(tmp_path_factory):
 def project(tmp_path, repository, empty_store, monkeypatch):
     """A project folder as current folder, with parameters and an empty store."""
     for name in ENVIRONMENT:
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # not delenv: MLflow sets one of them, which must end with the test
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     shutil.copy2(empty_store, tmp_path / "mlflow.db")

@@ -45,7 +45,7 @@ def project(tmp_path_factory, repository):
     place.scratch.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
-            patch.delenv(name, raising=False)
+            patch.setenv(name, "")
         patch.setenv("DVC_ROOT", str(folder))
         patch.chdir(folder)
         with tracking.stage_run("train_student", {}, place) as run:
@@ -103,10 +103,13 @@ def test_another_working_size_can_be_asked_for(project, tmp_path):
 
 
 def test_the_signature_says_what_goes_in_and_out(project):
-    import mlflow
+    from mlflow.models import get_model_info
 
-    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
-    signature = mlflow.models.get_model_info(f"models:/{NAME}@champion").signature
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        patch.setenv("DVC_ROOT", str(project))
+        tracking.connect()
+        signature = get_model_info(f"models:/{NAME}@champion").signature
     assert [(column.name, column.type.name) for column in signature.inputs] == [("image", "binary")]
     assert [column.name for column in signature.outputs] == ["disparity", "height", "width"]
     assert {spec.name: spec.default for spec in signature.params} == {"short_side": SHORT_SIDE}
