@@ -1,0 +1,111 @@
+"""The stages `evaluate_relative` and `report` as DVC starts them, on a set of three pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from depth_model import files
+from depth_model.datasets import readers
+from depth_model.datasets.collecting import collect_source
+from depth_model.networks import DepthAnything
+from tasks import evaluate_relative, report, summarise
+
+OPTIONS = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 100.0}
+
+
+def write_pairs(root):
+    """Three pictures with depth of 1 to 20 m, but the last of 90 m and more, and a broken fourth."""
+    generator = np.random.default_rng(0)
+    for number in range(3):
+        depth = generator.integers(100, 2000, (28, 42)) + 9000 * (number == 2)
+        for name, image in (("rgb", generator.integers(0, 256, (28, 42, 3))), ("depth", depth)):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            kind = np.uint8 if name == "rgb" else np.uint16
+            Image.fromarray(image.astype(kind)).save(root / name / f"{number}.png")
+    for name in ("rgb", "depth"):
+        (root / name / "broken.png").write_bytes(b"no image")
+
+
+def write_project(folder, repository, kind):
+    parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    options = OPTIONS | {"target_kind": kind}
+    source = {"reader": "rgbd_folder", "root": "pairs", "options": options}
+    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {"pairs": source}}
+    parameters["evaluation"] = {"short_side": 28}
+    (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
+    write_pairs(folder / "pairs")
+    reader = readers.get("rgbd_folder")
+    limits = {"max_side": 100, "minimum_side": 1, "samples_per_shard": 2, "workers": 1}
+    out = folder / "data" / "evaluation" / "pairs"
+    collect_source(reader, folder / "pairs", reader.options(**options), folder / "scratch", out, **limits)
+    for role in report.CATALOGS:
+        catalog = {"pairs": {"samples": 3, "quarantined": 1}} if role == "evaluation" else {}
+        files.write_json(folder / "data" / "catalog" / f"{role}.json", catalog)
+    for seed, model in enumerate(evaluate_relative.MODELS):
+        DepthAnything("tiny", seed=seed).save(folder / "models" / model)
+        history = "step,affine_invariant,feature_alignment/active_fraction\n1,1.0,0.0\n2,0.5,0.25\n"
+        (folder / "models" / model / "history.csv").write_text(history)
+
+
+@pytest.fixture
+def project(tmp_path, repository, monkeypatch):
+    """Makes a project with one evaluation set of a target kind, and makes its folder the current one."""
+
+    def made(kind="metric_depth"):
+        for name in ("DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        write_project(tmp_path, repository, kind)
+        return tmp_path
+
+    return made
+
+
+def start(monkeypatch, stage, *arguments):
+    monkeypatch.setattr("sys.argv", ["stage", *arguments])
+    stage.main()
+
+
+def outs(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.*"))}
+
+
+def run_both(monkeypatch, folder):
+    start(monkeypatch, evaluate_relative, "pairs")
+    files.write_json(folder / "reports" / "metrics.json", summarise.joined(["pairs"]))
+    start(monkeypatch, report)
+
+
+def test_the_stages_leave_what_was_measured_and_the_same_bytes_again(project, monkeypatch):
+    folder = project()
+    run_both(monkeypatch, folder)
+    summary = json.loads((folder / "reports/evaluation/relative/pairs.json").read_text())
+    assert summary["images"] == 2
+    assert [one["key"] for one in summary["skipped"]] == ["2"]
+    table = pd.read_parquet(folder / "reports/evaluation/relative/pairs/per_image.parquet")
+    for model in ("teacher", "student", "constant"):
+        own = table[table["model"] == model]
+        assert summary["models"][model]["abs_rel"] == pytest.approx(own["abs_rel"].mean(), rel=1e-12)
+    page = (folder / "reports" / "index.html").read_text()
+    assert "1 image could not be measured: 0 pixels of truth" in page
+    assert "evaluation/pairs" in page  # where the broken pair was refused
+    assert str(folder) not in page
+    first = outs(folder / "reports")
+    shutil.rmtree(folder / "reports")
+    shutil.rmtree(folder / ".work")
+    run_both(monkeypatch, folder)
+    assert outs(folder / "reports") == first
+
+
+def test_a_set_that_has_no_depth_is_named_in_one_line(project, monkeypatch):
+    project("affine_disparity")
+    with pytest.raises(evaluate_relative.entry.StageError, match=r"evaluation\.pairs: .*affine_disparity"):
+        start(monkeypatch, evaluate_relative, "pairs")
