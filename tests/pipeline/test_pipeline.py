@@ -82,7 +82,10 @@ def test_a_removed_source_is_no_longer_read(project):
 
 
 def test_a_mistyped_value_is_refused_before_anything_runs(project):
+    parameters = project.folder / "params.yaml"
+    before = parameters.read_text()
     output = project.run("dvc", "exp", "run", "-S", "alpha=1.5", fails=True)
+    parameters.write_text(before)
     assert "alpha = 1.5" in output
     assert "less than or equal to 1" in output
     assert project.ran(output) == ["inventory"]
