@@ -13,15 +13,14 @@ from tasks.workspace import Workplace, produce
 
 
 def _build(place: Workplace, name: str, settings: params.Params) -> None:
-    from tqdm import tqdm
-
     from depth_model.datasets.source import SourceFolder, join_sidecar
     from depth_model.perception import sky
+    from depth_model.progress import progress_bar
 
     source = SourceFolder(Path("data", "labeled", name))
     sky_label = readers.get(settings.source("labeled", name).reader).sky_label
     loaded = cache(lambda: sky.load_segmenter(settings.sky.segmenter))  # not at all where class labels say it all
-    with tqdm(desc=f"sky/{name}", unit=" images", total=len(source), disable=None) as bar:
+    with progress_bar(f"sky_mask {name}", len(source), "images") as bar:
         for shard, _ in source.shards():
             try:
                 sky.write_sky_shard(
