@@ -101,7 +101,7 @@ def _draw_map(
         bar.ax.yaxis.set_major_formatter("{x:.2g}")
     else:
         bar.set_ticks(np.linspace(style["vmin"], style["vmax"], 3))
-    bar.set_label(label, fontsize=7, labelpad=1)
+    bar.set_label(label, fontsize=7, labelpad=4)
     bar.ax.tick_params(labelsize=6.5, length=2, pad=1)
 
 
