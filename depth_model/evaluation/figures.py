@@ -50,7 +50,7 @@ def examples_figure(examples: Sequence[Example]) -> bytes:
     figure = Figure(figsize=(COLUMN_WIDTH * columns, sum(heights)))
     grid = figure.subplots(len(examples), columns, squeeze=False, height_ratios=heights)
     # By hand: a layout engine would make room for the colour bars once more.
-    figure.subplots_adjust(left=0.004, right=1 - 0.2 / columns, bottom=0.01, top=1 - TITLE / sum(heights), wspace=0.36)
+    figure.subplots_adjust(left=0.004, right=1 - 0.26 / columns, bottom=0.01, top=1 - TITLE / sum(heights), wspace=0.36)
     for row, example in zip(grid, examples):
         _draw_example(figure, row, example)
     return _png(figure)
