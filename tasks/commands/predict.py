@@ -1,0 +1,109 @@
+"""`depth-anything predict`: depth of pictures, as files that people and programs open."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from depth_model import files
+from depth_model.datasets.sample import BadInput
+from tasks import entry
+from tasks.commands.shared import load_model, model_arguments, purpose
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+COLORS = "Spectral_r"
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the subcommand to the parser."""
+    one = commands.add_parser(
+        "predict", parents=[model_arguments()], help="depth of pictures", description=purpose(predict)
+    )
+    one.add_argument("pictures", nargs="+", type=Path, help="pictures, or folders of them")
+    one.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+    one.set_defaults(run=predict)
+
+
+def pictures(given: list[Path]) -> dict[Path, Path]:
+    """Return place among the results -> picture, of files and of everything below folders, in order.
+
+    A picture found in a folder keeps its place below that folder. Raises StageError for a path that is not there
+    and for two pictures with one place, of which one would overwrite the other.
+    """
+    found: dict[Path, Path] = {}
+    for path, place in _found(given):
+        if found.setdefault(place, path) != path:
+            raise entry.StageError(
+                f"{found[place]} and {path} would both be written to {place}; name the folder above them instead"
+            )
+    return found
+
+
+def _found(given: list[Path]) -> Iterator[tuple[Path, Path]]:
+    for path in given:
+        if not path.exists():
+            raise entry.StageError(f"{path}: there is no such file or folder")
+        if path.is_file():
+            yield path, Path(path.name)
+            continue
+        for one in sorted(path.rglob("*")):
+            if one.is_file() and one.suffix.lower() in SUFFIXES:
+                yield one, one.relative_to(path)
+
+
+def write_disparity(disparity: np.ndarray, stem: Path) -> None:
+    """Write float32 `disparity` (H, W) as `<stem>.npy`, and scaled to its own range as `.png` and `.color.png`."""
+    import io
+
+    import numpy as np
+    from matplotlib import colormaps
+    from PIL import Image
+
+    low, high = float(disparity.min()), float(disparity.max())
+    share = (disparity - low) / max(high - low, np.finfo(np.float32).tiny)
+    colored = (colormaps[COLORS](share)[:, :, :3] * 255).round().astype(np.uint8)
+    grey = (share * 65535).round().astype(np.uint16)
+    for suffix, picture in ((".png", Image.fromarray(grey)), (".color.png", Image.fromarray(colored))):
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        files.write_bytes(stem.with_name(stem.name + suffix), buffer.getvalue())
+    buffer = io.BytesIO()
+    np.save(buffer, disparity)
+    files.write_bytes(stem.with_name(stem.name + ".npy"), buffer.getvalue())
+
+
+def predict(given: argparse.Namespace) -> None:
+    """Write for every picture a 16-bit grey PNG (disparity from its least to its largest, brighter is nearer), a
+    coloured PNG and the disparity itself as float32 .npy.
+
+    Raises StageError at the end for the pictures that could not be read.
+    """
+    from depth_model.inference import DepthPredictor, rgb
+    from depth_model.progress import progress_bar
+    from depth_model.training.loop import best_device
+
+    found = pictures(given.pictures)
+    if not found:
+        raise entry.StageError(f"no picture ({', '.join(SUFFIXES)}) was found in what you named")
+    predictor = DepthPredictor(load_model(given.model).to(best_device()), given.short_side)
+    refused = []
+    with progress_bar("predict", len(found), "pictures") as bar:
+        for place, path in found.items():
+            try:
+                image = rgb(path)
+            except (BadInput, OSError) as error:
+                refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+            else:
+                # The suffix stays in the name: a.jpg and a.png are two pictures.
+                write_disparity(predictor(image), given.out / place)
+            bar.update()
+    if refused:
+        raise entry.StageError("\n".join(refused))
+    print(f"{len(found)} pictures: {os.path.relpath(given.out)}", file=sys.stderr)

@@ -1,0 +1,76 @@
+"""What several subcommands take: the model by any of its names, and the side for the network."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import entry
+
+if TYPE_CHECKING:
+    from depth_model.networks import DepthAnything
+
+WEIGHTS = "model"
+"""The artifact of a registered model that holds config.json and model.safetensors (see tasks.register)."""
+
+
+def load_model(name: str) -> DepthAnything:
+    """Load a model by folder, official `.pth` file or registry name (`models:/depth-anything-student@champion`).
+
+    Raises StageError for a name that leads nowhere or to a file that is no such model.
+    """
+    from depth_model.networks import BadCheckpoint, DepthAnything
+
+    folder = _registered(name) if name.startswith("models:/") else Path(name)
+    if not folder.exists():
+        raise entry.StageError(f"--model {name}: there is no such file or folder")
+    try:
+        return DepthAnything.load(folder)
+    except BadCheckpoint as error:
+        raise entry.StageError(f"--model {name}: {error}") from error
+
+
+def _registered(name: str) -> Path:
+    from tasks import tracking
+
+    uri = tracking.tracking_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise entry.StageError(
+            f"--model {name}: there is no registry at {uri}; run in the project's folder, or set MLFLOW_TRACKING_URI"
+        )
+    tracking.connect()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=name))
+        flavors = mlflow.models.Model.load(str(stored)).flavors
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise entry.StageError(f"--model {name}: not found at {uri}: {reason}") from error
+    weights = flavors.get("python_function", {}).get("artifacts", {}).get(WEIGHTS)
+    if weights is None:
+        raise entry.StageError(f"--model {name}: was not registered by this pipeline (no artifact {WEIGHTS!r})")
+    return stored / weights["path"]
+
+
+def model_arguments() -> argparse.ArgumentParser:
+    """Return the arguments of every command that runs a model, as a parent parser."""
+    arguments = argparse.ArgumentParser(add_help=False)
+    arguments.add_argument("--model", required=True, help="a model folder, an official .pth, or models:/NAME@ALIAS")
+    arguments.add_argument("--short-side", type=_side, default=518, help="shorter side for the network (default: 518)")
+    return arguments
+
+
+def _side(text: str) -> int:
+    side = int(text)
+    if side <= 0 or side % 14:
+        raise argparse.ArgumentTypeError(f"{text}: must be a positive multiple of 14")
+    return side
+
+
+def purpose(command: Callable[[argparse.Namespace], None]) -> str:
+    """Return the first paragraph of the docstring of `command`, which its --help shows."""
+    return str(command.__doc__).partition("\n\n")[0]
