@@ -91,7 +91,9 @@ class Reader:
     `options` is a frozen dataclass of the reader's options; `items(root, options)` lists lazily in a stable
     order with unique keys; `load(root, item, options)` returns the sample or raises BadInput;
     `watch(root, options)` yields what the inventory records, so that a change re-collects this source only.
-    `sky_label` is the class of sky in `Sample.semantic`. `layout` and `description` are for the docs.
+    `sky_label` is the class of sky in `Sample.semantic`. The other fields are for the generated documentation:
+    `layout` as a tree, `unit` and `invalid` as stored on disk, `licence`, number of `images`, `where` to get it and
+    its place in the `paper`.
     """
 
     name: str
@@ -103,6 +105,12 @@ class Reader:
     watch: Callable[[Path, Any], Iterator[dict[str, Any]]] = _watch_files
     sky_label: int | None = None
     needs_root: bool = True
+    unit: str = ""
+    invalid: str = ""
+    licence: str = ""
+    images: str = ""
+    where: str = ""
+    paper: str = ""
 
     def __call__(
         self,
