@@ -50,9 +50,11 @@ def training_settings(settings: params.Params) -> TrainingSettings:
 
 
 def encoder_inputs(settings: params.Params) -> dict[str, Any]:
-    """Return what the fingerprint of a training says of the encoder weights: their name, and a file's hash."""
+    """Return what the fingerprint of a training says of the encoder weights: their name, and the hashes of the file,
+    or of those in the folder, that they name."""
     path = Path(settings.encoder.weights)
-    return {"weights": settings.encoder.weights, "sha256": files.sha256(path) if path.is_file() else None}
+    read = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path] if path.is_file() else []
+    return {"weights": settings.encoder.weights, "sha256": {one.name: files.sha256(one) for one in read}}
 
 
 def train_stage(

@@ -14,7 +14,18 @@ import yaml
 from depth_model.datasets import rasters
 from depth_model.datasets.source import SidecarFolder, SourceFolder, join_sidecar, write_sidecar_shard
 from depth_model.networks import DepthAnything
-from tasks import collect, entry, inventory, pseudo_label, tracking, train_student, train_teacher, validate
+from tasks import (
+    collect,
+    entry,
+    inventory,
+    params,
+    pseudo_label,
+    tracking,
+    train_student,
+    train_teacher,
+    training,
+    validate,
+)
 
 
 def start(stage, *arguments):
@@ -143,6 +154,21 @@ def test_encoder_weights_that_cannot_be_had_are_one_line(trained, change):
     change(lambda content: content["encoder"].update(weights="hub"))
     with pytest.raises(entry.StageError, match="tiny"):
         start(train_teacher)
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_other_encoder_weights_of_the_same_name_are_another_training(trained, tmp_path, folder):
+    def inputs(seed):
+        DepthAnything("tiny", seed=seed).save(tmp_path)
+        weights = tmp_path if folder else tmp_path / "model.safetensors"
+        settings = params.load()
+        settings = settings.model_copy(
+            update={"encoder": settings.encoder.model_copy(update={"weights": str(weights)})}
+        )
+        return training.encoder_inputs(settings)
+
+    assert inputs(1) == inputs(1)
+    assert inputs(1) != inputs(2)
 
 
 def test_a_role_without_samples_is_named(trained, monkeypatch, tmp_path):

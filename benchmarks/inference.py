@@ -1,0 +1,83 @@
+"""Images a second of inference against transformers, same weights and input, in one run.
+
+    python benchmarks/inference.py --size vits --side 518 --threads 2
+    python benchmarks/inference.py --size vits --side 518 --threads 1 --clock cpu     (on a loaded machine)
+
+`of peak` is the share of the measured matrix-product rate of the variant's own type. `difference` is the largest
+from our float32 output, as a share of its range.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import measuring
+import torch
+from torch import Tensor, nn
+
+REFERENCE = "transformers, float32"
+
+
+def variants(size: str, images: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """Return the forward passes to compare, by name."""
+    model = measuring.ours(size).eval()
+    peers = {name: measuring.transformers_model(model, name).eval() for name in ("sdpa", "eager")}
+    return {
+        "ours, float32": forward(model, images),
+        REFERENCE: forward(peers["sdpa"], images),
+        "transformers eager (as official), float32": forward(peers["eager"], images),
+        "ours, bfloat16": forward(model, images, bfloat16=True),
+        "transformers, bfloat16": forward(peers["sdpa"], images, bfloat16=True),
+        "transformers eager (as official), bfloat16": forward(peers["eager"], images, bfloat16=True),
+    }
+
+
+def forward(model: nn.Module, images: Tensor, bfloat16: bool = False) -> Callable[[], Tensor]:
+    """Return a function that runs `model` on `images` and gives the disparity in float32."""
+
+    def run() -> Tensor:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            output = model(images)
+        return getattr(output, "predicted_depth", output).float()
+
+    return run
+
+
+def main() -> None:
+    """Print the table for the size, side and batch given."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="vits")
+    parser.add_argument("--side", type=int, default=518)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--clock", choices=list(measuring.CLOCKS), default="wall")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    images = torch.randn(given.batch, 3, given.side, given.side, generator=torch.Generator().manual_seed(0))
+    runs = variants(given.size, images)
+    work = measuring.operations(runs["transformers eager (as official), float32"])
+    peaks = {kind: measuring.matrix_peak(getattr(torch, kind), given.clock) for kind in ("float32", "bfloat16")}
+    expected = runs["ours, float32"]()
+    timings = measuring.interleaved(runs, REFERENCE, given.rounds, given.clock)
+    rows = []
+    for name, timing in timings.items():
+        peak = peaks[name.rpartition(", ")[2]]
+        difference = float((runs[name]() - expected).abs().max() / (expected.max() - expected.min()))
+        rows.append(
+            [
+                name,
+                f"{1000 * timing.seconds:.0f}",
+                f"{given.batch / timing.seconds:.2f}",
+                f"{timing.ratio:.2f}",
+                f"{work / timing.seconds / peak:.0%}",
+                f"{difference:.1e}",
+            ]
+        )
+    print(f"{given}\n{work / 1e9:.1f} GFLOP; peak " + ", ".join(f"{k} {v / 1e9:.0f} GFLOP/s" for k, v in peaks.items()))
+    print(measuring.table(["variant", "ms", "images/s", "× transformers", "of peak", "difference"], rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""What the speed benchmarks share: peers with the same weights, interleaved rounds, the machine's peak, a table.
+
+Ratios are taken within one run: in every round each variant runs once, in turn, so that a machine that slows down
+slows all of them. Two clocks: `wall` for a quiet machine, `cpu` (this process's own time, use one thread) for a
+loaded one. transformers is the peer; its eager attention stands for the official code without xFormers, whose
+attention is the same plain product, softmax, product.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import DepthAnythingForDepthEstimation
+
+from depth_model.networks import DepthAnything
+
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+class Timing(NamedTuple):
+    """Median seconds of one variant, and the median over rounds of its ratio to the reference of that round."""
+
+    seconds: float
+    ratio: float
+
+
+def ours(size: str, seed: int = 0) -> DepthAnything:
+    """Return our model with random weights from `seed`."""
+    return DepthAnything(size, seed=seed, position_embedding="exact")
+
+
+def transformers_model(model: DepthAnything, attention: str) -> nn.Module:
+    """Return transformers' model with the weights of `model`; `attention` is "sdpa" or "eager"."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(folder)
+        theirs = DepthAnythingForDepthEstimation.from_pretrained(folder, dtype=torch.float32)
+    theirs.backbone.set_attn_implementation(attention)
+    return theirs
+
+
+def interleaved(
+    variants: Mapping[str, Callable[[], object]], reference: str, rounds: int, clock: str
+) -> dict[str, Timing]:
+    """Run every variant once per round after one warm-up; return their timings, `reference` having ratio 1."""
+    now = CLOCKS[clock]
+    taken: dict[str, list[float]] = {name: [] for name in variants}
+    for turn in range(rounds + 1):
+        for name, variant in variants.items():
+            started = now()
+            variant()
+            if turn:
+                taken[name].append(now() - started)
+    return {
+        name: Timing(
+            statistics.median(seconds),
+            statistics.median(other / own for own, other in zip(seconds, taken[reference], strict=True)),
+        )
+        for name, seconds in taken.items()
+    }
+
+
+def matrix_peak(dtype: torch.dtype, clock: str, side: int = 2048, repeats: int = 5) -> float:
+    """Return the best rate in operations a second of a square matrix product of `dtype` on this machine, now."""
+    left, right = torch.randn(side, side, dtype=dtype), torch.randn(side, side, dtype=dtype)
+    now, best = CLOCKS[clock], float("inf")
+    for _ in range(repeats):
+        started = now()
+        left @ right
+        best = min(best, now() - started)
+    return 2 * side**3 / best
+
+
+def operations(run: Callable[[], object]) -> int:
+    """Return the floating-point operations of matrix products and convolutions in `run` (plain attention only)."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def table(header: list[str], rows: list[list[object]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
