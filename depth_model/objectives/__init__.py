@@ -6,6 +6,7 @@ from depth_model.objectives.affine_invariant import affine_invariant_loss, norma
 from depth_model.objectives.cutmix import cutmix, cutmix_loss, sample_box
 from depth_model.objectives.feature_alignment import feature_alignment_loss
 from depth_model.objectives.gradient_matching import gradient_matching_loss
+from depth_model.objectives.silog import silog_loss
 
 __all__ = [
     "affine_invariant_loss",
@@ -15,4 +16,5 @@ __all__ = [
     "gradient_matching_loss",
     "normalise_affine",
     "sample_box",
+    "silog_loss",
 ]
