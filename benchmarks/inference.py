@@ -19,25 +19,26 @@ from torch import Tensor, nn
 REFERENCE = "transformers, float32"
 
 
-def variants(size: str, images: Tensor) -> dict[str, Callable[[], Tensor]]:
+def variants(size: str, images: Tensor, precisions: list[str]) -> dict[str, Callable[[], Tensor]]:
     """Return the forward passes to compare, by name."""
     model = measuring.ours(size).eval()
-    peers = {name: measuring.transformers_model(model, name).eval() for name in ("sdpa", "eager")}
+    models = {
+        "ours": model,
+        "transformers": measuring.transformers_model(model, "sdpa").eval(),
+        "transformers eager (as official)": measuring.transformers_model(model, "eager").eval(),
+    }
     return {
-        "ours, float32": forward(model, images),
-        REFERENCE: forward(peers["sdpa"], images),
-        "transformers eager (as official), float32": forward(peers["eager"], images),
-        "ours, bfloat16": forward(model, images, bfloat16=True),
-        "transformers, bfloat16": forward(peers["sdpa"], images, bfloat16=True),
-        "transformers eager (as official), bfloat16": forward(peers["eager"], images, bfloat16=True),
+        f"{name}, {precision}": forward(one, images, precision)
+        for precision in precisions
+        for name, one in models.items()
     }
 
 
-def forward(model: nn.Module, images: Tensor, bfloat16: bool = False) -> Callable[[], Tensor]:
+def forward(model: nn.Module, images: Tensor, precision: str) -> Callable[[], Tensor]:
     """Return a function that runs `model` on `images` and gives the disparity in float32."""
 
     def run() -> Tensor:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             output = model(images)
         return getattr(output, "predicted_depth", output).float()
 
@@ -53,12 +54,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--clock", choices=list(measuring.CLOCKS), default="wall")
+    parser.add_argument("--bfloat16", action="store_true", help="that too; takes minutes where the CPU lacks it")
     given = parser.parse_args()
+    precisions = ["float32", "bfloat16"][: 1 + given.bfloat16]
     torch.set_num_threads(given.threads)
     images = torch.randn(given.batch, 3, given.side, given.side, generator=torch.Generator().manual_seed(0))
-    runs = variants(given.size, images)
+    runs = variants(given.size, images, precisions)
     work = measuring.operations(runs["transformers eager (as official), float32"])
-    peaks = {kind: measuring.matrix_peak(getattr(torch, kind), given.clock) for kind in ("float32", "bfloat16")}
+    peaks = {kind: measuring.matrix_peak(getattr(torch, kind), given.clock) for kind in precisions}
     expected = runs["ours, float32"]()
     timings = measuring.interleaved(runs, REFERENCE, given.rounds, given.clock)
     rows = []

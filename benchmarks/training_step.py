@@ -21,10 +21,12 @@ from depth_model.training.optimizers import adamw
 REFERENCE = "transformers, float32"
 
 
-def variants(size: str, images: Tensor, target: Tensor) -> dict[str, Callable[[], float]]:
+def variants(
+    size: str, images: Tensor, target: Tensor, precisions: list[str]
+) -> dict[str, Callable[[], float]]:
     """Return the steps to compare, by name."""
     steps = {}
-    for precision in ("float32", "bfloat16"):
+    for precision in precisions:
         model = measuring.ours(size)
         steps[f"ours, {precision}"] = step(model, adamw(model, 1e-5, 1e-4, 0.01), images, target, precision)
         for name, attention in (("transformers", "sdpa"), ("transformers eager (as official)", "eager")):
@@ -62,12 +64,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clock", choices=list(measuring.CLOCKS), default="wall")
+    parser.add_argument("--bfloat16", action="store_true", help="that too; takes minutes where the CPU lacks it")
     given = parser.parse_args()
+    precisions = ["float32", "bfloat16"][: 1 + given.bfloat16]
     torch.set_num_threads(given.threads)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(given.batch, 3, given.side, given.side, generator=generator)
     target = torch.rand(given.batch, given.side, given.side, generator=generator)
-    timings = measuring.interleaved(variants(given.size, images, target), REFERENCE, given.rounds, given.clock)
+    steps = variants(given.size, images, target, precisions)
+    timings = measuring.interleaved(steps, REFERENCE, given.rounds, given.clock)
     rows = [
         [name, f"{1000 * one.seconds:.0f}", f"{given.batch / one.seconds:.3f}", f"{one.ratio:.2f}"]
         for name, one in timings.items()

@@ -55,17 +55,22 @@ class DepthAnything(nn.Module):
         return self.decoder(tokens[:4], *patch_grid(images)), tokens[4]
 
     @classmethod
-    def load(cls, path: str | Path, blocks: Sequence[int] | None = None) -> DepthAnything:
+    def load(
+        cls, path: str | Path, blocks: Sequence[int] | None = None, position_embedding: str | None = None
+    ) -> DepthAnything:
         """Load a whole model: a folder written by `save`, a transformers folder or an official .pth.
 
         Recognised by content; size, blocks and position embedding follow from it. A bare file cannot tell which
         blocks it was trained with: the last four are assumed, `blocks` says otherwise (the second Depth Anything
-        reads 2, 5, 8, 11, or 4, 11, 17, 23 for ViT-L). Raises BadCheckpoint.
+        reads 2, 5, 8, 11, or 4, 11, 17, 23 for ViT-L). `position_embedding` overrules what the folder says, or the
+        default of a bare file, "official". Raises BadCheckpoint, and ValueError for blocks that do not exist.
         """
         state = checkpoints.read_model(path)
         settings = checkpoints.read_settings(path)
         if blocks is not None:
             settings["blocks"] = blocks
+        if position_embedding is not None:
+            settings["position_embedding"] = position_embedding
         model = cls(_size_of(state, path), **settings)
         checkpoints.load_strictly(model, _our_names(state), str(path))
         return model

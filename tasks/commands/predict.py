@@ -28,6 +28,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     one.add_argument("pictures", nargs="+", type=Path, help="pictures, or folders of them")
     one.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+    one.add_argument("--flip-averaging", action="store_true", help="mean with the mirrored image, twice the time")
+    one.add_argument("--colors", type=_color_map, default=COLORS, help=f"matplotlib's colour map (default: {COLORS})")
     one.set_defaults(run=predict)
 
 
@@ -58,8 +60,9 @@ def _found(given: list[Path]) -> Iterator[tuple[Path, Path]]:
                 yield one, one.relative_to(path)
 
 
-def write_disparity(disparity: np.ndarray, stem: Path) -> None:
-    """Write float32 `disparity` (H, W) as `<stem>.npy`, and scaled to its own range as `.png` and `.color.png`."""
+def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS) -> None:
+    """Write float32 `disparity` (H, W) as `<stem>.npy`, and scaled to its own range as `.png` and `.color.png`, the
+    latter in the colour map `colors` of matplotlib."""
     import io
 
     import numpy as np
@@ -68,7 +71,7 @@ def write_disparity(disparity: np.ndarray, stem: Path) -> None:
 
     low, high = float(disparity.min()), float(disparity.max())
     share = (disparity - low) / max(high - low, np.finfo(np.float32).tiny)
-    colored = (colormaps[COLORS](share)[:, :, :3] * 255).round().astype(np.uint8)
+    colored = (colormaps[colors](share)[:, :, :3] * 255).round().astype(np.uint8)
     grey = (share * 65535).round().astype(np.uint16)
     for suffix, picture in ((".png", Image.fromarray(grey)), (".color.png", Image.fromarray(colored))):
         buffer = io.BytesIO()
@@ -92,7 +95,8 @@ def predict(given: argparse.Namespace) -> None:
     found = pictures(given.pictures)
     if not found:
         raise entry.StageError(f"no picture ({', '.join(SUFFIXES)}) was found in what you named")
-    predictor = DepthPredictor(load_model(given.model).to(best_device()), given.short_side)
+    model = load_model(given.model).to(best_device())
+    predictor = DepthPredictor(model, given.short_side, flip_averaging=given.flip_averaging)
     refused = []
     with progress_bar("predict", len(found), "pictures") as bar:
         for place, path in found.items():
@@ -102,8 +106,19 @@ def predict(given: argparse.Namespace) -> None:
                 refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
             else:
                 # The suffix stays in the name: a.jpg and a.png are two pictures.
-                write_disparity(predictor(image), given.out / place)
+                write_disparity(predictor(image), given.out / place, given.colors)
             bar.update()
     if refused:
         raise entry.StageError("\n".join(refused))
     print(f"{len(found)} pictures: {os.path.relpath(given.out)}", file=sys.stderr)
+
+
+def _color_map(name: str) -> str:
+    from difflib import get_close_matches
+
+    from matplotlib import colormaps
+
+    if name not in colormaps:
+        near = get_close_matches(name, list(colormaps), n=3) or [COLORS]
+        raise argparse.ArgumentTypeError(f"{name}: matplotlib has no such colour map; perhaps {', '.join(near)}")
+    return name

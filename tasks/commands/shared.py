@@ -16,19 +16,22 @@ WEIGHTS = "model"
 """The artifact of a registered model that holds config.json and model.safetensors (see tasks.register)."""
 
 
-def load_model(name: str) -> DepthAnything:
+def load_model(
+    name: str, blocks: list[int] | None = None, position_embedding: str | None = None
+) -> DepthAnything:
     """Load a model by folder, official `.pth` file or registry name (`models:/depth-anything-student@champion`).
 
-    Raises StageError for a name that leads nowhere or to a file that is no such model.
+    `blocks` and `position_embedding` say what a bare file cannot. Raises StageError for a name that leads nowhere or
+    to a file that is no such model, and for blocks that the model does not have.
     """
-    from depth_model.networks import BadCheckpoint, DepthAnything
+    from depth_model.networks import DepthAnything
 
     folder = _registered(name) if name.startswith("models:/") else Path(name)
     if not folder.exists():
         raise entry.StageError(f"--model {name}: there is no such file or folder")
     try:
-        return DepthAnything.load(folder)
-    except BadCheckpoint as error:
+        return DepthAnything.load(folder, blocks, position_embedding)
+    except ValueError as error:
         raise entry.StageError(f"--model {name}: {error}") from error
 
 

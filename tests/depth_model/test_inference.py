@@ -108,3 +108,13 @@ def test_a_short_side_off_the_grid_is_refused():
 def test_network_disparity_is_at_the_networks_resolution(predictor):
     maps = predictor.network_disparity([picture(60, 90), picture(90, 60)])
     assert [one.shape for one in maps] == [(56, 84), (84, 56)]
+
+
+def test_flip_averaging_makes_the_map_of_a_mirrored_image_the_mirrored_map():
+    image = np.random.default_rng(0).integers(0, 256, (42, 70, 3), np.uint8)
+    model = DepthAnything("tiny", seed=2)
+    plain, averaging = DepthPredictor(model, 42), DepthPredictor(model, 42, flip_averaging=True)
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    np.testing.assert_allclose(averaging(mirrored), averaging(image)[:, ::-1], rtol=1e-5)
+    assert np.abs(plain(mirrored) - plain(image)[:, ::-1]).max() > 1e-3 * np.ptp(plain(image))
+    np.testing.assert_allclose(averaging(image), (plain(image) + plain(mirrored)[:, ::-1]) / 2, rtol=1e-5)

@@ -48,6 +48,24 @@ def test_a_folder_becomes_maps_that_agree(monkeypatch, model, album, tmp_path):
     assert Image.open(tmp_path / "out" / "a.png.color.png").mode == "RGB"
 
 
+def test_colours_and_flip_averaging_are_those_asked_for(monkeypatch, model, album, tmp_path):
+    arguments = ("--short-side", 56, "--colors", "gray", "--flip-averaging")
+    call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
+    colored = np.asarray(Image.open(tmp_path / "out" / "a.png.color.png")).astype(int)
+    grey = np.asarray(Image.open(tmp_path / "out" / "a.png.png")) / 257
+    assert (colored == colored[:, :, :1]).all()
+    assert np.abs(colored[:, :, 0] - grey).max() <= 1
+    expected = DepthPredictor(DepthAnything.load(model), 56, flip_averaging=True)(album / "a.png")
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "a.png.npy"), expected)
+
+
+def test_an_unknown_colour_map_is_refused_with_those_that_are_near(monkeypatch, capsys, model, album, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--colors", "virids")
+    assert ended.value.code == 2
+    assert "viridis" in capsys.readouterr().err
+
+
 def test_a_bad_picture_is_named_and_the_others_are_done(monkeypatch, capsys, model, album, tmp_path):
     (album / "broken.jpg").write_bytes(b"no image")
     with pytest.raises(SystemExit) as ended:

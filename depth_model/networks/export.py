@@ -1,0 +1,136 @@
+"""A model as other programs take it: official `.pth`, ONNX, torch.export.
+
+ONNX and torch.export hold one graph for any batch and for any height and width that are multiples of 14, from 42
+pixels on. The position embedding of the size at hand is computed in the graph, in either variant (see `Encoder`), as
+two matrix products: bicubic resizing is linear and separable, and an operator that resizes by a number known only at
+run time is not the same in every runtime. Folders are written by `DepthAnything.save`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depth_model import files
+from depth_model.networks.depth_anything import DepthAnything
+from depth_model.networks.encoder import PATCH
+
+LEAST_ROWS = 3
+"""Below, the coarsest map of the decoder would be a single pixel, for which export needs another graph."""
+
+MOST_ROWS = 1000
+BICUBIC = -0.75
+"""The parameter a of the cubic kernel that torch.nn.functional.interpolate has."""
+
+
+class ExportUnavailable(RuntimeError):
+    """A package that export needs is not installed; the message names it and the remedy."""
+
+
+class AnySize(nn.Module):
+    """`model` as a graph without branches on the size of the image; the same function to rounding."""
+
+    def __init__(self, model: DepthAnything) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return disparity (B, H, W) float32 of normalised `images` (B, 3, H, W), sides multiples of 14."""
+        encoder, decoder = self.model.encoder, self.model.decoder
+        patches = encoder.patch_embed.proj(images)
+        rows, columns = patches.shape[2:]
+        tokens = patches.flatten(2).transpose(1, 2) + self._positions(rows, columns)
+        first = (encoder.cls_token + encoder.pos_embed[:, :1]).expand(images.shape[0], -1, -1)
+        tokens = torch.cat([first, tokens], dim=1)
+        taken = []
+        for index, block in enumerate(encoder.blocks):
+            tokens = block(tokens)
+            if index in self.model.blocks:
+                taken.append(encoder.norm(tokens)[:, 1:])
+        return decoder(taken, rows, columns)
+
+    def _positions(self, rows: int, columns: int) -> Tensor:
+        """Return the position embedding of a rows x columns grid, (rows * columns, D)."""
+        table = self.model.encoder.pos_embed[0, 1:]
+        native = math.isqrt(len(table))
+        # Counted in the graph: as Python numbers they would be frozen at the size that was traced.
+        tall, wide = (torch.ones(1).expand(side).sum() for side in (rows, columns))
+        excess = torch.zeros(())
+        if self.model.encoder.position_embedding == "official":
+            excess = 0.1 * (1 - ((tall == native) & (wide == native)).float())
+        by_row = bicubic_matrix(native, rows, (tall + excess) / native)
+        by_column = bicubic_matrix(native, columns, (wide + excess) / native)
+        resized = torch.einsum("ri,ijd->rjd", by_row, table.unflatten(0, (native, native)))
+        return torch.einsum("cj,rjd->rcd", by_column, resized).flatten(0, 1)
+
+
+def bicubic_matrix(found: int, wanted: int, scale: Tensor) -> Tensor:
+    """Return the matrix (wanted, found) of bicubic resizing by `scale`, without antialiasing, edges repeated."""
+    places = (torch.arange(wanted) + 0.5) / scale - 0.5
+    first = places.floor()
+    taps = torch.arange(-1.0, 3.0)
+    distance = (taps - (places - first)[:, None]).abs()
+    near = ((BICUBIC + 2) * distance - (BICUBIC + 3)) * distance**2 + 1
+    far = ((BICUBIC * distance - 5 * BICUBIC) * distance + 8 * BICUBIC) * distance - 4 * BICUBIC
+    weights = torch.where(distance <= 1, near, far)
+    sources = (first[:, None] + taps).clamp(0, found - 1)
+    return (weights[:, :, None] * (sources[:, :, None] == torch.arange(found))).sum(dim=1)
+
+
+def export_official(model: DepthAnything, path: Path) -> None:
+    """Write the state dict in the layout of the released `depth_anything_vit*14.pth` (paper.md 8.1)."""
+    buffer = io.BytesIO()
+    torch.save({name: value.detach().cpu() for name, value in model.official_state().items()}, buffer)
+    files.write_bytes(path, buffer.getvalue())
+
+
+def exported(model: DepthAnything) -> torch.export.ExportedProgram:
+    """Return `model` as a torch.export program of one input `images` (B, 3, H, W), any batch and size (see above)."""
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    rows, columns = (torch.export.Dim(name, min=LEAST_ROWS, max=MOST_ROWS) for name in ("rows", "columns"))
+    shapes = {"images": {0: batch, 2: PATCH * rows, 3: PATCH * columns}}
+    # An example away from every special case: more than one image, not square, not the native grid.
+    example = torch.zeros(2, 3, 6 * PATCH, 9 * PATCH)
+    return torch.export.export(AnySize(model.cpu().eval()), (example,), dynamic_shapes=shapes)
+
+
+def export_program(model: DepthAnything, path: Path) -> None:
+    """Write a torch.export program, which `torch.export.load(path).module()` runs without this project."""
+    buffer = io.BytesIO()
+    torch.export.save(exported(model), buffer)
+    files.write_bytes(path, buffer.getvalue())
+
+
+def export_onnx(model: DepthAnything, path: Path) -> None:
+    """Write an ONNX model: input `images` (batch, 3, height, width), output `disparity` (batch, height, width).
+
+    Raises ExportUnavailable without the package onnxscript.
+    """
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ExportUnavailable("ONNX export needs onnxscript: pip install 'open-depth-anything[export]'") from error
+    program = torch.onnx.export(exported(model), output_names=["disparity"], dynamo=True, verbose=False)
+    files.write_bytes(path, program.model_proto.SerializeToString(deterministic=True))
+
+
+def onnx_difference(model: DepthAnything, path: Path, height: int = 126, width: int = 182) -> float:
+    """Return the largest difference between `model` and the ONNX file on one random image, as a share of the range.
+
+    Raises ExportUnavailable without the package onnxruntime.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ExportUnavailable("checking ONNX needs onnxruntime: pip install 'open-depth-anything[export]'") from error
+    images = np.random.default_rng(0).standard_normal((1, 3, height, width), np.float32)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found = session.run(["disparity"], {"images": images})[0]
+    with torch.inference_mode():
+        expected = model.eval()(torch.from_numpy(images)).numpy()
+    return float(np.abs(found - expected).max() / (expected.max() - expected.min()))
