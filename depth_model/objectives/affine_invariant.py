@@ -19,6 +19,8 @@ import math
 import torch
 from torch import Tensor
 
+from depth_model.objectives.precision import at_least_float32
+
 SCALE_FLOOR = 1e-6
 """Smallest mean absolute deviation that is divided by; a flatter map counts as constant."""
 
@@ -36,7 +38,7 @@ def median_and_scale(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     `values` (B, H, W) may hold NaN where the boolean `mask` is False. t is the lower median and s the mean
     absolute deviation from t, not clamped, over the pixels in the mask; both are 0 for an empty mask.
     """
-    values = values.float().flatten(1)
+    values = at_least_float32(values).flatten(1)
     mask = mask.flatten(1)
     count = mask.sum(dim=1)
     median = torch.where(mask, values, torch.nan).nanmedian(dim=1).values
@@ -56,7 +58,7 @@ def normalise_affine(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def _divide(values: Tensor, mask: Tensor, median: Tensor, scale: Tensor) -> Tensor:
-    return torch.where(mask, values.float() - median, 0.0) / scale.clamp_min(SCALE_FLOOR)
+    return torch.where(mask, at_least_float32(values) - median, 0.0) / scale.clamp_min(SCALE_FLOOR)
 
 
 def normalised_residual(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +82,7 @@ def trimming_limit(values: Tensor, mask: Tensor, trim: float) -> Tensor:
     rank = (mask.sum(dim=1, keepdim=True) - 1).clamp_min(0).double() * trim
     above = largest.gather(1, rank.floor().long())
     below = largest.gather(1, rank.ceil().long())
-    blended = above - (above - below) * (rank - rank.floor()).float()
+    blended = above - (above - below) * (rank - rank.floor()).to(values.dtype)
     return torch.where(torch.isinf(above), above, blended)
 
 
@@ -119,7 +121,7 @@ def affine_invariant_loss(prediction: Tensor, target: Tensor, mask: Tensor, trim
 
     `prediction` and `target` are disparity maps (B, H, W) of any scale and shift, `mask` (B, H, W) is boolean,
     True where the target is known (the target may be NaN elsewhere). `trim` in [0, 1) leaves out that fraction
-    of largest residuals of each image. Computed in float32 whatever the dtype of the input.
+    of largest residuals of each image. Computed in float32 (float64 for float64 input).
     Raises ValueError for maps of different shapes and for `trim` out of range.
     """
     check_maps(prediction, target, mask)

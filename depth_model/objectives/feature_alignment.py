@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from depth_model.objectives.precision import at_least_float32
+
 NORMALISERS = ("remaining", "all")
 
 
@@ -29,7 +31,8 @@ def feature_alignment_loss(
         raise ValueError(f"tokens must both be (B, N, D); got {tuple(tokens.shape)}, {tuple(frozen_tokens.shape)}")
     if normaliser not in NORMALISERS:
         raise ValueError(f"normaliser={normaliser!r}: choose one of {', '.join(NORMALISERS)}")
-    similarity = functional.cosine_similarity(tokens.float(), frozen_tokens.detach().float(), dim=2)
+    ours, theirs = at_least_float32(tokens), at_least_float32(frozen_tokens.detach())
+    similarity = functional.cosine_similarity(ours, theirs, dim=2)
     active = similarity <= alpha
     count = active.sum(dim=1).clamp_min(1) if normaliser == "remaining" else active.shape[1]
     loss = torch.where(active, 1.0 - similarity, 0.0).sum(dim=1) / count

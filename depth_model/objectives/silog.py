@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from depth_model.objectives.affine_invariant import check_maps
+from depth_model.objectives.precision import at_least_float32
 
 LOG_FLOOR = 1e-7
 """Added to depths in metres before ZoeDepth's logarithm."""
@@ -32,9 +33,10 @@ def silog_loss(
     if form not in ("zoedepth", "second_version"):
         raise ValueError(f"form={form!r}: choose zoedepth or second_version")
     if int(mask.sum()) < 2:
-        return 0.0 * torch.where(mask, prediction.float(), 0.0).sum()
+        return 0.0 * torch.where(mask, at_least_float32(prediction), 0.0).sum()
     floor = LOG_FLOOR if form == "zoedepth" else 0.0
-    difference = (prediction[mask].float() + floor).log() - (target[mask].float() + floor).log()
+    found, true = at_least_float32(prediction[mask]), at_least_float32(target[mask])
+    difference = (found + floor).log() - (true + floor).log()
     if form == "zoedepth":
         return 10 * _root(difference.var(unbiased=True) + 0.15 * difference.mean() ** 2)
     return _root((difference**2).mean() - 0.5 * difference.mean() ** 2)
