@@ -1,0 +1,37 @@
+"""One process of a pair that learns from half a batch each: rank, meeting file, and where to put the gradients."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from depth_model.networks import DepthAnything
+from depth_model.objectives import affine_invariant_loss
+
+
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(4, 3, 42, 56, generator=generator)
+    target = torch.rand(4, 42, 56, generator=generator)
+    return images, target, torch.ones(4, 42, 56, dtype=torch.bool)
+
+
+def gradients(model, rows, empty=False):
+    images, target, mask = (values[rows] for values in batch())
+    affine_invariant_loss(model(images), target, mask & (not empty)).backward()
+    return {
+        name.removeprefix("module."): parameter.grad
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+if __name__ == "__main__":
+    rank, meeting, out, empty = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4] == "empty"
+    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    model = DistributedDataParallel(DepthAnything("tiny", seed=1))
+    torch.save(gradients(model, slice(2 * rank, 2 * rank + 2), empty and rank == 1), f"{out}-{rank}")
+    distributed.destroy_process_group()

@@ -1,0 +1,53 @@
+"""Distributed data parallel over two processes: nothing hangs on parameters that never run, gradients agree."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from depth_model.networks import DepthAnything
+
+SCRIPT = Path(__file__).with_name("one_of_two.py")
+
+
+def pair_of_gradients(repository, folder, labels):
+    environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    paths = str(folder / "meeting"), str(folder / "gradients")
+    processes = [
+        subprocess.Popen([sys.executable, str(SCRIPT), str(rank), *paths, labels], env=environment)
+        for rank in (0, 1)
+    ]
+    try:
+        assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    return [torch.load(folder / f"gradients-{rank}", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def script():
+    specification = importlib.util.spec_from_file_location("one_of_two", SCRIPT)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("labels", ["all", "empty"])
+def test_two_processes_learn_what_one_learns_from_the_joined_batch(repository, tmp_path, script, labels):
+    first, second = pair_of_gradients(repository, tmp_path, labels)
+    # With no label on the second process its share is a zero; DDP still takes the mean over both.
+    rows, share = (slice(0, 4), 1.0) if labels == "all" else (slice(0, 2), 0.5)
+    expected = script.gradients(DepthAnything("tiny", seed=1), rows)
+    assert expected.keys() == first.keys()
+    # That of the last bias is zero but for rounding, since a shift does not matter: hence no relative bound alone.
+    rounding = 1e-5 * max(float(gradient.abs().max()) for gradient in expected.values())
+    for name, gradient in expected.items():
+        assert torch.equal(first[name], second[name])
+        torch.testing.assert_close(first[name], share * gradient, rtol=1e-3, atol=rounding)
