@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from depth_model.networks import DepthAnything
-
+LAST_BIAS = "decoder.scratch.output_conv2.2.bias"
 SCRIPT = Path(__file__).with_name("one_of_two.py")
 
 
@@ -20,8 +19,7 @@ def pair_of_gradients(repository, folder, labels):
     environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     paths = str(folder / "meeting"), str(folder / "gradients")
     processes = [
-        subprocess.Popen([sys.executable, str(SCRIPT), str(rank), *paths, labels], env=environment)
-        for rank in (0, 1)
+        subprocess.Popen([sys.executable, str(SCRIPT), str(rank), *paths, labels], env=environment) for rank in (0, 1)
     ]
     try:
         assert [process.wait(timeout=120) for process in processes] == [0, 0]
@@ -44,10 +42,11 @@ def test_two_processes_learn_what_one_learns_from_the_joined_batch(repository, t
     first, second = pair_of_gradients(repository, tmp_path, labels)
     # With no label on the second process its share is a zero; DDP still takes the mean over both.
     rows, share = (slice(0, 4), 1.0) if labels == "all" else (slice(0, 2), 0.5)
-    expected = script.gradients(DepthAnything("tiny", seed=1), rows)
+    expected = script.gradients(script.model(), rows)
     assert expected.keys() == first.keys()
-    # That of the last bias is zero but for rounding, since a shift does not matter: hence no relative bound alone.
-    rounding = 1e-5 * max(float(gradient.abs().max()) for gradient in expected.values())
+    # The loss ignores a shift, so the true gradient of the last bias is zero: what float32 leaves of it is rounding.
+    rounding = 1e-3 * max(float(gradient.abs().max()) for gradient in expected.values())
+    assert first.pop(LAST_BIAS).abs() < rounding and expected.pop(LAST_BIAS).abs() < rounding
     for name, gradient in expected.items():
         assert torch.equal(first[name], second[name])
-        torch.testing.assert_close(first[name], share * gradient, rtol=1e-3, atol=rounding)
+        torch.testing.assert_close(first[name], share * gradient, rtol=1e-3, atol=1e-6)
