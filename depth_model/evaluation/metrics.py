@@ -38,13 +38,12 @@ def depth_metrics(prediction: np.ndarray, target: np.ndarray) -> dict[str, float
     log10 = mean |log10 p - log10 t|; SILog = 100 sqrt(mean e^2 - (mean e)^2) with e = ln p - ln t. In float64.
     """
     predicted, true = prediction.astype(np.float64), target.astype(np.float64)
-    difference = predicted - true
-    error = np.log(predicted) - np.log(true)
-    ratio = np.maximum(predicted / true, true / predicted)
+    ratio = predicted / true
+    error, factor = np.log(ratio), np.maximum(ratio, 1 / ratio)
     return {
-        "abs_rel": float(np.mean(np.abs(difference) / true)),
-        **{f"delta{power}": float(np.mean(ratio < 1.25**power)) for power in (1, 2, 3)},
-        "rmse": float(np.sqrt(np.mean(difference**2))),
+        "abs_rel": float(np.mean(np.abs(ratio - 1))),
+        **{f"delta{power}": float(np.mean(factor < 1.25**power)) for power in (1, 2, 3)},
+        "rmse": float(np.sqrt(np.mean(np.square(predicted - true)))),
         "log10": float(np.mean(np.abs(error)) / np.log(10)),
         "silog": float(100 * np.std(error)),
     }

@@ -29,22 +29,12 @@ def check_kind(kind: str | None) -> None:
         raise BadInput("targets of kind affine_disparity have no depth to measure against, their shift is unknown")
 
 
-def true_depth(target: np.ndarray, kind: str) -> np.ndarray:
-    """Return depth (H, W) float32 of a target of `kind`, NaN where there is none.
-
-    Disparity becomes 1 / disparity. Raises BadInput as `check_kind` does.
-    """
-    check_kind(kind)
-    depth = np.where(np.isfinite(target) & (target > 0), target, np.nan)
-    return 1 / depth if kind == "disparity" else depth
-
-
 def depth_range(depth: np.ndarray, kind: str, protocol: Protocol) -> tuple[float, float]:
-    """Return the (minimum, maximum) that counts and to which predictions are clipped.
+    """Return the (minimum, maximum) that counts and to which predictions are clipped, for `depth` (n,) > 0.
 
     Where the scale is unknown, a range in metres means nothing: the range of the image's own truth stands in.
     """
-    if kind not in UNKNOWN_SCALE or not np.isfinite(depth).any():
+    if kind not in UNKNOWN_SCALE or not depth.size:
         return protocol.minimum, protocol.maximum
     # A hair wider, because the range is open at both ends.
-    return float(np.nanmin(depth)) * (1 - 1e-6), float(np.nanmax(depth)) * (1 + 1e-6)
+    return float(depth.min()) * (1 - 1e-6), float(depth.max()) * (1 + 1e-6)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from depth_model.datasets.source import SourceFolder
 from depth_model.evaluation.alignment import align_disparity, is_constant
 from depth_model.evaluation.figures import Example
 from depth_model.evaluation.metrics import METRICS, depth_metrics
-from depth_model.evaluation.protocols import Protocol, check_kind, depth_range, true_depth
+from depth_model.evaluation.protocols import Protocol, check_kind, depth_range
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,36 +50,40 @@ def relative_depth_metrics(
 
 @dataclass(frozen=True)
 class Truth:
-    """What one image is measured against: depth (H, W), the pixels that count (bool), the range of their depth."""
+    """What one image of `shape` (H, W) is measured against, gathered once: most of a LiDAR image does not count.
 
+    `places` (n,) are the flat indices of the pixels that count, `depth` (n,) float64 what is true there, strictly
+    between `minimum` and `maximum`.
+    """
+
+    shape: tuple[int, ...]
+    places: np.ndarray
     depth: np.ndarray
-    valid: np.ndarray
     minimum: float
     maximum: float
 
-    @cached_property
-    def values(self) -> np.ndarray:
-        """Depth of the pixels that count, float64 (n,): gathered once, as most of a LiDAR image does not count."""
-        return self.depth[self.valid].astype(np.float64)
-
 
 def measurable(target: np.ndarray, kind: str, protocol: Protocol) -> Truth:
-    """Return the truth of one image; raises BadInput with fewer than 10 pixels that count."""
-    depth = true_depth(target, kind)
+    """Return the truth of one image; raises BadInput with fewer than 10 pixels that count, or as `check_kind` does."""
+    check_kind(kind)
+    places = np.flatnonzero(np.isfinite(target) & (target > 0))
+    depth = target.ravel().take(places).astype(np.float64)
+    depth = 1 / depth if kind == "disparity" else depth
     low, high = depth_range(depth, kind, protocol)
-    valid = (depth > low) & (depth < high)  # False for NaN
-    if valid.sum() < FEWEST_PIXELS:
-        raise BadInput(f"{int(valid.sum())} pixels of truth between {low:g} and {high:g}, {FEWEST_PIXELS} are needed")
-    return Truth(depth, valid, low, high)
+    counts = (depth > low) & (depth < high)
+    number = np.count_nonzero(counts)
+    if number < FEWEST_PIXELS:
+        raise BadInput(f"{number} pixels of truth between {low:g} and {high:g}, {FEWEST_PIXELS} are needed")
+    return Truth(target.shape, places[counts], depth[counts], low, high)
 
 
 def _measured(prediction: np.ndarray, truth: Truth) -> dict[str, float]:
-    predicted = prediction[truth.valid]
+    predicted = prediction.ravel().take(truth.places)
     if not np.isfinite(predicted).all():
         raise BadInput("the prediction is not finite")
-    alignment = align_disparity(predicted, 1 / truth.values)
+    alignment = align_disparity(predicted, 1 / truth.depth)
     depth = depth_of_disparity(predicted, *alignment, truth.minimum, truth.maximum)
-    return depth_metrics(depth, truth.values)
+    return depth_metrics(depth, truth.depth)
 
 
 def evaluate(
@@ -114,7 +117,7 @@ def _rows(
     models: Mapping[str, DepthPredictor], source: SourceFolder, index: int, protocol: Protocol
 ) -> Iterator[dict[str, Any]]:
     truth = _truth(source, index, protocol)
-    for name, prediction in _predictions(models, source.image(index), truth.depth.shape).items():
+    for name, prediction in _predictions(models, source.image(index), truth.shape).items():
         try:
             measured = _measured(prediction, truth)
         except BadInput as error:
@@ -166,16 +169,18 @@ def example(
     """Return what the figure of sample `index` shows: its truth and the aligned depth of every model."""
     truth = _truth(source, index, protocol)
     image = source.image(index)
-    predictions = _predictions(models, image, truth.depth.shape)
+    predictions = _predictions(models, image, truth.shape)
     aligned = {}
     for name in models:
-        alignment = align_disparity(predictions[name], 1 / truth.depth, truth.valid)
+        alignment = align_disparity(predictions[name].ravel().take(truth.places), 1 / truth.depth)
         aligned[name] = depth_of_disparity(predictions[name], *alignment, truth.minimum, truth.maximum)
+    depth = np.full(truth.shape, np.nan)
+    np.put(depth, truth.places, truth.depth)
     scores = table[table["key"] == source.key(index)].set_index("model")["abs_rel"]
     return Example(
         key=source.key(index),
         image=image,
-        depth=np.where(truth.valid, truth.depth, np.nan),
+        depth=depth,
         aligned=aligned,
         scores={name: f"AbsRel {scores[name]:.3f}" for name in models},
         unit="m" if source.target_kind == "metric_depth" else "any scale",

@@ -14,7 +14,7 @@ from depth_model.datasets.collecting import collect_source
 from depth_model.datasets.sample import BadInput
 from depth_model.datasets.source import SourceFolder
 from depth_model.evaluation import relative_depth_metrics
-from depth_model.evaluation.protocols import GENERIC, Protocol, true_depth
+from depth_model.evaluation.protocols import GENERIC, Protocol
 from depth_model.evaluation.relative import chosen_examples, collapsed, evaluate, example, means
 
 
@@ -88,8 +88,8 @@ def test_a_prediction_that_is_not_finite_is_refused():
 
 
 def test_affine_disparity_has_no_depth():
-    with pytest.raises(ValueError, match="affine_disparity"):
-        true_depth(np.ones((2, 2)), "affine_disparity")
+    with pytest.raises(BadInput, match="affine_disparity"):
+        relative_depth_metrics(np.ones((8, 8)), np.ones((8, 8)), "affine_disparity", GENERIC)
 
 
 COUNT = 5
