@@ -1,7 +1,8 @@
 """The one way to get depth for an image: pseudo labels, evaluation, registered models and users call it.
 
-Pre-processing is that of the released model (paper.md 8.3): the shorter side goes to `short_side`, the aspect
-ratio is kept, both sides become multiples of 14, bicubic without antialiasing, ImageNet normalisation.
+Pre-processing is that of the released model (paper.md 8.3) unless asked otherwise: the shorter side goes to
+`short_side`, the aspect ratio is kept, both sides become multiples of 14, bicubic without antialiasing, ImageNet
+normalisation.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from depth_model.datasets.images import decode_rgb, upright_rgb
 from depth_model.datasets.sample import BadInput
 from depth_model.networks import DepthAnything
 from depth_model.networks.encoder import PATCH
-from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, network_size
+from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, network_size, transformers_size
 
 MEAN = np.array(IMAGENET_MEAN, np.float32)
 DEVIATION = np.array(IMAGENET_DEVIATION, np.float32)
@@ -29,12 +30,23 @@ DEVIATION = np.array(IMAGENET_DEVIATION, np.float32)
 Picture = np.ndarray | Image.Image | bytes | str | Path
 
 
-def network_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def network_image(image: np.ndarray, size: tuple[int, int], preprocessing: str = "official") -> np.ndarray:
     """Return `image` (H, W, 3) uint8 as the network takes it: float32 (3, h, w), normalised, at `size` (h, w)."""
-    scaled = image.astype(np.float32) / 255
-    if image.shape[:2] != size:
-        scaled = cv2.resize(scaled, size[::-1], interpolation=cv2.INTER_CUBIC)
+    scaled = RESIZED[preprocessing](image, size).astype(np.float32, copy=False)
     return np.ascontiguousarray(((scaled - MEAN) / DEVIATION).transpose(2, 0, 1))
+
+
+def _bicubic(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    scaled = image.astype(np.float32) / 255
+    return scaled if image.shape[:2] == size else cv2.resize(scaled, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def _bicubic_antialiased(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC)) / np.float32(255)
+
+
+SIZE = {"official": network_size, "transformers": transformers_size}
+RESIZED = {"official": _bicubic, "transformers": _bicubic_antialiased}
 
 
 def rgb(picture: Picture) -> np.ndarray:
@@ -63,12 +75,19 @@ class DepthPredictor:
 
     `model` is used in evaluation mode on the device it is on. `short_side` in pixels is a multiple of 14 (paper:
     518); `batch` bounds how many images of one shape go through the network at once; `flip_averaging` takes the mean
-    with the mirrored map of the mirrored image (paper.md 4.2), at twice the cost. Raises ValueError for a
-    `short_side` that is no positive multiple of 14.
+    with the mirrored map of the mirrored image (paper.md 4.2), at twice the cost. `preprocessing` is "official" or
+    "transformers", which resizes with antialiasing and shows small images smaller (paper.md 8.3): choose it to get what
+    a transformers pipeline gives. Raises ValueError for a `short_side` that is no positive multiple of 14 and for
+    another `preprocessing`.
     """
 
     def __init__(
-        self, model: DepthAnything, short_side: int = 518, batch: int = 8, flip_averaging: bool = False
+        self,
+        model: DepthAnything,
+        short_side: int = 518,
+        batch: int = 8,
+        flip_averaging: bool = False,
+        preprocessing: str = "official",
     ) -> None:
         if short_side <= 0 or short_side % PATCH:
             raise ValueError(f"short_side = {short_side}: must be a positive multiple of {PATCH}")
@@ -76,6 +95,9 @@ class DepthPredictor:
         self.short_side = short_side
         self.batch = batch
         self.flip_averaging = flip_averaging
+        if preprocessing not in SIZE:
+            raise ValueError(f"preprocessing = {preprocessing!r}: choose one of {', '.join(SIZE)}")
+        self.preprocessing = preprocessing
 
     @overload
     def __call__(self, images: Picture) -> np.ndarray: ...
@@ -99,7 +121,7 @@ class DepthPredictor:
         """
         results: list[np.ndarray] = [np.empty(0)] * len(images)
         for size, places in self._batches(images):
-            inputs = np.stack([network_image(images[place], size) for place in places])
+            inputs = np.stack([network_image(images[place], size, self.preprocessing) for place in places])
             for place, disparity in zip(places, self._disparity(inputs), strict=True):
                 results[place] = disparity
         return results
@@ -107,7 +129,7 @@ class DepthPredictor:
     def _batches(self, images: Sequence[np.ndarray]) -> Iterator[tuple[tuple[int, int], list[int]]]:
         buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
         for place, image in enumerate(images):
-            buckets[network_size(*image.shape[:2], self.short_side)].append(place)
+            buckets[SIZE[self.preprocessing](*image.shape[:2], self.short_side)].append(place)
         for size, places in buckets.items():
             for start in range(0, len(places), self.batch):
                 yield size, places[start : start + self.batch]

@@ -20,6 +20,16 @@ def network_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return _rounded(scale * height, short_side), _rounded(scale * width, short_side)
 
 
+def transformers_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Return the (height, width) at which transformers' processor shows an image to the network (paper.md 8.3).
+
+    The side that needs less of a change becomes `short_side`, the other follows: of an image that is enlarged in both
+    directions the longer side does. Both are rounded to the nearest multiple of 14, never to 0.
+    """
+    scale = min(short_side / height, short_side / width, key=lambda one: abs(1 - one))
+    return _rounded(scale * height, PATCH), _rounded(scale * width, PATCH)
+
+
 def _rounded(length: float, least: int) -> int:
     nearest = round(length / PATCH) * PATCH
     return nearest if nearest >= least else math.ceil(length / PATCH) * PATCH

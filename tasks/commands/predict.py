@@ -29,6 +29,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("pictures", nargs="+", type=Path, help="pictures, or folders of them")
     one.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
     one.add_argument("--flip-averaging", action="store_true", help="mean with the mirrored image, twice the time")
+    one.add_argument(
+        "--preprocessing",
+        choices=["official", "transformers"],
+        default="official",
+        help="how images are resized: as the authors do (default), or as a transformers pipeline does",
+    )
     one.add_argument("--colors", type=_color_map, default=COLORS, help=f"matplotlib's colour map (default: {COLORS})")
     one.set_defaults(run=predict)
 
@@ -96,7 +102,9 @@ def predict(given: argparse.Namespace) -> None:
     if not found:
         raise entry.StageError(f"no picture ({', '.join(SUFFIXES)}) was found in what you named")
     model = load_model(given.model).to(best_device())
-    predictor = DepthPredictor(model, given.short_side, flip_averaging=given.flip_averaging)
+    predictor = DepthPredictor(
+        model, given.short_side, flip_averaging=given.flip_averaging, preprocessing=given.preprocessing
+    )
     refused = []
     with progress_bar("predict", len(found), "pictures") as bar:
         for place, path in found.items():

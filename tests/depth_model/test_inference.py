@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from depth_model.datasets.sample import BadInput
-from depth_model.inference import DepthPredictor, network_image, network_size, rgb
+from depth_model.inference import DepthPredictor, network_image, network_size, rgb, transformers_size
 from depth_model.networks import DepthAnything
+from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 
 @pytest.mark.parametrize(
@@ -118,3 +120,37 @@ def test_flip_averaging_makes_the_map_of_a_mirrored_image_the_mirrored_map():
     np.testing.assert_allclose(averaging(mirrored), averaging(image)[:, ::-1], rtol=1e-5)
     assert np.abs(plain(mirrored) - plain(image)[:, ::-1]).max() > 1e-3 * np.ptp(plain(image))
     np.testing.assert_allclose(averaging(image), (plain(image) + plain(mirrored)[:, ::-1]) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [((300, 400), (392, 518)), ((480, 640), (518, 686)), ((375, 1242), (518, 1722)), ((1080, 1920), (518, 924))],
+)
+def test_the_processor_of_transformers_shows_small_images_smaller(found, expected):
+    assert transformers_size(*found, 518) == expected
+
+
+def test_transformers_preprocessing_is_that_of_its_processor():
+    transformers = pytest.importorskip("transformers")
+    image = cv2.GaussianBlur(picture(300, 400), (0, 0), 2)
+    processor = transformers.DPTImageProcessor(
+        size={"height": 518, "width": 518},
+        keep_aspect_ratio=True,
+        ensure_multiple_of=14,
+        resample=3,
+        image_mean=list(IMAGENET_MEAN),
+        image_std=list(IMAGENET_DEVIATION),
+    )
+    theirs = processor(Image.fromarray(image), return_tensors="np")["pixel_values"][0]
+    ours = network_image(image, transformers_size(300, 400, 518), "transformers")
+    grey_level = 1 / 255 / min(IMAGENET_DEVIATION)
+    np.testing.assert_allclose(ours, theirs, atol=2.5 * grey_level)
+    assert np.abs(ours - theirs).mean() < 0.1 * grey_level
+
+
+def test_the_predictor_takes_either_preprocessing(predictor):
+    image = picture(30, 40)
+    theirs = DepthPredictor(predictor.model, predictor.short_side, preprocessing="transformers")
+    assert not np.array_equal(theirs(image), predictor(image))
+    with pytest.raises(ValueError, match="official, transformers"):
+        DepthPredictor(predictor.model, preprocessing="pil")
