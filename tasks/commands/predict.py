@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 COLORS = "Spectral_r"
+FARTHEST = 10.0
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -36,6 +37,16 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="how images are resized: as the authors do (default), or as a transformers pipeline does",
     )
     one.add_argument("--colors", type=_color_map, default=COLORS, help=f"matplotlib's colour map (default: {COLORS})")
+    one.add_argument("--side-by-side", action="store_true", help="coloured PNG with the picture to its left")
+    one.add_argument(
+        "--field-of-view", type=_within(0, 180), help="horizontal angle in degrees: write a point cloud (.ply) too"
+    )
+    one.add_argument(
+        "--farthest",
+        type=_within(1, float("inf")),
+        default=FARTHEST,
+        help=f"depth of the farthest point of a cloud, that of the nearest being 1 (default: {FARTHEST:g})",
+    )
     one.set_defaults(run=predict)
 
 
@@ -66,9 +77,9 @@ def _found(given: list[Path]) -> Iterator[tuple[Path, Path]]:
                 yield one, one.relative_to(path)
 
 
-def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS) -> None:
+def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS, beside: np.ndarray | None = None) -> None:
     """Write float32 `disparity` (H, W) as `<stem>.npy`, and scaled to its own range as `.png` and `.color.png`, the
-    latter in the colour map `colors` of matplotlib."""
+    latter in the colour map `colors` of matplotlib and to the right of the image `beside` (H, W, 3) uint8 if given."""
     import io
 
     import numpy as np
@@ -78,6 +89,7 @@ def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS) -> 
     low, high = float(disparity.min()), float(disparity.max())
     share = (disparity - low) / max(high - low, np.finfo(np.float32).tiny)
     colored = (colormaps[colors](share)[:, :, :3] * 255).round().astype(np.uint8)
+    colored = colored if beside is None else np.concatenate([beside, colored], axis=1)
     grey = (share * 65535).round().astype(np.uint16)
     for suffix, picture in ((".png", Image.fromarray(grey)), (".color.png", Image.fromarray(colored))):
         buffer = io.BytesIO()
@@ -88,9 +100,18 @@ def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS) -> 
     files.write_bytes(stem.with_name(stem.name + ".npy"), buffer.getvalue())
 
 
+def _write(disparity: np.ndarray, image: np.ndarray, stem: Path, given: argparse.Namespace) -> None:
+    from depth_model.point_cloud import ply, points, relative_depth
+
+    write_disparity(disparity, stem, given.colors, image if given.side_by_side else None)
+    if given.field_of_view is not None:
+        places = points(relative_depth(disparity, given.farthest), given.field_of_view)
+        files.write_bytes(stem.with_name(stem.name + ".ply"), ply(places, image))
+
+
 def predict(given: argparse.Namespace) -> None:
     """Write for every picture a 16-bit grey PNG (disparity from its least to its largest, brighter is nearer), a
-    coloured PNG and the disparity itself as float32 .npy.
+    coloured PNG and the disparity itself as float32 .npy; with a field of view also a coloured point cloud, .ply.
 
     Raises StageError at the end for the pictures that could not be read.
     """
@@ -114,7 +135,7 @@ def predict(given: argparse.Namespace) -> None:
                 refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
             else:
                 # The suffix stays in the name: a.jpg and a.png are two pictures.
-                write_disparity(predictor(image), given.out / place, given.colors)
+                _write(predictor(image), image, given.out / place, given)
             bar.update()
     if refused:
         raise entry.StageError("\n".join(refused))
@@ -130,3 +151,13 @@ def _color_map(name: str) -> str:
         near = get_close_matches(name, list(colormaps), n=3) or [COLORS]
         raise argparse.ArgumentTypeError(f"{name}: matplotlib has no such colour map; perhaps {', '.join(near)}")
     return name
+
+
+def _within(low: float, high: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = float(text)
+        if not low < value < high:
+            raise argparse.ArgumentTypeError(f"{text}: must be above {low:g} and below {high:g}")
+        return value
+
+    return number

@@ -59,6 +59,35 @@ def test_colours_and_flip_averaging_are_those_asked_for(monkeypatch, model, albu
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "a.png.npy"), expected)
 
 
+def test_a_point_cloud_and_the_picture_beside_its_depth(monkeypatch, model, album, tmp_path):
+    arguments = ("--short-side", 56, "--side-by-side", "--field-of-view", 60, "--farthest", 5)
+    call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
+    image = np.asarray(Image.open(album / "a.png").convert("RGB"))
+    height, width = image.shape[:2]
+    colored = np.asarray(Image.open(tmp_path / "out" / "a.png.color.png"))
+    assert colored.shape == (height, 2 * width, 3)
+    np.testing.assert_array_equal(colored[:, :width], image)
+    header, _, body = (tmp_path / "out" / "a.png.ply").read_bytes().partition(b"end_header\n")
+    assert f"element vertex {height * width}\n" in header.decode()
+    vertices = np.frombuffer(body, np.uint8).reshape(-1, 15)
+    np.testing.assert_array_equal(vertices[:, 12:], image.reshape(-1, 3))
+    depth = vertices[:, 8:12].copy().view("<f4")
+    assert depth.min() == pytest.approx(1) and depth.max() == pytest.approx(5)
+
+
+def test_the_preprocessing_of_transformers_is_used_when_asked_for(monkeypatch, model, album, tmp_path):
+    arguments = ("--short-side", 56, "--preprocessing", "transformers")
+    call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
+    expected = DepthPredictor(DepthAnything.load(model), 56, preprocessing="transformers")(album / "a.png")
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "a.png.npy"), expected)
+
+
+def test_an_impossible_field_of_view_is_refused_at_the_start(monkeypatch, capsys, model, album, tmp_path):
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--field-of-view", 180)
+    assert "180: must be above 0 and below 180" in capsys.readouterr().err
+
+
 def test_an_unknown_colour_map_is_refused_with_those_that_are_near(monkeypatch, capsys, model, album, tmp_path):
     with pytest.raises(SystemExit) as ended:
         call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--colors", "virids")

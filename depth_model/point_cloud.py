@@ -1,0 +1,49 @@
+"""A coloured point cloud of one picture and its disparity, as a binary PLY file that viewers open."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+VERTEX = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")])
+
+
+def relative_depth(disparity: np.ndarray, farthest: float) -> np.ndarray:
+    """Return depth float64 (H, W) from 1, where `disparity` (H, W) is largest, to `farthest`, where it is least.
+
+    Disparity has an unknown scale and shift (paper.md 8.4), so the ratio of farthest to nearest depth cannot follow
+    from it: it has to be assumed. Flat disparity is at depth 1. Raises ValueError unless `farthest` > 1.
+    """
+    if not farthest > 1:
+        raise ValueError(f"farthest = {farthest}: must be above 1, the depth of the nearest point")
+    low, high = float(disparity.min()), float(disparity.max())
+    nearness = (disparity.astype(np.float64) - low) / (high - low) if high > low else np.ones(disparity.shape)
+    return 1 / (nearness + (1 - nearness) / farthest)
+
+
+def points(depth: np.ndarray, field_of_view: float) -> np.ndarray:
+    """Return the points (H, W, 3) float64 that a pinhole camera sees: x right, y down, z forward.
+
+    `depth` (H, W) is along z, in any unit; `field_of_view` is horizontal, in degrees, with square pixels and the
+    optical axis through the centre. Raises ValueError unless 0 < `field_of_view` < 180.
+    """
+    if not 0 < field_of_view < 180:
+        raise ValueError(f"field of view of {field_of_view} degrees: must be between 0 and 180")
+    height, width = depth.shape
+    focal = width / 2 / math.tan(math.radians(field_of_view) / 2)
+    row, column = np.mgrid[:height, :width] + 0.5
+    return np.stack([(column - width / 2) / focal * depth, (row - height / 2) / focal * depth, depth], axis=-1)
+
+
+def ply(places: np.ndarray, image: np.ndarray) -> bytes:
+    """Return a binary little-endian PLY of `places` (H, W, 3) in the colours of `image` (H, W, 3) uint8, by rows."""
+    vertices = np.empty(places.shape[0] * places.shape[1], VERTEX)
+    for name, values in zip("xyz", places.reshape(-1, 3).T, strict=True):
+        vertices[name] = values
+    for name, values in zip(("red", "green", "blue"), image.reshape(-1, 3).T, strict=True):
+        vertices[name] = values
+    types = {"f": "float", "u": "uchar"}
+    properties = "".join(f"property {types[VERTEX[name].kind]} {name}\n" for name in VERTEX.names)
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(vertices)}\n{properties}end_header\n"
+    return header.encode() + vertices.tobytes()
