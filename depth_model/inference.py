@@ -23,11 +23,12 @@ from depth_model.datasets.sample import BadInput
 from depth_model.networks import DepthAnything
 from depth_model.networks.encoder import PATCH
 from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, network_size, transformers_size
+from depth_model.tiling import tiled
 
 MEAN = np.array(IMAGENET_MEAN, np.float32)
 DEVIATION = np.array(IMAGENET_DEVIATION, np.float32)
 
-Picture = np.ndarray | Image.Image | bytes | str | Path
+Picture = np.ndarray | torch.Tensor | Image.Image | bytes | str | Path
 
 
 def network_image(image: np.ndarray, size: tuple[int, int], preprocessing: str = "official") -> np.ndarray:
@@ -50,7 +51,9 @@ RESIZED = {"official": _bicubic, "transformers": _bicubic_antialiased}
 
 
 def rgb(picture: Picture) -> np.ndarray:
-    """Return `picture` as uint8 (H, W, 3): an array (grey, RGB or RGBA), a PIL image, encoded bytes or a path.
+    """Return `picture` as uint8 (H, W, 3): an array (grey, RGB or RGBA), a tensor, a PIL image, bytes or a path.
+
+    Arrays are uint8 with channels last; tensors have channels first, as (1 or 3, H, W), uint8 or float in [0, 1].
 
     One picture gives the same pixels in every form: upright, 16 bits scaled to 8, transparency laid over white.
     Raises BadInput for what is no image, FileNotFoundError for a path that leads nowhere.
@@ -61,6 +64,8 @@ def rgb(picture: Picture) -> np.ndarray:
         return decode_rgb(picture)
     if isinstance(picture, Image.Image):
         return np.array(upright_rgb(picture))
+    if isinstance(picture, torch.Tensor):
+        picture = _array(picture)
     if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or 0 in picture.shape:
         raise BadInput(f"an array of {picture.dtype} and shape {picture.shape} is no image: uint8 (H, W, 3) is")
     if picture.ndim == 2:
@@ -68,6 +73,25 @@ def rgb(picture: Picture) -> np.ndarray:
     if picture.shape[2] not in (3, 4):
         raise BadInput(f"an image has 1, 3 or 4 channels, not {picture.shape[2]}")
     return picture if picture.shape[2] == 3 else np.array(upright_rgb(Image.fromarray(picture)))
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor (C, H, W), uint8 or float in [0, 1], as an array uint8 (H, W, 3)."""
+    if tensor.ndim != 3 or tensor.shape[0] not in (1, 3):
+        raise BadInput(f"a tensor of shape {tuple(tensor.shape)} is no image: (3, H, W) is")
+    values = tensor.detach().cpu()
+    if values.is_floating_point():
+        if not bool(((values >= 0) & (values <= 1)).all()):  # False for NaN
+            raise BadInput("a tensor of floats is an image in [0, 1], before any normalisation; this one is not")
+        values = (values.float() * 255).round().to(torch.uint8)
+    return values.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+
+
+def inference_device() -> torch.device:
+    """Return where a model predicts fastest on this machine: CUDA, Apple's MPS, or else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 class DepthPredictor:
@@ -78,7 +102,8 @@ class DepthPredictor:
     with the mirrored map of the mirrored image (paper.md 4.2), at twice the cost. `preprocessing` is "official" or
     "transformers", which resizes with antialiasing and shows small images smaller (paper.md 8.3): choose it to get what
     a transformers pipeline gives. Raises ValueError for a `short_side` that is no positive multiple of 14 and for
-    another `preprocessing`.
+    another `preprocessing`. `tile`: for images larger than so many pixels, add the detail of overlapping tiles of that
+    side (see `depth_model.tiling`); None takes every image whole.
     """
 
     def __init__(
@@ -88,6 +113,7 @@ class DepthPredictor:
         batch: int = 8,
         flip_averaging: bool = False,
         preprocessing: str = "official",
+        tile: int | None = None,
     ) -> None:
         if short_side <= 0 or short_side % PATCH:
             raise ValueError(f"short_side = {short_side}: must be a positive multiple of {PATCH}")
@@ -98,6 +124,9 @@ class DepthPredictor:
         if preprocessing not in SIZE:
             raise ValueError(f"preprocessing = {preprocessing!r}: choose one of {', '.join(SIZE)}")
         self.preprocessing = preprocessing
+        if tile is not None and tile < PATCH:
+            raise ValueError(f"tile = {tile}: must be at least {PATCH} pixels")
+        self.tile = tile
 
     @overload
     def __call__(self, images: Picture) -> np.ndarray: ...
@@ -111,6 +140,11 @@ class DepthPredictor:
         if not isinstance(images, list):
             return self([images])[0]
         pictures = [rgb(image) for image in images]
+        if self.tile is not None:
+            return [tiled(self._whole, picture, self.tile) for picture in pictures]
+        return self._whole(pictures)
+
+    def _whole(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
         maps = self.network_disparity(pictures)
         return [resized(disparity, picture.shape[:2]) for disparity, picture in zip(maps, pictures, strict=True)]
 

@@ -36,6 +36,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         default="official",
         help="how images are resized: as the authors do (default), or as a transformers pipeline does",
     )
+    one.add_argument("--tile", type=_pixels, help="of larger pictures, add the detail of tiles of so many pixels")
     one.add_argument("--colors", type=_color_map, default=COLORS, help=f"matplotlib's colour map (default: {COLORS})")
     one.add_argument("--side-by-side", action="store_true", help="coloured PNG with the picture to its left")
     one.add_argument(
@@ -115,16 +116,19 @@ def predict(given: argparse.Namespace) -> None:
 
     Raises StageError at the end for the pictures that could not be read.
     """
-    from depth_model.inference import DepthPredictor, rgb
+    from depth_model.inference import DepthPredictor, inference_device, rgb
     from depth_model.progress import progress_bar
-    from depth_model.training.loop import best_device
 
     found = pictures(given.pictures)
     if not found:
         raise entry.StageError(f"no picture ({', '.join(SUFFIXES)}) was found in what you named")
-    model = load_model(given.model).to(best_device())
+    model = load_model(given.model).to(inference_device())
     predictor = DepthPredictor(
-        model, given.short_side, flip_averaging=given.flip_averaging, preprocessing=given.preprocessing
+        model,
+        given.short_side,
+        flip_averaging=given.flip_averaging,
+        preprocessing=given.preprocessing,
+        tile=given.tile,
     )
     refused = []
     with progress_bar("predict", len(found), "pictures") as bar:
@@ -161,3 +165,10 @@ def _within(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return number
+
+
+def _pixels(text: str) -> int:
+    value = int(text)
+    if value < 14:
+        raise argparse.ArgumentTypeError(f"{text}: a tile has at least 14 pixels")
+    return value

@@ -11,7 +11,14 @@ import torch
 from PIL import Image
 
 from depth_model.datasets.sample import BadInput
-from depth_model.inference import DepthPredictor, network_image, network_size, rgb, transformers_size
+from depth_model.inference import (
+    DepthPredictor,
+    inference_device,
+    network_image,
+    network_size,
+    rgb,
+    transformers_size,
+)
 from depth_model.networks import DepthAnything
 from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 
@@ -154,3 +161,38 @@ def test_the_predictor_takes_either_preprocessing(predictor):
     assert not np.array_equal(theirs(image), predictor(image))
     with pytest.raises(ValueError, match="official, transformers"):
         DepthPredictor(predictor.model, preprocessing="pil")
+
+
+def test_a_tensor_is_the_image_it_holds(predictor):
+    image = picture(40, 60)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)
+    for one in (tensor, tensor.float() / 255, tensor.double() / 255):
+        np.testing.assert_array_equal(rgb(one), image)
+    np.testing.assert_array_equal(predictor(tensor), predictor(image))
+    np.testing.assert_array_equal(rgb(tensor[:1]), np.repeat(image[:, :, :1], 3, axis=2))
+
+
+@pytest.mark.parametrize(
+    "wrong", [torch.zeros(4, 4), torch.zeros(2, 4, 4), torch.full((3, 4, 4), 1.5), torch.full((3, 4, 4), torch.nan)]
+)
+def test_a_tensor_that_is_no_image_is_refused(wrong):
+    with pytest.raises(BadInput, match="a tensor of"):
+        rgb(wrong)
+
+
+def test_tiles_change_large_images_only(predictor):
+    tiling = DepthPredictor(predictor.model, predictor.short_side, tile=64)
+    small, large = picture(60, 64), picture(90, 130)
+    first, second = tiling([small, large])
+    np.testing.assert_array_equal(first, predictor(small))
+    assert second.shape == (90, 130) and second.dtype == np.float32 and (second >= 0).all()
+    assert not np.array_equal(second, predictor(large))
+    with pytest.raises(ValueError, match="tile = 13"):
+        DepthPredictor(predictor.model, tile=13)
+
+
+@pytest.mark.parametrize(("cuda", "mps", "expected"), [(1, 1, "cuda"), (0, 1, "mps"), (0, 0, "cpu")])
+def test_the_fastest_device_at_hand_is_used(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cuda))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: bool(mps))
+    assert inference_device().type == expected

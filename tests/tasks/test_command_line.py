@@ -75,6 +75,13 @@ def test_a_point_cloud_and_the_picture_beside_its_depth(monkeypatch, model, albu
     assert depth.min() == pytest.approx(1) and depth.max() == pytest.approx(5)
 
 
+def test_tiles_are_used_when_asked_for(monkeypatch, model, album, tmp_path):
+    arguments = ("--short-side", 28, "--tile", 28)
+    call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
+    expected = DepthPredictor(DepthAnything.load(model), 28, tile=28)(album / "a.png")
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "a.png.npy"), expected)
+
+
 def test_the_preprocessing_of_transformers_is_used_when_asked_for(monkeypatch, model, album, tmp_path):
     arguments = ("--short-side", 56, "--preprocessing", "transformers")
     call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
