@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depth_model import files
 from depth_model.datasets.sample import BadInput
 from tasks import entry
+from tasks.commands.inputs import PICTURES, VIDEOS, inputs, is_video
+from tasks.commands.results import COLORS, write_results
 from tasks.commands.shared import load_model, model_arguments, purpose
 
 if TYPE_CHECKING:
     import numpy as np
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-COLORS = "Spectral_r"
 FARTHEST = 10.0
 
 
@@ -27,7 +26,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     one = commands.add_parser(
         "predict", parents=[model_arguments()], help="depth of pictures", description=purpose(predict)
     )
-    one.add_argument("pictures", nargs="+", type=Path, help="pictures, or folders of them")
+    one.add_argument("pictures", nargs="+", help="pictures, videos, folders of them, or quoted patterns")
     one.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
     one.add_argument("--flip-averaging", action="store_true", help="mean with the mirrored image, twice the time")
     one.add_argument(
@@ -51,99 +50,54 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.set_defaults(run=predict)
 
 
-def pictures(given: list[Path]) -> dict[Path, Path]:
-    """Return place among the results -> picture, of files and of everything below folders, in order.
-
-    A picture found in a folder keeps its place below that folder. Raises StageError for a path that is not there
-    and for two pictures with one place, of which one would overwrite the other.
-    """
-    found: dict[Path, Path] = {}
-    for path, place in _found(given):
-        if found.setdefault(place, path) != path:
-            raise entry.StageError(
-                f"{found[place]} and {path} would both be written to {place}; name the folder above them instead"
-            )
-    return found
-
-
-def _found(given: list[Path]) -> Iterator[tuple[Path, Path]]:
-    for path in given:
-        if not path.exists():
-            raise entry.StageError(f"{path}: there is no such file or folder")
-        if path.is_file():
-            yield path, Path(path.name)
-            continue
-        for one in sorted(path.rglob("*")):
-            if one.is_file() and one.suffix.lower() in SUFFIXES:
-                yield one, one.relative_to(path)
-
-
-def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS, beside: np.ndarray | None = None) -> None:
-    """Write float32 `disparity` (H, W) as `<stem>.npy`, and scaled to its own range as `.png` and `.color.png`, the
-    latter in the colour map `colors` of matplotlib and to the right of the image `beside` (H, W, 3) uint8 if given."""
-    import io
-
-    import numpy as np
-    from matplotlib import colormaps
-    from PIL import Image
-
-    low, high = float(disparity.min()), float(disparity.max())
-    share = (disparity - low) / max(high - low, np.finfo(np.float32).tiny)
-    colored = (colormaps[colors](share)[:, :, :3] * 255).round().astype(np.uint8)
-    colored = colored if beside is None else np.concatenate([beside, colored], axis=1)
-    grey = (share * 65535).round().astype(np.uint16)
-    for suffix, picture in ((".png", Image.fromarray(grey)), (".color.png", Image.fromarray(colored))):
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
-        files.write_bytes(stem.with_name(stem.name + suffix), buffer.getvalue())
-    buffer = io.BytesIO()
-    np.save(buffer, disparity)
-    files.write_bytes(stem.with_name(stem.name + ".npy"), buffer.getvalue())
-
-
-def _write(disparity: np.ndarray, image: np.ndarray, stem: Path, given: argparse.Namespace) -> None:
-    from depth_model.point_cloud import ply, points, relative_depth
-
-    write_disparity(disparity, stem, given.colors, image if given.side_by_side else None)
-    if given.field_of_view is not None:
-        places = points(relative_depth(disparity, given.farthest), given.field_of_view)
-        files.write_bytes(stem.with_name(stem.name + ".ply"), ply(places, image))
-
-
 def predict(given: argparse.Namespace) -> None:
-    """Write for every picture a 16-bit grey PNG (disparity from its least to its largest, brighter is nearer), a
-    coloured PNG and the disparity itself as float32 .npy; with a field of view also a coloured point cloud, .ply.
+    """Write for every picture, and every frame of a video, a 16-bit grey PNG (disparity from its least to its largest,
+    brighter is nearer), a coloured PNG and the disparity itself as float32 .npy; with a field of view also a coloured
+    point cloud, .ply.
 
-    Raises StageError at the end for the pictures that could not be read.
+    Raises StageError at the end for what could not be read.
     """
-    from depth_model.inference import DepthPredictor, inference_device, rgb
+    from depth_model.inference import DepthPredictor, inference_device
     from depth_model.progress import progress_bar
 
-    found = pictures(given.pictures)
+    found = inputs(given.pictures)
     if not found:
-        raise entry.StageError(f"no picture ({', '.join(SUFFIXES)}) was found in what you named")
-    model = load_model(given.model).to(inference_device())
+        raise entry.StageError(f"no picture or video ({', '.join(PICTURES + VIDEOS)}) was found in what you named")
     predictor = DepthPredictor(
-        model,
+        load_model(given.model).to(inference_device()),
         given.short_side,
         flip_averaging=given.flip_averaging,
         preprocessing=given.preprocessing,
         tile=given.tile,
     )
     refused = []
-    with progress_bar("predict", len(found), "pictures") as bar:
+    with progress_bar("predict", len(found), "files") as bar:
         for place, path in found.items():
             try:
-                image = rgb(path)
+                for stem, image in _images(path, given.out / place):
+                    write_results(predictor(image), image, stem, given)
             except (BadInput, OSError) as error:
                 refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
-            else:
-                # The suffix stays in the name: a.jpg and a.png are two pictures.
-                _write(predictor(image), image, given.out / place, given)
             bar.update()
     if refused:
         raise entry.StageError("\n".join(refused))
-    print(f"{len(found)} pictures: {os.path.relpath(given.out)}", file=sys.stderr)
+    print(f"{len(found)} files: {os.path.relpath(given.out)}", file=sys.stderr)
+
+
+def _images(path: Path, stem: Path) -> Iterator[tuple[Path, np.ndarray]]:
+    """Yield what the results of each image in `path` are called, and the image: of a video its frames by number."""
+    from depth_model.datasets.video import announced_frames, frames
+    from depth_model.inference import rgb
+    from depth_model.progress import progress_bar
+
+    if not is_video(path):
+        # The suffix stays in the name: a.jpg and a.png are two pictures.
+        yield stem, rgb(path)
+        return
+    with progress_bar(path.name, announced_frames(path), "frames") as bar:
+        for number, image in enumerate(frames(path)):
+            yield stem / f"{number:06d}", image
+            bar.update()
 
 
 def _color_map(name: str) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from depth_model.datasets.video import frames
 from depth_model.inference import DepthPredictor
 from depth_model.networks import DepthAnything
 from tasks import command_line, register, tracking
@@ -80,6 +82,42 @@ def test_tiles_are_used_when_asked_for(monkeypatch, model, album, tmp_path):
     call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
     expected = DepthPredictor(DepthAnything.load(model), 28, tile=28)(album / "a.png")
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "a.png.npy"), expected)
+
+
+@pytest.fixture
+def video(album):
+    writer = cv2.VideoWriter(str(album / "walk.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
+    for level in (40, 200):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    return album / "walk.avi"
+
+
+def test_every_frame_of_a_video_gets_its_maps(monkeypatch, model, album, video, tmp_path):
+    call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 56)
+    written = sorted(one.name for one in (tmp_path / "out" / "walk.avi").iterdir())
+    suffixes = (".color.png", ".npy", ".png")
+    assert written == [f"{number:06d}{suffix}" for number in (0, 1) for suffix in suffixes]
+    second = list(frames(video))[1]
+    expected = DepthPredictor(DepthAnything.load(model), 56)(second)
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "walk.avi" / "000001.npy"), expected)
+    assert (tmp_path / "out" / "a.png.npy").exists()
+
+
+def test_a_broken_video_is_named_and_the_others_are_done(monkeypatch, capsys, model, album, tmp_path):
+    (album / "0.mp4").write_bytes(b"no video")
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 56)
+    assert ended.value.code == 1
+    assert "0.mp4: cannot be read as a video" in capsys.readouterr().err
+    assert (tmp_path / "out" / "a.png.npy").exists()
+
+
+def test_a_pattern_stands_for_the_files_it_matches(monkeypatch, model, album, tmp_path):
+    (album / "c[1].png").write_bytes((album / "a.png").read_bytes())
+    arguments = ("--model", model, "-o", tmp_path / "out", "--short-side", 56)
+    call(monkeypatch, "predict", album / "**" / "[ab].png", album / "c[1].png", *arguments)
+    assert {one.name for one in (tmp_path / "out").glob("*.npy")} == {"a.png.npy", "b.png.npy", "c[1].png.npy"}
 
 
 def test_the_preprocessing_of_transformers_is_used_when_asked_for(monkeypatch, model, album, tmp_path):

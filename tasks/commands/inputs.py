@@ -1,0 +1,51 @@
+"""What `depth-anything predict` is given: pictures and videos, by name, folder or pattern, and where results go."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks import entry
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+
+
+def is_video(path: Path) -> bool:
+    """Whether `path` is taken for a video, by its suffix."""
+    return path.suffix.lower() in VIDEOS
+
+
+def inputs(given: list[str]) -> dict[Path, Path]:
+    """Return place among the results -> file, of files, of everything below folders and of patterns, in order.
+
+    A pattern is what the shell knows (`*`, `?`, `[a-z]`, `**` for any folders), for shells that leave it to programs. A
+    file found in a folder keeps its place below that folder. Raises StageError for a path that is not there and for two
+    files with one place, of which one would overwrite the other.
+    """
+    found: dict[Path, Path] = {}
+    for path, place in (one for text in given for named in _named(text) for one in _below(named)):
+        if found.setdefault(place, path) != path:
+            raise entry.StageError(
+                f"{found[place]} and {path} would both be written to {place}; name the folder above them instead"
+            )
+    return found
+
+
+def _named(text: str) -> list[Path]:
+    if Path(text).exists():
+        return [Path(text)]
+    matching = sorted(glob.glob(text, recursive=True))
+    if not matching:
+        raise entry.StageError(f"{text}: there is no such file or folder")
+    return [Path(one) for one in matching]
+
+
+def _below(path: Path) -> Iterator[tuple[Path, Path]]:
+    if path.is_file():
+        yield path, Path(path.name)
+        return
+    for one in sorted(path.rglob("*")):
+        if one.is_file() and one.suffix.lower() in PICTURES + VIDEOS:
+            yield one, one.relative_to(path)
