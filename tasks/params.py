@@ -126,6 +126,9 @@ class Training(_Section):
     precision: Literal["fp32", "bf16"]
     gradient_clip: PositiveNumber
     weight_decay: Annotated[float, Field(ge=0)]
+    gradient_matching: Annotated[float, Field(ge=0)]
+    taps: Literal["last", "spread"]
+    gradient_checkpointing: bool
 
 
 class Teacher(_Section):

@@ -42,6 +42,10 @@ def pool(role: str, sidecar: Literal["sky", "pseudo"]) -> SamplePool:
     return samples
 
 
+WITHOUT_EFFECT = {"workers", "gradient_checkpointing"}
+"""Parameters of a training that do not change what is learned."""
+
+
 def training_settings(settings: params.Params) -> TrainingSettings:
     """Return the section `training` of params.yaml as the loop takes it."""
     from depth_model.training.loop import TrainingSettings
@@ -67,7 +71,7 @@ def train_stage(
     """
     stage = f"train_{model}"
     inputs = {
-        "parameters": {**used, "training": settings.training.model_dump(exclude={"workers"}), "seed": settings.seed},
+        "parameters": {**used, "training": settings.training.model_dump(exclude=WITHOUT_EFFECT), "seed": settings.seed},
         "encoder": encoder_inputs(settings),
         "catalogs": {role: files.sha256(catalog_path(role)) for role in catalogs},
     }

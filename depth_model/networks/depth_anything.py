@@ -12,6 +12,9 @@ from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.dpt import CHANNELS, DPT
 from depth_model.networks.encoder import SIZES, Encoder, build_encoder, patch_grid
 
+SPREAD_BLOCKS = {"tiny": (0, 1, 2, 3), "vits": (2, 5, 8, 11), "vitb": (2, 5, 8, 11), "vitl": (4, 11, 17, 23)}
+"""The encoder blocks that the second Depth Anything reads, 0-based (paper.md 2.2); the first reads the last four."""
+
 
 class DepthAnything(nn.Module):
     """Normalised images in, disparity of unknown scale and shift out (larger is closer).

@@ -15,6 +15,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from depth_model.networks import checkpoints
 from depth_model.networks.packaged_encoder import packaged_state
@@ -42,7 +43,8 @@ class Encoder(nn.Module):
     `size` is "tiny", "vits", "vitb" or "vitl"; the weights are random (LayerScale 1), drawn from `seed` alone.
     `position_embedding` says how the 37x37 table is resized to other grids: "official" as DINOv2 does it (bicubic
     by the factor (n + 0.1) / 37, unchanged for a 37x37 grid), "exact" as transformers does it (bicubic to exactly
-    n). Raises ValueError for an unknown size or variant.
+    n). Set `checkpointing` to compute blocks again in the backward pass instead of keeping what they computed: the
+    same gradients in less memory and more time. Raises ValueError for an unknown size or variant.
     """
 
     def __init__(self, size: str, seed: int = 0, position_embedding: str = "official") -> None:
@@ -53,6 +55,7 @@ class Encoder(nn.Module):
         vit = _random_vit(size, seed)
         self.size = size
         self.position_embedding = position_embedding
+        self.checkpointing = False
         self.cls_token = vit.cls_token
         self.pos_embed = vit.pos_embed
         self.mask_token = nn.Parameter(torch.zeros(1, vit.embed_dim), requires_grad=False)
@@ -85,10 +88,15 @@ class Encoder(nn.Module):
         tokens = tokens + self._positions(rows, columns)
         taken = {}
         for index, block in enumerate(self.blocks[: max(blocks) + 1]):
-            tokens = block(tokens)
+            tokens = self._run(block, tokens)
             if index in blocks:
                 taken[index] = self.norm(tokens)[:, 1:]
         return [taken[block] for block in blocks]
+
+    def _run(self, block: nn.Module, tokens: Tensor) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, tokens, use_reentrant=False)
+        return block(tokens)
 
     def _positions(self, rows: int, columns: int) -> Tensor:
         """Return the position embedding of the class token and a rows x columns grid, (1, 1 + N, D)."""

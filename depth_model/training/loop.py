@@ -41,7 +41,8 @@ class TrainingFailed(RuntimeError):
 @dataclass(frozen=True)
 class TrainingSettings:
     """What teacher and student share: crop (pixels), loader processes, steps between checkpoints, precision, the
-    largest gradient norm, weight decay."""
+    largest gradient norm, weight decay; weight of gradient matching on labels, which encoder blocks the decoder reads,
+    and whether encoder blocks are computed again in the backward pass to save memory."""
 
     crop: int
     workers: int
@@ -49,6 +50,9 @@ class TrainingSettings:
     precision: Literal["fp32", "bf16"]
     gradient_clip: float
     weight_decay: float
+    gradient_matching: float = 0.0
+    taps: Literal["last", "spread"] = "last"
+    gradient_checkpointing: bool = False
 
 
 @dataclass(frozen=True)

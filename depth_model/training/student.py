@@ -17,7 +17,7 @@ from torch import Tensor
 
 from depth_model.datasets.pool import SamplePool
 from depth_model.networks import DepthAnything, Encoder, frozen_encoder
-from depth_model.objectives import affine_invariant_loss, cutmix, cutmix_loss, feature_alignment_loss
+from depth_model.objectives import cutmix, cutmix_loss, feature_alignment_loss
 from depth_model.training.augmentation import Perturbation
 from depth_model.training.batches import Batch, labeled_batch, network_input, unlabeled_batch
 from depth_model.training.collapse import check_learned, prediction_health, stop_when_dead
@@ -25,6 +25,7 @@ from depth_model.training.history import History
 from depth_model.training.loop import OnMetrics, Run, TrainingSettings, best_device, train
 from depth_model.training.optimizers import adamw
 from depth_model.training.sampling import steps_of
+from depth_model.training.start import initial_model, label_losses
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def train_student(
     Raises TrainingFailed when the result is no better than a constant, and what
     `depth_model.training.loop.train` and `DepthAnything` raise.
     """
-    model = DepthAnything(settings.encoder, weights, seed).to(best_device())
+    model = initial_model(settings.encoder, weights, seed, training)
     frozen = frozen_encoder(settings.encoder, weights, seed).to(best_device())
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
     run = Run(
@@ -78,7 +79,7 @@ def train_student(
         steps=steps_of(settings.sweeps, len(unlabeled), settings.unlabeled_per_batch),
         images_per_step=settings.labeled_per_batch + settings.unlabeled_per_batch,
         make_batch=partial(student_batch, labeled, unlabeled, settings, training.crop, seed),
-        loss=partial(student_loss, model, frozen, settings.trim, alignment),
+        loss=partial(student_loss, model, frozen, settings.trim, alignment, training.gradient_matching),
         watch=partial(stop_when_dead, "student"),
     )
     history = train(run, training, scratch, on_metrics)
@@ -98,7 +99,12 @@ def student_batch(
 
 
 def student_loss(
-    model: DepthAnything, frozen: Encoder, trim: float, alignment: FeatureAlignment, batch: Batch
+    model: DepthAnything,
+    frozen: Encoder,
+    trim: float,
+    alignment: FeatureAlignment,
+    gradient_matching: float,
+    batch: Batch,
 ) -> dict[str, Tensor]:
     """Return the three losses of a student batch and their average, `loss`.
 
@@ -112,7 +118,7 @@ def student_loss(
     mixed = cutmix(perturbed, _neighbour(perturbed), unlabeled["box"])
     disparity, tokens = model.predict_with_tokens(torch.cat([clean, mixed]), alignment.block)
     count = len(clean)
-    on_labels = affine_invariant_loss(disparity[:count], labeled["disparity"], labeled["valid"])
+    on_labels, label_terms = label_losses(disparity[:count], labeled, gradient_matching)
     on_pseudo_labels = _pseudo_label_loss(disparity[count:], unlabeled, trim)
     frozen_tokens = _frozen_tokens(frozen, mixed, alignment.block)
     on_features, active = feature_alignment_loss(
@@ -120,7 +126,7 @@ def student_loss(
     )
     return {
         "loss": (on_labels + on_pseudo_labels + on_features) / 3,
-        "affine_invariant": on_labels,
+        **label_terms,
         "pseudo_label": on_pseudo_labels,
         "feature_alignment": on_features,
         "feature_alignment/active_fraction": active,

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from depth_model.datasets.pool import SamplePool
 from depth_model.networks import DepthAnything
-from depth_model.objectives import affine_invariant_loss
 from depth_model.training.batches import Batch, labeled_batch, network_input
 from depth_model.training.collapse import check_learned, prediction_health, stop_when_dead
 from depth_model.training.history import History
-from depth_model.training.loop import OnMetrics, Run, TrainingSettings, best_device, train
+from depth_model.training.loop import OnMetrics, Run, TrainingSettings, train
 from depth_model.training.optimizers import adamw
 from depth_model.training.sampling import steps_of
+from depth_model.training.start import initial_model, label_losses
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def train_teacher(
     Continues from the checkpoints in `scratch`. Raises TrainingFailed when the result is no better than a
     constant, and what `depth_model.training.loop.train` and `DepthAnything` raise.
     """
-    model = DepthAnything(settings.encoder, weights, seed).to(best_device())
+    model = initial_model(settings.encoder, weights, seed, training)
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
     run = Run(
         name="teacher",
@@ -53,7 +53,7 @@ def train_teacher(
         steps=steps_of(settings.epochs, len(pool), settings.batch),
         images_per_step=settings.batch,
         make_batch=partial(labeled_batch, pool, seed, settings.batch, training.crop),
-        loss=partial(teacher_loss, model),
+        loss=partial(teacher_loss, model, training.gradient_matching),
         watch=partial(stop_when_dead, "teacher"),
     )
     history = train(run, training, scratch, on_metrics)
@@ -61,13 +61,13 @@ def train_teacher(
     return model, history
 
 
-def teacher_loss(model: DepthAnything, batch: Batch) -> dict[str, Tensor]:
-    """Return the affine-invariant loss (equations 1 to 3) of a labelled batch, as `loss` and under its name."""
+def teacher_loss(model: DepthAnything, gradient_matching: float, batch: Batch) -> dict[str, Tensor]:
+    """Return the loss on the labels of a batch (see `label_losses`), `loss`, and its terms."""
     disparity = model(network_input(batch["images"]))
-    loss = affine_invariant_loss(disparity, batch["disparity"], batch["valid"])
+    loss, terms = label_losses(disparity, batch, gradient_matching)
     return {
         "loss": loss,
-        "affine_invariant": loss,
+        **terms,
         "unusable_targets": batch["unusable"],
         **prediction_health(disparity),
     }

@@ -102,7 +102,7 @@ def disturbed_student():
 def test_losses_are_those_of_the_paper(pools, step):
     batch = student_batch(*pools, SETTINGS, 28, 3, step)
     model, frozen = disturbed_student()
-    terms = student_loss(model, frozen, 0.1, dataclasses.replace(ALIGNMENT, alpha=0.6), batch)
+    terms = student_loss(model, frozen, 0.1, dataclasses.replace(ALIGNMENT, alpha=0.6), 0.0, batch)
     wanted = by_hand(model, frozen, batch, 0.1, 0.6, 3)
     found = [terms[name].item() for name in ("affine_invariant", "pseudo_label", "feature_alignment")]
     assert found == pytest.approx(wanted, rel=2e-4)
@@ -115,7 +115,7 @@ def test_losses_are_those_of_the_paper(pools, step):
 def test_alignment_starts_at_exactly_zero(pools):
     batch = student_batch(*pools, SETTINGS, 28, 3, 0)
     model, frozen = DepthAnything("tiny", seed=5), frozen_encoder("tiny", seed=5)
-    terms = student_loss(model, frozen, 0.1, ALIGNMENT, batch)
+    terms = student_loss(model, frozen, 0.1, ALIGNMENT, 0.0, batch)
     assert terms["feature_alignment"].item() == 0
     assert terms["feature_alignment/active_fraction"] == 0
 
@@ -123,7 +123,7 @@ def test_alignment_starts_at_exactly_zero(pools):
 def test_alignment_pulls_the_encoder_and_never_the_frozen_one(pools):
     batch = student_batch(*pools, SETTINGS, 28, 3, 0)
     model, frozen = disturbed_student()
-    terms = student_loss(model, frozen, 0.1, dataclasses.replace(ALIGNMENT, alpha=1.0), batch)
+    terms = student_loss(model, frozen, 0.1, dataclasses.replace(ALIGNMENT, alpha=1.0), 0.0, batch)
     terms["feature_alignment"].backward()
     assert model.encoder.blocks[0].attn.qkv.weight.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in model.decoder.parameters())

@@ -118,7 +118,7 @@ def test_images_without_a_usable_target_do_not_count():
     valid[1] = False
     part = {"images": images, "disparity": disparity, "valid": valid, "unusable": torch.tensor(1.0)}
     rest = {name: values[[0, 2]] for name, values in part.items() if name != "unusable"}
-    with_bad = teacher_loss(model, part)
-    without = teacher_loss(model, rest | {"unusable": torch.tensor(0.0)})
+    with_bad = teacher_loss(model, 0.0, part)
+    without = teacher_loss(model, 0.0, rest | {"unusable": torch.tensor(0.0)})
     assert with_bad["loss"].item() == pytest.approx(without["loss"].item(), rel=1e-5)
     assert with_bad["unusable_targets"] == 1

@@ -1,0 +1,75 @@
+"""What teacher and student start from, and the options of the second Depth Anything."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from depth_model.networks.depth_anything import SPREAD_BLOCKS
+from depth_model.objectives import affine_invariant_loss, gradient_matching_loss
+from depth_model.training.start import initial_model, label_losses
+from depth_model.training.teacher import TeacherSettings, train_teacher
+
+from .small_run import SETTINGS
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "disparity": torch.rand(2, 28, 42, generator=generator),
+        "valid": torch.rand(2, 28, 42, generator=generator) < 0.8,
+    }
+
+
+def test_gradient_matching_is_added_with_its_weight(batch):
+    disparity = torch.rand(2, 28, 42, generator=torch.Generator().manual_seed(1))
+    expected = affine_invariant_loss(disparity, batch["disparity"], batch["valid"])
+    gradient = gradient_matching_loss(disparity, batch["disparity"], batch["valid"])
+    assert gradient > 0
+    loss, terms = label_losses(disparity, batch, 2.0)
+    torch.testing.assert_close(loss, expected + 2 * gradient)
+    assert terms == {"affine_invariant": expected, "gradient_matching": gradient}
+    assert label_losses(disparity, batch, 0.0) == (expected, {"affine_invariant": expected})
+
+
+def test_the_decoder_reads_the_blocks_of_either_version():
+    spread = dataclasses.replace(SETTINGS, taps="spread")
+    assert initial_model("vits", "none", 0, SETTINGS).blocks == [8, 9, 10, 11]
+    assert initial_model("vits", "none", 0, spread).blocks == [2, 5, 8, 11]
+    assert SPREAD_BLOCKS["vitl"] == (4, 11, 17, 23)
+
+
+def gradients_and_bytes(training):
+    model = initial_model("tiny", "none", 1, training)
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.data_ptr()] = tensor.nbytes
+        return tensor
+
+    images = torch.randn(2, 3, 56, 56, generator=torch.Generator().manual_seed(0))
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = model(images).square().mean()
+    loss.backward()
+    parameters = {name: one.grad for name, one in model.named_parameters() if one.grad is not None}
+    return parameters, sum(kept.values())
+
+
+def test_checkpointing_gives_the_same_gradients_and_keeps_less():
+    expected, much = gradients_and_bytes(SETTINGS)
+    found, little = gradients_and_bytes(dataclasses.replace(SETTINGS, gradient_checkpointing=True))
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert torch.equal(found[name], gradient)
+    assert little < 0.8 * much
+
+
+def test_training_goes_through_the_options(pools, tmp_path):
+    training = dataclasses.replace(SETTINGS, gradient_matching=0.5, taps="spread", gradient_checkpointing=True)
+    settings = TeacherSettings("tiny", 40, 4, 1e-3, 1e-3)
+    _, history = train_teacher(pools[0], "none", settings, training, 3, tmp_path, lambda step, metrics: None)
+    assert history.recent("gradient_matching", 10) < history.recent("gradient_matching", 60)
