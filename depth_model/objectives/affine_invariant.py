@@ -3,7 +3,8 @@
 Every map is brought to zero median and unit mean absolute deviation over its own valid pixels, so that
 unknown scale and shift of prediction and target do not matter. Deliberate choices where the paper is silent:
 
-- reduction: mean over the valid pixels of an image, then mean over the images that count;
+- reduction: mean over the valid pixels of an image, then mean over the images that count ("image"), as the equations
+  are written; MiDaS's code takes the mean over all valid pixels of the batch ("batch");
 - the median is torch's lower median (an even count has no middle element);
 - gradient flows through median and scale of the prediction;
 - an image without a valid pixel, or with a constant target, does not count. If none counts the loss is a zero
@@ -15,6 +16,7 @@ It does not know about sky, pseudo labels or CutMix; `cutmix` builds on the help
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -116,14 +118,27 @@ def mean_over_counted(losses: Tensor, counted: Tensor) -> Tensor:
     return torch.where(counted, losses, 0.0).sum() / counted.sum().clamp_min(1)
 
 
-def affine_invariant_loss(prediction: Tensor, target: Tensor, mask: Tensor, trim: float = 0.0) -> Tensor:
+def affine_invariant_loss(
+    prediction: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    trim: float = 0.0,
+    reduction: Literal["image", "batch"] = "image",
+) -> Tensor:
     """Return the affine-invariant loss of equations 1 to 3 as a scalar float32.
 
     `prediction` and `target` are disparity maps (B, H, W) of any scale and shift, `mask` (B, H, W) is boolean,
     True where the target is known (the target may be NaN elsewhere). `trim` in [0, 1) leaves out that fraction
-    of largest residuals of each image. Computed in float32 (float64 for float64 input).
-    Raises ValueError for maps of different shapes and for `trim` out of range.
+    of largest residuals of each image. With `reduction` "image" every image counts the same, with "batch" every valid
+    pixel (paper.md 1.4). Computed in float32 (float64 for float64 input).
+    Raises ValueError for maps of different shapes, for `trim` out of range and for another `reduction`.
     """
+    if reduction not in ("image", "batch"):
+        raise ValueError(f"reduction={reduction!r}: choose image or batch")
     check_maps(prediction, target, mask)
     residual, informative = normalised_residual(prediction, target, mask)
-    return mean_over_counted(trimmed_mean(residual.abs(), mask, trim), informative)
+    losses = trimmed_mean(residual.abs(), mask, trim)
+    if reduction == "image":
+        return mean_over_counted(losses, informative)
+    pixels = torch.where(informative, mask.flatten(1).sum(dim=1), 0)
+    return (torch.where(informative, losses, 0.0) * pixels).sum() / pixels.sum().clamp_min(1)

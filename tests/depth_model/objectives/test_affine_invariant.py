@@ -178,3 +178,33 @@ def test_mistakes_are_named():
         affine_invariant_loss(maps[0], maps[0], full(maps[0]))
     with pytest.raises(ValueError, match=r"trim=1\.0"):
         affine_invariant_loss(maps, maps, full(maps), trim=1.0)
+
+
+def test_batch_reduction_counts_every_valid_pixel_the_same():
+    generator = torch.Generator().manual_seed(0)
+    prediction, target = torch.rand(2, 3, 6, 8, generator=generator)
+    mask = torch.zeros(3, 6, 8, dtype=torch.bool)
+    mask[0], mask[1, :1] = True, True  # 48, 8 and no pixels
+    residual = (normalise_affine(prediction, mask) - normalise_affine(target, mask)).abs()
+    found = affine_invariant_loss(prediction, target, mask, reduction="batch")
+    torch.testing.assert_close(found, residual[mask].mean())
+    assert abs(found - affine_invariant_loss(prediction, target, mask)) > 1e-3
+
+
+def test_batch_reduction_ignores_constant_targets_and_survives_a_batch_without_labels():
+    generator = torch.Generator().manual_seed(0)
+    prediction, target = torch.rand(2, 2, 6, 8, generator=generator)
+    target[1] = 0.5
+    mask = torch.ones(2, 6, 8, dtype=torch.bool)
+    alone = affine_invariant_loss(prediction[:1], target[:1], mask[:1])
+    torch.testing.assert_close(affine_invariant_loss(prediction, target, mask, reduction="batch"), alone)
+    prediction.requires_grad_()
+    nothing = affine_invariant_loss(prediction, target, ~mask, reduction="batch")
+    nothing.backward()
+    assert nothing == 0 and (prediction.grad == 0).all()
+
+
+def test_another_reduction_is_refused():
+    maps = torch.rand(1, 4, 4)
+    with pytest.raises(ValueError, match="choose image or batch"):
+        affine_invariant_loss(maps, maps, maps > 0, reduction="mean")
