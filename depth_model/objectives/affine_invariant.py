@@ -113,9 +113,12 @@ def _small(residual: Tensor, mask: Tensor, trim: float) -> Tensor:
     return below | (only_ties & (residual == limit))
 
 
-def mean_over_counted(losses: Tensor, counted: Tensor) -> Tensor:
-    """Return the mean of `losses` (B,) over the images with `counted` (B,); a graph-connected 0 if none is."""
-    return torch.where(counted, losses, 0.0).sum() / counted.sum().clamp_min(1)
+def mean_over_counted(losses: Tensor, counts: Tensor) -> Tensor:
+    """Return the mean of `losses` (B,), each taken `counts` (B,) times; a graph-connected 0 if no count is above 0.
+
+    `counts` are bool, or whole numbers for a weighted mean.
+    """
+    return (torch.where(counts > 0, losses, 0.0) * counts).sum() / counts.sum().clamp_min(1)
 
 
 def affine_invariant_loss(
@@ -138,7 +141,5 @@ def affine_invariant_loss(
     check_maps(prediction, target, mask)
     residual, informative = normalised_residual(prediction, target, mask)
     losses = trimmed_mean(residual.abs(), mask, trim)
-    if reduction == "image":
-        return mean_over_counted(losses, informative)
-    pixels = torch.where(informative, mask.flatten(1).sum(dim=1), 0)
-    return (torch.where(informative, losses, 0.0) * pixels).sum() / pixels.sum().clamp_min(1)
+    counts = informative if reduction == "image" else informative * mask.flatten(1).sum(dim=1)
+    return mean_over_counted(losses, counts)
