@@ -77,10 +77,13 @@ def test_a_point_cloud_and_the_picture_beside_its_depth(monkeypatch, model, albu
     assert depth.min() == pytest.approx(1) and depth.max() == pytest.approx(5)
 
 
-def test_tiles_are_used_when_asked_for(monkeypatch, model, album, tmp_path):
-    arguments = ("--short-side", 28, "--tile", 28)
+@pytest.mark.parametrize(
+    ("side", "option", "value"), [(28, "tile", 28), (56, "preprocessing", "transformers")]
+)
+def test_an_option_of_the_predictor_is_used_when_asked_for(monkeypatch, model, album, tmp_path, side, option, value):
+    arguments = ("--short-side", side, f"--{option}", value)
     call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
-    expected = DepthPredictor(DepthAnything.load(model), 28, tile=28)(album / "a.png")
+    expected = DepthPredictor(DepthAnything.load(model), side, **{option: value})(album / "a.png")
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "a.png.npy"), expected)
 
 
@@ -118,13 +121,6 @@ def test_a_pattern_stands_for_the_files_it_matches(monkeypatch, model, album, tm
     arguments = ("--model", model, "-o", tmp_path / "out", "--short-side", 56)
     call(monkeypatch, "predict", album / "**" / "[ab].png", album / "c[1].png", *arguments)
     assert {one.name for one in (tmp_path / "out").glob("*.npy")} == {"a.png.npy", "b.png.npy", "c[1].png.npy"}
-
-
-def test_the_preprocessing_of_transformers_is_used_when_asked_for(monkeypatch, model, album, tmp_path):
-    arguments = ("--short-side", 56, "--preprocessing", "transformers")
-    call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
-    expected = DepthPredictor(DepthAnything.load(model), 56, preprocessing="transformers")(album / "a.png")
-    np.testing.assert_array_equal(np.load(tmp_path / "out" / "a.png.npy"), expected)
 
 
 def test_an_impossible_field_of_view_is_refused_at_the_start(monkeypatch, capsys, model, album, tmp_path):
