@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from depth_model.datasets.sample import BadInput, files_below
+
+Decoded = TypeVar("Decoded")
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_/-]")
 
@@ -25,9 +28,39 @@ def read_below(root: Path, relative: str) -> bytes:
         return handle.read()
 
 
+def decoded(root: Path, relative: str, decode: Callable[..., Decoded], *arguments: object) -> Decoded:
+    """Return `decode(content, *arguments)` of the file `relative` below `root`.
+
+    Raises BadInput that names the file for everything that is wrong with it, also when it is missing.
+    """
+    try:
+        return decode(read_below(root, relative), *arguments)
+    except FileNotFoundError as error:
+        raise BadInput(f"{relative} is missing") from error
+    except (BadInput, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BadInput(f"{relative}: {reason}") from error
+
+
 def paths_below(root: Path) -> Iterator[str]:
     """Yield the POSIX path, relative to `root`, of every file below it, folder by folder in sorted order."""
     return (entry["path"] for entry in files_below(root))
+
+
+def matching(root: Path, pattern: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield (path, what its wildcards stand for) of the files below `root` that match `pattern`, in sorted order.
+
+    Wildcards are those of `wildcard`. Only the folder that the pattern starts with is searched; one that is not there
+    holds nothing.
+    """
+    start = re.split(r"\*|\{\}", pattern)[0].rpartition("/")[0]
+    if start and not (root / start).is_dir():
+        return
+    matcher = wildcard(pattern)
+    for path in paths_below(root / start):
+        path = f"{start}/{path}" if start else path
+        if match := matcher.fullmatch(path):
+            yield path, match.groups()
 
 
 def safe_key(text: str) -> str:

@@ -7,7 +7,6 @@ the colour image and of its size: distances along the ray and other conventions 
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Iterator
@@ -16,9 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
-from depth_model.datasets.inputs import paths_below, read_below, safe_key, wildcard
+from depth_model.datasets import formats
+from depth_model.datasets.inputs import decoded, matching, read_below, safe_key
 from depth_model.datasets.sample import BadInput, Item, Reader, Sample
 
 _WILDCARD = re.compile(r"\*|\{\}")
@@ -55,13 +54,6 @@ class Options:
             raise ValueError(f"unit = {self.unit}: must be a positive number")
 
 
-def _found(root: Path, pattern: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    matcher = wildcard(pattern)
-    for path in paths_below(root):
-        if match := matcher.fullmatch(path):
-            yield path, match.groups()
-
-
 def _filled(pattern: str, wildcards: tuple[str, ...]) -> str:
     literals = _WILDCARD.split(pattern)
     return literals[0] + "".join(part + literal for part, literal in zip(wildcards, literals[1:], strict=True))
@@ -81,10 +73,10 @@ def _items(root: Path, options: Options) -> Iterator[Item]:
 
 
 def _by_wildcard(root: Path, options: Options) -> Iterator[Item]:
-    for color, wildcards in _found(root, options.color):
+    for color, wildcards in matching(root, options.color):
         depth = _filled(options.depth, wildcards)
         yield _pair(color, depth if (root / depth).is_file() else "", wildcards)
-    for depth, wildcards in _found(root, options.depth):
+    for depth, wildcards in matching(root, options.depth):
         if not (root / _filled(options.color, wildcards)).is_file():
             yield _unpaired_depth(depth, wildcards)
 
@@ -103,7 +95,7 @@ def _by_time(root: Path, options: Options) -> Iterator[Item]:
 
 def _recordings(root: Path, pattern: str) -> dict[tuple[str, ...], dict[str, str]]:
     recordings: dict[tuple[str, ...], dict[str, str]] = {}
-    for path, (*recording, stamp) in _found(root, pattern):
+    for path, (*recording, stamp) in matching(root, pattern):
         recordings.setdefault(tuple(recording), {})[stamp] = path
     return recordings
 
@@ -141,49 +133,11 @@ def _load(root: Path, item: Item, options: Options) -> Sample:
         raise BadInput(f"no colour image belongs to this depth file (pattern {options.color})")
     if not depth:
         raise BadInput(f"no depth file belongs to this image (pattern {options.depth})")
-    try:
-        stored = _stored_values(read_below(root, depth), depth)
-    except (BadInput, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise BadInput(f"depth file {depth}: {reason}") from error
-    target = _target(stored, options)
+    decode = formats.npy if depth.lower().endswith(".npy") else formats.picture
+    target = formats.depth(decoded(root, depth, decode), options.unit, options.invalid)
     return Sample(
         item.key, read_below(root, color), target, options.target_kind, None, options.intrinsics, item.source_path
     )
-
-
-def _target(stored: np.ndarray, options: Options) -> np.ndarray:
-    missing = np.isin(stored, options.invalid) | ~np.isfinite(stored)
-    with np.errstate(over="ignore"):
-        values = stored.astype(np.float32) / np.float32(options.unit)
-    missing |= np.isinf(values)
-    values[missing] = np.nan
-    return values
-
-
-def _stored_values(data: bytes, name: str) -> np.ndarray:
-    values = _array(data) if name.lower().endswith(".npy") else _picture(data)
-    if values.ndim == 3 and values.shape[2] == 1:
-        values = values[:, :, 0]
-    if values.ndim != 2 or values.dtype.kind not in "uif":
-        raise BadInput(f"{values.dtype} values of shape {values.shape}, not one number per pixel")
-    return values
-
-
-def _array(data: bytes) -> np.ndarray:
-    try:
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise BadInput(f"not a NumPy array: {error}") from error
-
-
-def _picture(data: bytes) -> np.ndarray:
-    if not data:
-        raise BadInput("empty file (0 bytes)")
-    try:
-        return np.asarray(Image.open(io.BytesIO(data)))
-    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:
-        raise BadInput(str(error)) from error
 
 
 READER = Reader(
