@@ -1,8 +1,8 @@
 """Checkpoints in the layouts people have: reading by content, and writing a transformers folder.
 
 Tensors come back under the official names (see `checkpoint_names`). A pickle is only ever read with
-`torch.load(weights_only=True)`, so a checkpoint cannot run code. Sharded checkpoints and the metric models are
-not read.
+`torch.load(weights_only=True)`, so a checkpoint cannot run code. Sharded checkpoints are not read;
+metric models are read by `metric_depth`.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def write_folder(folder: Path, state: dict[str, Tensor], settings: dict[str, Any
     """Write a folder that transformers' DepthAnythingForDepthEstimation and its pipeline load as it is.
 
     `state` has the official names; `settings` are size, blocks, position_embedding, heads, features and
-    out_channels of the model. The same input gives the same bytes; each file appears whole or not at all.
+    out_channels of the model, and of a metric one `maximum` (metres) and `domain`. The same input gives the same bytes; each file appears whole or not at all.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in transformers_names(state).items()}
     files.write_bytes(folder / "model.safetensors", safetensors_bytes(tensors, metadata={"format": "pt"}))
@@ -159,6 +159,7 @@ def write_folder(folder: Path, state: dict[str, Tensor], settings: dict[str, Any
 
 def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[str, Any]:
     dimension = state["pretrained.cls_token"].shape[-1]
+    maximum = settings.get("maximum", 1)
     backbone = {
         "model_type": "dinov2",
         "hidden_size": dimension,
@@ -183,10 +184,11 @@ def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[s
         "fusion_hidden_size": settings["features"],
         "head_in_index": -1,
         "head_hidden_size": 32,
-        "depth_estimation_type": "relative",
-        "max_depth": 1,
+        "depth_estimation_type": "metric" if "maximum" in settings else "relative",
+        "max_depth": int(maximum) if maximum == int(maximum) else maximum,  # transformers wants whole metres
         "size": settings["size"],
         "position_embedding": settings["position_embedding"],
+        **({"domain": settings["domain"]} if "domain" in settings else {}),
     }
 
 

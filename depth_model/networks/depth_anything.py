@@ -68,14 +68,14 @@ class DepthAnything(nn.Module):
         reads 2, 5, 8, 11, or 4, 11, 17, 23 for ViT-L). `position_embedding` overrules what the folder says, or the
         default of a bare file, "official". Raises BadCheckpoint, and ValueError for blocks that do not exist.
         """
-        state = checkpoints.read_model(path)
+        state = our_state(checkpoints.read_model(path))
         settings = checkpoints.read_settings(path)
         if blocks is not None:
             settings["blocks"] = blocks
         if position_embedding is not None:
             settings["position_embedding"] = position_embedding
-        model = cls(_size_of(state, path), **settings)
-        checkpoints.load_strictly(model, _our_names(state), str(path))
+        model = cls(size_of(state, path), **settings)
+        checkpoints.load_strictly(model, state, str(path))
         return model
 
     def save(self, folder: str | Path) -> None:
@@ -99,14 +99,19 @@ class DepthAnything(nn.Module):
 
     def official_state(self) -> dict[str, Tensor]:
         """Return the state dict under the names of the official `depth_anything_vit*14.pth`."""
-        state = self.state_dict()
-        return {
-            name.replace("encoder.", "pretrained.", 1).replace("decoder.", "depth_head.", 1): value
-            for name, value in state.items()
-        }
+        return official_state(self.state_dict())
 
 
-def _our_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def official_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Translate `encoder.*` and `decoder.*`, as named here, to the official `pretrained.*` and `depth_head.*`."""
+    return {
+        name.replace("encoder.", "pretrained.", 1).replace("decoder.", "depth_head.", 1): value
+        for name, value in state.items()
+    }
+
+
+def our_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Translate the official names to this project's: the inverse of `official_state`."""
     return {
         name.replace("pretrained.", "encoder.", 1).replace("depth_head.", "decoder.", 1): value
         for name, value in state.items()
@@ -122,9 +127,12 @@ def _checked_blocks(blocks: Sequence[int] | None, depth: int) -> list[int]:
     return list(blocks)
 
 
-def _size_of(state: dict[str, Tensor], path: str | Path) -> str:
-    """Tell the model size from the width of its fusion path, which no two sizes share."""
-    convolution = state.get("depth_head.scratch.output_conv1.weight")
+def size_of(state: dict[str, Tensor], path: str | Path) -> str:
+    """Tell the model size from the width of its fusion path, which no two sizes share.
+
+    `state` has the names of this module; raises BadCheckpoint, naming `path`, for a decoder of another width.
+    """
+    convolution = state.get("decoder.scratch.output_conv1.weight")
     for size in SIZES:
         if convolution is not None and convolution.shape[1:2] == (CHANNELS[size][0],):
             return size

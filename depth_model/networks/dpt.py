@@ -8,6 +8,7 @@ everything stays channels-last, the layout tokens already have.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,25 @@ CHANNELS = {
 """Fusion width (`features`) and width of each of the four taps (`out_channels`) by model size."""
 
 INITIAL_DISPARITY = 1.0
+
+
+class DecoderMaps(NamedTuple):
+    """One pass of the decoder, as a metric head needs it.
+
+    `bottleneck` (B, F, h, w) is the coarsest tap at the width of the fusion path, `paths` are the outputs of the four
+    fusion blocks, coarsest first, `hidden` (B, 32, H, W) is what the last convolution sees, and `output` (B, H, W)
+    float32 what it gives, before its ReLU.
+    """
+
+    bottleneck: Tensor
+    paths: tuple[Tensor, Tensor, Tensor, Tensor]
+    hidden: Tensor
+    output: Tensor
+
+    @property
+    def disparity(self) -> Tensor:
+        """Disparity (B, H, W) float32, >= 0."""
+        return functional.relu(self.output)
 
 
 class DPT(nn.Module):
@@ -52,14 +72,19 @@ class DPT(nn.Module):
 
         `tokens` are four tensors (B, rows * columns, D), finest tap first, after the final LayerNorm.
         """
+        return self.maps(tokens, rows, columns).disparity
+
+    def maps(self, tokens: Sequence[Tensor], rows: int, columns: int) -> DecoderMaps:
+        """Return all that the pass of `forward` makes."""
         scratch = self.scratch
-        maps = [self._reassemble(tap, values, rows, columns) for tap, values in enumerate(tokens)]
-        path = scratch.refinenet4(maps[3], None, maps[2].shape[2:])
-        path = scratch.refinenet3(path, maps[2], maps[1].shape[2:])
-        path = scratch.refinenet2(path, maps[1], maps[0].shape[2:])
-        path = scratch.refinenet1(path, maps[0], [2 * side for side in maps[0].shape[2:]])
-        path = _resize(scratch.output_conv1(path), (PATCH * rows, PATCH * columns))
-        return self._disparity(path)
+        taps = [self._reassemble(tap, values, rows, columns) for tap, values in enumerate(tokens)]
+        path4 = scratch.refinenet4(taps[3], None, taps[2].shape[2:])
+        path3 = scratch.refinenet3(path4, taps[2], taps[1].shape[2:])
+        path2 = scratch.refinenet2(path3, taps[1], taps[0].shape[2:])
+        path1 = scratch.refinenet1(path2, taps[0], [2 * side for side in taps[0].shape[2:]])
+        full = _resize(scratch.output_conv1(path1), (PATCH * rows, PATCH * columns))
+        hidden = scratch.output_conv2[:2](full)
+        return DecoderMaps(taps[3], (path4, path3, path2, path1), hidden, self._output(hidden))
 
     def _reassemble(self, tap: int, tokens: Tensor, rows: int, columns: int) -> Tensor:
         """Turn the tokens of one tap into a map of `features` channels at the tap's resolution."""
@@ -68,11 +93,11 @@ class DPT(nn.Module):
         image = self.resize_layers[tap](self.projects[tap](image))
         return getattr(self.scratch, f"layer{tap + 1}_rn")(image)
 
-    def _disparity(self, path: Tensor) -> Tensor:
-        """Apply the output convolutions; the last one in float32, for bfloat16 has only 256 steps per octave."""
-        hidden, last = self.scratch.output_conv2[:2](path), self.scratch.output_conv2[2]
+    def _output(self, hidden: Tensor) -> Tensor:
+        """Apply the last convolution in float32, for bfloat16 has only 256 steps per octave."""
+        last = self.scratch.output_conv2[2]
         with torch.autocast(hidden.device.type, enabled=False):
-            return functional.relu(functional.conv2d(hidden.float(), last.weight.float(), last.bias.float()))[:, 0]
+            return functional.conv2d(hidden.float(), last.weight.float(), last.bias.float())[:, 0]
 
 
 class ResidualConvUnit(nn.Module):
