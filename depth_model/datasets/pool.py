@@ -107,7 +107,7 @@ class _Source:
         target, kind = None, None
         if self.places["target"][1][row]:
             target, kind = rasters.decode(self._member(self.folder, "target", row)), self.kinds[self.kind[row]]
-        sky = raster if raster is None or target is None else _nearest(raster, target.shape)
+        sky = raster if raster is None or target is None else resized_nearest(raster, target.shape)
         return StoredSample(self.keys[row].as_py(), self.name, image, target, kind, sky)
 
     def _member(self, folder: Path, member: str, row: int) -> bytes:
@@ -121,9 +121,10 @@ def _coded(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
     return encoded.dictionary.to_pylist(), pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
 
 
-def _nearest(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    if mask.shape == shape:
-        return mask
-    rows = (np.arange(shape[0]) * 2 + 1) * mask.shape[0] // (2 * shape[0])
-    columns = (np.arange(shape[1]) * 2 + 1) * mask.shape[1] // (2 * shape[1])
-    return mask[rows[:, None], columns]
+def resized_nearest(raster: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return `raster` (h, w) at `shape` (H, W), by nearest centre: labels are never interpolated."""
+    if raster.shape == shape:
+        return raster
+    rows = (np.arange(shape[0]) * 2 + 1) * raster.shape[0] // (2 * shape[0])
+    columns = (np.arange(shape[1]) * 2 + 1) * raster.shape[1] // (2 * shape[1])
+    return raster[rows[:, None], columns]

@@ -149,7 +149,8 @@ def write_folder(folder: Path, state: dict[str, Tensor], settings: dict[str, Any
     """Write a folder that transformers' DepthAnythingForDepthEstimation and its pipeline load as it is.
 
     `state` has the official names; `settings` are size, blocks, position_embedding, heads, features and
-    out_channels of the model, and of a metric one `maximum` (metres) and `domain`. The same input gives the same bytes; each file appears whole or not at all.
+    out_channels of the model, and of a metric one `maximum` (metres) and `domain`. The same input gives the same
+    bytes; each file appears whole or not at all.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in transformers_names(state).items()}
     files.write_bytes(folder / "model.safetensors", safetensors_bytes(tensors, metadata={"format": "pt"}))
