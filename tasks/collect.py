@@ -54,7 +54,7 @@ def main() -> None:
     produce(
         f"collect_{given.role}@{given.name}",
         inputs={
-            "source": source.model_dump(mode="json", exclude={"minimum_count"}),
+            "source": source.model_dump(mode="json", exclude={"minimum_count", "protocol"}),
             "collect": settings.collect.model_dump(exclude={"workers"}),
             "inventory": files.sha256(inventory),
         },

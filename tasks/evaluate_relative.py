@@ -17,98 +17,126 @@ from tasks.workspace import Workplace, produce
 if TYPE_CHECKING:
     import pandas as pd
 
-    from depth_model.datasets.source import SourceFolder
+    from depth_model.evaluation.cases import Cases
+    from depth_model.evaluation.estimator import Estimator
     from depth_model.evaluation.protocols import Protocol
-    from depth_model.inference import DepthPredictor
 
 MODELS = ("teacher", "student")
 REPORTS = Path("reports/evaluation/relative")
-EXAMPLES = 4
+EXAMPLES, WORST = 4, 20
 
 
 def _build(place: Workplace, name: str, settings: params.Params) -> None:
     from depth_model.datasets.source import SourceFolder
-    from depth_model.evaluation.protocols import GENERIC
+    from depth_model.evaluation import protocols
+    from depth_model.evaluation.cases import CollectedCases
+
+    models = _models(settings.evaluation.short_side)
+    protocol = protocols.get(settings.sources.evaluation[name].protocol)
+    with tracking.stage_run(f"evaluate_relative@{name}", _tracked(name, settings), place) as run:
+        try:
+            cases = CollectedCases(SourceFolder(Path("data/evaluation", name)))
+        except BadInput as error:
+            raise entry.StageError(f"sources.evaluation.{name}: {error}") from error
+        table, skipped = measured(f"sources.evaluation.{name}", models, cases, protocol)
+        _write(place, summary_of(name, table, skipped, protocol), table)
+        _draw(place, table, models, cases, protocol)
+        _log(run, place)
+
+
+def _tracked(name: str, settings: params.Params) -> dict[str, Any]:
+    return settings.evaluation.model_dump() | {"protocol": settings.sources.evaluation[name].protocol}
+
+
+def _models(short_side: int) -> dict[str, Estimator]:
+    from depth_model.evaluation.estimator import of_predictor
     from depth_model.inference import DepthPredictor
     from depth_model.networks import DepthAnything
     from depth_model.training.loop import best_device
 
-    models = {
-        model: DepthPredictor(
-            DepthAnything.load(Path("models", model)).to(best_device()), settings.evaluation.short_side
+    return {
+        model: of_predictor(
+            DepthPredictor(DepthAnything.load(Path("models", model)).to(best_device()), short_side)
         )
         for model in MODELS
     }
-    source = SourceFolder(Path("data/evaluation", name))
-    with tracking.stage_run(f"evaluate_relative@{name}", settings.evaluation.model_dump(), place) as run:
-        table, skipped = measured(f"sources.evaluation.{name}", models, source, GENERIC)
-        _write(place, name, table, skipped, models, source)
-        _log(run, place)
 
 
 def measured(
-    name: str, models: Mapping[str, DepthPredictor], source: SourceFolder, protocol: Protocol
+    name: str, models: Mapping[str, Estimator], cases: Cases, protocol: Protocol
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Return what `depth_model.evaluation.relative.evaluate` does, with progress on stderr.
+    """Return what `depth_model.evaluation.harness.evaluate` does, with progress on stderr.
 
     Raises StageError that calls the set `name` when not a single image could be measured.
     """
-    from depth_model.evaluation.relative import evaluate
+    from depth_model.evaluation.harness import evaluate
     from depth_model.progress import progress_bar
 
-    try:
-        with progress_bar(f"evaluate {name.rpartition('.')[2]}", len(source), "images") as bar:
-            table, skipped = evaluate(models, source, protocol, bar.update)
-    except BadInput as error:
-        raise entry.StageError(f"{name}: {error}") from error
-    if table.empty:
-        counts = Counter(one["reason"] for one in skipped).most_common(3)
-        reasons = "; ".join(f"{reason} ({count} of {len(source)})" for reason, count in counts) or "the set is empty"
-        raise entry.StageError(f"{name}: no image could be measured: {reasons}")
+    with progress_bar(f"evaluate {name.rpartition('.')[2]}", len(cases), "images") as bar:
+        table, skipped = evaluate(models, cases, protocol, bar.update)
+    check_measured(name, table, skipped, len(cases))
     return table, skipped
 
 
-def _write(
-    place: Workplace,
-    name: str,
-    table: pd.DataFrame,
-    skipped: list[dict[str, str]],
-    models: dict[str, DepthPredictor],
-    source: SourceFolder,
-) -> None:
-    from depth_model.evaluation.protocols import GENERIC
-    from depth_model.evaluation.relative import collapsed, means
+def check_measured(name: str, table: pd.DataFrame, skipped: list[dict[str, str]], images: int) -> None:
+    """Raise StageError that calls the set `name` and gives reasons when `table` holds no image."""
+    if table.empty:
+        counts = Counter(one["reason"] for one in skipped).most_common(3)
+        reasons = "; ".join(f"{reason} ({count} of {images})" for reason, count in counts) or "the set is empty"
+        raise entry.StageError(f"{name}: no image could be measured: {reasons}")
 
-    folder = place.result / "details"
-    folder.mkdir()
-    table.to_parquet(folder / "per_image.parquet", index=False)
-    files.write_bytes(folder / "examples.png", _figure(table, models, source))
-    summary: dict[str, Any] = {
+
+def summary_of(
+    name: str, table: pd.DataFrame, skipped: list[dict[str, str]], protocol: Protocol
+) -> dict[str, Any]:
+    """Return what is told of a table: means, bootstrap intervals, and every model against the first."""
+    from depth_model.evaluation.harness import CONSTANT, collapsed, means
+    from depth_model.evaluation.protocols import described
+    from depth_model.evaluation.statistics import compared, intervals
+
+    average = means(table)
+    first, *others = [model for model in average if model != CONSTANT]
+    return {
         "set": name,
         "images": int(table["key"].nunique()),
         "skipped": skipped,
         "constant_predictions": collapsed(table),
-        "protocol": {"alignment": "least squares in disparity", "minimum": GENERIC.minimum, "maximum": GENERIC.maximum},
-        "models": means(table),
+        "protocol": described(protocol),
+        "models": average,
+        "intervals": intervals(table),
+        "differences": {f"{other} - {first}": compared(table, other, first) for other in others},
     }
+
+
+def _write(place: Workplace, summary: dict[str, Any], table: pd.DataFrame) -> None:
+    folder = place.result / "details"
+    folder.mkdir()
+    table.to_parquet(folder / "per_image.parquet", index=False)
     files.write_json(place.result / "summary.json", summary)
 
 
-def _figure(table: pd.DataFrame, models: dict[str, DepthPredictor], source: SourceFolder) -> bytes:
+def _draw(
+    place: Workplace, table: pd.DataFrame, models: dict[str, Estimator], cases: Cases, protocol: Protocol
+) -> None:
     from depth_model.evaluation.figures import examples_figure
-    from depth_model.evaluation.protocols import GENERIC
-    from depth_model.evaluation.relative import chosen_examples, example
+    from depth_model.evaluation.harness import chosen_examples, example, worst
 
-    keys = source.manifest["key"].tolist()
-    chosen = chosen_examples(table, MODELS[-1], EXAMPLES)
-    return examples_figure([example(models, source, keys.index(key), table, GENERIC) for key in chosen])
+    places = {cases.key(index): index for index in range(len(cases))}
+    chosen = {
+        "examples.png": chosen_examples(table, MODELS[-1], EXAMPLES),
+        "worst.png": worst(table, MODELS[-1], WORST),
+    }
+    for name, keys in chosen.items():
+        shown = [example(models, cases.load(places[key]), table, protocol) for key in keys]
+        files.write_bytes(place.result / "details" / name, examples_figure(shown))
 
 
 def _log(run: tracking.Run, place: Workplace) -> None:
     summary = json.loads((place.result / "summary.json").read_text(encoding="utf-8"))
     for model, measured in summary["models"].items():
-        run.log_metrics({f"{model}/{metric}": value for metric, value in measured.items()})
-    run.artifact(place.result / "details" / "examples.png", "figures")
+        run.log_metrics({f"{model}/{metric}": value for metric, value in measured.items() if value is not None})
+    for figure in ("examples.png", "worst.png"):
+        run.artifact(place.result / "details" / figure, "figures")
 
 
 def main() -> None:
@@ -117,11 +145,12 @@ def main() -> None:
     parser.add_argument("set", help="a name of sources.evaluation in params.yaml")
     name = parser.parse_args().set
     settings = params.load()
-    settings.source("evaluation", name)
+    source = settings.source("evaluation", name)
     produce(
         f"evaluate_relative@{name}",
         inputs={
             "evaluation": settings.evaluation.model_dump(),
+            "protocol": source.model_dump(mode="json")["protocol"],
             "manifest": files.sha256(Path("data/evaluation", name, "manifest.parquet")),
             **{model: files.sha256(Path("models", model, "model.safetensors")) for model in MODELS},
         },

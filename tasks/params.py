@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from depth_model.datasets import readers
+from depth_model.evaluation import protocols
 
 PATCH = 14
 ROLES = ("labeled", "unlabeled", "evaluation")
@@ -70,6 +71,22 @@ class Source(_Section):
         return TypeAdapter(checked).validate_python(self.options)
 
 
+class EvaluationSource(Source):
+    """A source that models are measured on: `protocol` as `<set>/<variant>`, or generic (see docs/evaluation.md)."""
+
+    protocol: str = "generic"
+
+    @model_validator(mode="after")
+    def _known_protocol(self) -> EvaluationSource:
+        try:
+            protocol = protocols.get(self.protocol)
+        except KeyError as error:
+            raise ValueError(f"protocol {self.protocol!r}: {error.args[0]}") from error
+        if protocol.is_metric:
+            raise ValueError(f"protocol {self.protocol!r} measures metric depth, the models of this role are relative")
+        return self
+
+
 def source_root(source: Source) -> Path:
     """Return the folder of a source's data: `root` as given, from the project's folder if relative.
 
@@ -84,7 +101,8 @@ def _source_name(name: str) -> str:
     return name
 
 
-Named = dict[Annotated[str, AfterValidator(_source_name)], Source]
+Name = Annotated[str, AfterValidator(_source_name)]
+Named = dict[Name, Source]
 
 
 class Sources(_Section):
@@ -92,7 +110,7 @@ class Sources(_Section):
 
     labeled: Named
     unlabeled: Named
-    evaluation: Named
+    evaluation: dict[Name, EvaluationSource]
 
 
 class Collect(_Section):
@@ -243,8 +261,12 @@ def _keys_at(location: tuple[Any, ...]) -> list[str]:
     model: Any = Params
     for part in location:
         field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
-        model = field.annotation if field is not None else Source
+        model = field.annotation if field is not None else _source_model(location)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _source_model(location: tuple[Any, ...]) -> type[Source]:
+    return EvaluationSource if "evaluation" in location else Source
 
 
 def _sentence(error: Mapping[str, Any]) -> str:

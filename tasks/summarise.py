@@ -19,8 +19,17 @@ Figures = dict[str, dict[str, dict[str, float]]]
 
 
 def joined(sets: list[str]) -> Figures:
-    """Return set -> model -> metric -> value of `sets`, and under `mean` the plain mean over the sets."""
-    figures: Figures = {name: _summary(name)["models"] for name in sets}
+    """Return set -> model -> metric -> value of `sets`, and under `mean` the plain mean over the sets.
+
+    Only metrics that every set measures: the sharpness of boundaries, for one, needs dense truth.
+    """
+    measured = {name: _summary(name)["models"] for name in sets}
+    firsts = [next(iter(models.values())) for models in measured.values()]
+    common = [metric for metric in firsts[0] if all(one.get(metric) is not None for one in firsts)]
+    figures: Figures = {
+        name: {model: {metric: values[metric] for metric in common} for model, values in models.items()}
+        for name, models in measured.items()
+    }
     models = figures[sets[0]]
     mean = {
         model: {

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from depth_model.evaluation.alignment import align_disparity
+from depth_model.evaluation.measuring import metric_depth_metrics, relative_depth_metrics
 from depth_model.evaluation.metrics import METRICS, Metric, depth_metrics
-from depth_model.evaluation.relative import relative_depth_metrics
 
-__all__ = ["METRICS", "Metric", "align_disparity", "depth_metrics", "relative_depth_metrics"]
+__all__ = [
+    "METRICS",
+    "Metric",
+    "align_disparity",
+    "depth_metrics",
+    "metric_depth_metrics",
+    "relative_depth_metrics",
+]

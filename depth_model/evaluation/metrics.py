@@ -29,6 +29,11 @@ METRICS = (
     Metric("log10", "log10", False),
     Metric("silog", "SILog", False),
 )
+METRIC_DEPTH_METRICS = (*METRICS, Metric("sq_rel", "SqRel", False), Metric("rmse_log", "RMSE log", False))
+"""The nine of ZoeDepth's evaluation."""
+
+BOUNDARY_F1 = Metric("boundary_f1", "boundary F1", True)
+ALL_METRICS = {metric.key: metric for metric in (*METRIC_DEPTH_METRICS, BOUNDARY_F1)}
 
 
 def depth_metrics(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
@@ -46,4 +51,14 @@ def depth_metrics(prediction: np.ndarray, target: np.ndarray) -> dict[str, float
         "rmse": float(np.sqrt(np.mean(np.square(predicted - true)))),
         "log10": float(np.mean(np.abs(error)) / np.log(10)),
         "silog": float(100 * np.std(error)),
+    }
+
+
+def metric_metrics(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """Return every metric of METRIC_DEPTH_METRICS: those of `depth_metrics`, sq_rel = mean (p - t)^2 / t in metres, and
+    rmse_log = sqrt(mean e^2) with e = ln p - ln t."""
+    predicted, true = prediction.astype(np.float64), target.astype(np.float64)
+    return depth_metrics(predicted, true) | {
+        "sq_rel": float(np.mean(np.square(predicted - true) / true)),
+        "rmse_log": float(np.sqrt(np.mean(np.square(np.log(predicted / true))))),
     }

@@ -1,26 +1,149 @@
-"""What counts as ground truth on a set, as data: the range of depth that is measured."""
+"""What is measured on a set, and how, as data: one YAML file per set in `sets/`, with named variants.
+
+A variant is what one group of authors does. `paper` is the recommended reading of Depth Anything's zero-shot tables,
+whose code was never released; `midas`, `marigold` and `video-depth-anything` are the published procedures of those
+works on the sets that they use; the others change one point that the paper leaves open. Variants with
+`alignment: none` are for metric depth: `zoedepth` has every quirk of ZoeDepth's code, `clean` has none.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from depth_model.datasets.sample import BadInput
+from depth_model.evaluation.crops import CROPS
 
 UNKNOWN_SCALE = ("relative_depth", "disparity")
+ALIGNMENTS = ("disparity", "depth", "none")
+SETS = Path(__file__).with_name("sets")
+DEFAULT, DEFAULT_METRIC = "paper", "zoedepth"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Ground truth counts if minimum < depth < maximum (metres); predictions are clipped to that range."""
+    """What counts as truth, what is done to the prediction, and what the network sees.
 
-    minimum: float
-    maximum: float
+    Truth counts if minimum < depth < maximum (metres; depth = maximum too if `closed`) inside `crop` (see `crops`).
+    `alignment` is the space of least squares: "disparity", "depth", or "none" for metric depth. Predicted depth is
+    then clipped to `clip_minimum` and `clip_maximum`, by default the range that counts; 0 does not clip.
+    `prediction_floor`: predicted disparity is raised to it before alignment. `positive_only`: only pixels of positive
+    prediction are aligned on. `alignment_side`: align on a nearest-neighbour reduction of at most so many pixels a
+    side. `epsilon` is added to true depth when its disparity is taken.
+    `image_crop` ("none" or "kb") cuts image and truth; then the image goes to `image_size` (height, width) or its
+    shorter side to `image_short_side`, the truth keeps its size. `network_size` squashes the network's input;
+    `flip_averaging` takes the mean with the mirrored image; `align_corners` says how the prediction is enlarged;
+    `fill_invalid` takes a predicted NaN for the minimum and infinity for the maximum instead of refusing the image.
+    `boundaries`: measure their sharpness too (dense truth only). `images` and `reader`, `options` say which images:
+    how many the authors measure, the name of the reader and its options.
+    """
+
+    minimum: float = 1e-3
+    maximum: float = 80.0
+    closed: bool = False
+    crop: str = "none"
+    alignment: str = "disparity"
+    clip_minimum: float | None = None
+    clip_maximum: float | None = None
+    prediction_floor: float | None = None
+    positive_only: bool = False
+    alignment_side: int | None = None
+    epsilon: float = 0.0
+    image_crop: str = "none"
+    image_size: tuple[int, int] | None = None
+    image_short_side: int | None = None
+    network_size: tuple[int, int] | None = None
+    flip_averaging: bool = False
+    align_corners: bool = False
+    fill_invalid: bool = False
+    boundaries: bool = False
+    images: int | None = None
+    reader: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "generic"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a name or a range that does not exist."""
+        for key, allowed in (("crop", CROPS), ("alignment", ALIGNMENTS), ("image_crop", ("none", "kb"))):
+            if getattr(self, key) not in allowed:
+                raise ValueError(f"{self.name}: {key} {getattr(self, key)!r}: choose one of {', '.join(allowed)}")
+        if not 0 <= self.minimum < self.maximum:
+            raise ValueError(f"{self.name}: 0 <= minimum < maximum does not hold: {self.minimum}, {self.maximum}")
+        farthest = self.maximum if self.clip_maximum is None else self.clip_maximum
+        if not math.isfinite(farthest):
+            raise ValueError(f"{self.name}: clip_maximum: an aligned prediction may be infinitely far; give a number")
+
+    @property
+    def is_metric(self) -> bool:
+        """Whether predictions are metres, measured as they are."""
+        return self.alignment == "none"
 
 
 GENERIC = Protocol(minimum=1e-3, maximum=80.0)
 """For a set without a protocol of its own: the range of KITTI, DDAD and DIODE outdoor (paper.md 4.1, 4.2)."""
+
+
+def set_names() -> list[str]:
+    """Return the names of the sets that have protocols, sorted."""
+    return sorted(path.stem for path in SETS.glob("*.yaml"))
+
+
+def get(name: str) -> Protocol:
+    """Return the protocol called `<set>/<variant>`, `<set>` (its variant `paper`, else `zoedepth`) or `generic`.
+
+    Raises KeyError that lists the names there are.
+    """
+    if name == "generic":
+        return GENERIC
+    dataset, _, variant = name.partition("/")
+    if dataset not in set_names():
+        raise KeyError(f"no protocols of a set {dataset!r}; there are: {', '.join(set_names())}")
+    known = variants(dataset)
+    variant = variant or (DEFAULT if DEFAULT in known else DEFAULT_METRIC)
+    if variant not in known:
+        raise KeyError(f"no protocol {variant!r} of {dataset}; there are: {', '.join(known)}")
+    return known[variant]
+
+
+@cache
+def variants(dataset: str) -> dict[str, Protocol]:
+    """Return variant -> protocol of a set; a variant holds what differs from the set's `common` part.
+
+    Raises ValueError that names the file for an unknown key.
+    """
+    import yaml
+
+    path = SETS / f"{dataset}.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {
+        variant: _protocol(path, f"{dataset}/{variant}", content["common"] | changes)
+        for variant, changes in content["variants"].items()
+    }
+
+
+def _protocol(path: Path, name: str, values: Mapping[str, Any]) -> Protocol:
+    unknown = sorted(set(values) - {one.name for one in fields(Protocol)})
+    if unknown:
+        raise ValueError(f"{path.name}: {name}: unknown key {', '.join(unknown)}")
+    pairs = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return replace(Protocol(name=name), **pairs)
+
+
+def described(protocol: Protocol) -> dict[str, Any]:
+    """Return the protocol as JSON values: its name and all that differs from the field's default."""
+    default, values = Protocol(), {}
+    for one in fields(Protocol):
+        value = getattr(protocol, one.name)
+        if one.name in ("name", "minimum", "maximum", "alignment") or value != getattr(default, one.name):
+            values[one.name] = str(value) if value == math.inf else value
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 def check_kind(kind: str | None) -> None:
@@ -30,7 +153,7 @@ def check_kind(kind: str | None) -> None:
 
 
 def depth_range(depth: np.ndarray, kind: str, protocol: Protocol) -> tuple[float, float]:
-    """Return the (minimum, maximum) that counts and to which predictions are clipped, for `depth` (n,) > 0.
+    """Return the (minimum, maximum) that counts, for `depth` (n,) > 0.
 
     Where the scale is unknown, a range in metres means nothing: the range of the image's own truth stands in.
     """
@@ -38,3 +161,11 @@ def depth_range(depth: np.ndarray, kind: str, protocol: Protocol) -> tuple[float
         return protocol.minimum, protocol.maximum
     # A hair wider, because the range is open at both ends.
     return float(depth.min()) * (1 - 1e-6), float(depth.max()) * (1 + 1e-6)
+
+
+def clip_range(low: float, high: float, kind: str, protocol: Protocol) -> tuple[float, float]:
+    """Return the (minimum, maximum) to which predictions are clipped, where truth counts between `low` and `high`."""
+    if kind in UNKNOWN_SCALE:
+        return low, high
+    least, most = protocol.clip_minimum, protocol.clip_maximum
+    return low if least is None else least, high if most is None else most

@@ -37,8 +37,10 @@ def evaluate(given: argparse.Namespace) -> None:
     Raises StageError for a wrong reader, root or option, and when nothing could be measured.
     """
     from depth_model.datasets.source import SourceFolder
+    from depth_model.evaluation.cases import CollectedCases
+    from depth_model.evaluation.estimator import of_predictor
+    from depth_model.evaluation.harness import means
     from depth_model.evaluation.protocols import Protocol
-    from depth_model.evaluation.relative import means
     from depth_model.inference import DepthPredictor
     from depth_model.training.loop import best_device
     from tasks.evaluate_relative import measured
@@ -48,9 +50,9 @@ def evaluate(given: argparse.Namespace) -> None:
     source = _source(given)
     predictor = DepthPredictor(load_model(given.model).to(best_device()), given.short_side)
     with TemporaryDirectory(prefix="depth-anything-") as temporary:
-        folder = SourceFolder(_collected(source, Path(temporary)))
+        folder = CollectedCases(SourceFolder(_collected(source, Path(temporary))))
         protocol = Protocol(given.minimum, given.maximum)
-        table, skipped = measured(given.reader, {"model": predictor}, folder, protocol)
+        table, skipped = measured(given.reader, {"model": of_predictor(predictor)}, folder, protocol)
     for reason, count in Counter(one["reason"] for one in skipped).items():
         print(f"not measured: {count} of {len(folder)} images: {reason}", file=sys.stderr)
     print("\n".join(_result_lines(means(table), table["key"].nunique())))

@@ -95,6 +95,12 @@ def test_the_stages_leave_what_was_measured_and_the_same_bytes_again(project, mo
         own = table[table["model"] == model]
         assert summary["models"][model]["abs_rel"] == pytest.approx(own["abs_rel"].mean(), rel=1e-12)
     page = (folder / "reports" / "index.html").read_text()
+    assert summary["protocol"] == {"minimum": 1e-3, "maximum": 80.0, "alignment": "disparity", "name": "generic"}
+    interval = summary["intervals"]["student"]["abs_rel"]
+    assert interval["low"] <= summary["models"]["student"]["abs_rel"] <= interval["high"]
+    difference = summary["models"]["student"]["abs_rel"] - summary["models"]["teacher"]["abs_rel"]
+    assert summary["differences"]["student - teacher"]["abs_rel"]["mean"] == pytest.approx(difference, rel=1e-9)
+    assert (folder / "reports/evaluation/relative/pairs/worst.png").read_bytes().startswith(b"\x89PNG")
     assert "1 image could not be measured: 0 pixels of truth" in page
     assert "evaluation/pairs" in page  # where the broken pair was refused
     assert str(folder) not in page

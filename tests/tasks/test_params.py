@@ -59,6 +59,8 @@ def changed(content, path, value):
         ("sources.labeled", {"../up": {"reader": "rendered_world"}}, ["sources.labeled", "small letters, digits"]),
         ("feature_alignment.block", 12, ["feature_alignment.block = 12", "blocks 0 to 11"]),
         ("teacher.encoder", "vitl", ["'packaged' is a ViT-S"]),
+        ("sources.evaluation.columns.protocol", "kitti/mariogld", ["evaluation.columns", "'kitti/mariogld'"]),
+        ("sources.evaluation.columns.protocol", "ibims", ["'ibims'", "metric depth"]),
         ("student.perturbation.blur_sigma", [0.1], ["student.perturbation.blur_sigma", "at least 2"]),
     ],
 )

@@ -37,6 +37,17 @@ def test_the_mean_is_that_of_the_sets(project):
     assert figures["mean"]["student"]["abs_rel"] == pytest.approx(0.3)
 
 
+def test_only_metrics_of_every_set_are_joined(project):
+    path = project / "reports" / "evaluation" / "relative" / "fog.json"
+    content = json.loads(path.read_text())
+    for values in content["models"].values():
+        values["boundary_f1"] = 0.5
+    content["models"]["teacher"]["silog"] = None
+    path.write_text(json.dumps(content))
+    figures = summarise.joined(["columns", "fog"])
+    assert list(figures["fog"]["teacher"]) == [metric for metric in METRICS if metric != "silog"]
+
+
 def test_the_table_has_a_row_per_set_and_model(project):
     rows = list(csv.DictReader(io.StringIO(summarise.table(summarise.joined(["fog", "columns"])))))
     assert len(rows) == 9

@@ -1,0 +1,100 @@
+"""A model as evaluation sees it: an image in, a map in a known space out; and the map at the size of the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from depth_model.datasets.sample import BadInput
+from depth_model.evaluation.crops import kb_window
+from depth_model.evaluation.fitting import SPACES
+from depth_model.evaluation.protocols import Protocol
+
+if TYPE_CHECKING:
+    from depth_model.inference import DepthPredictor
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """`predict(image uint8 (H, W, 3), key)` returns float (h, w) of any size, in `space` (one of SPACES).
+
+    `stored` predictions were made elsewhere, of the whole image: nothing about the network's input applies to them.
+    Raises ValueError for an unknown space.
+    """
+
+    space: str
+    predict: Callable[[np.ndarray, str], np.ndarray]
+    stored: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a space that does not exist."""
+        if self.space not in SPACES:
+            raise ValueError(f"space {self.space!r}: choose one of {', '.join(SPACES)}")
+
+
+def of_predictor(predictor: DepthPredictor) -> Estimator:
+    """Return a relative model of ours as an estimator."""
+    return Estimator("disparity", lambda image, key: predictor(image))
+
+
+def cut(image: np.ndarray, target: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """Return image (H, W, 3) and target (H, W) as `protocol.image_crop` cuts them.
+
+    Raises BadInput for an image of another size than its truth, and for one that is too small.
+    """
+    if protocol.image_crop == "none":
+        return image, target
+    if image.shape[:2] != target.shape:
+        raise BadInput(
+            f"image of {image.shape[:2]}, truth of {target.shape}: they cannot be cut alike; raise collect.max_side"
+        )
+    inside = kb_window(*target.shape)
+    return image[inside], target[inside]
+
+
+def predicted(
+    estimator: Estimator, image: np.ndarray, key: str, size: tuple[int, ...], protocol: Protocol
+) -> np.ndarray:
+    """Return the prediction at `size` (h, w), that of the truth, for an image as `cut` returns it."""
+    if estimator.stored:
+        values = _cut_prediction(estimator.predict(image, key), size, protocol)
+    else:
+        shown = _shown(image, protocol)
+        values = estimator.predict(shown, key)
+        if protocol.flip_averaging:
+            mirrored = estimator.predict(np.ascontiguousarray(shown[:, ::-1]), key)
+            values = (values + mirrored[:, ::-1]) / 2
+    return _enlarged(values, size, protocol.align_corners)
+
+
+def _cut_prediction(values: np.ndarray, size: tuple[int, ...], protocol: Protocol) -> np.ndarray:
+    if protocol.image_crop == "none" or values.shape == size:
+        return values
+    return values[kb_window(*values.shape)]
+
+
+def _shown(image: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """Return the image at the size that the protocol shows to the model; its aspect ratio may change."""
+    height, width = image.shape[:2]
+    if protocol.image_size is not None:
+        height, width = protocol.image_size
+    elif protocol.image_short_side is not None:
+        scale = protocol.image_short_side / min(height, width)
+        height, width = round(height * scale), round(width * scale)
+    if (height, width) == image.shape[:2]:
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _enlarged(values: np.ndarray, size: tuple[int, ...], align_corners: bool) -> np.ndarray:
+    if values.shape == size:
+        return values
+    import torch
+    from torch.nn import functional
+
+    maps = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None, None]
+    return functional.interpolate(maps, size, mode="bilinear", align_corners=align_corners)[0, 0].numpy()

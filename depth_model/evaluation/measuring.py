@@ -1,0 +1,73 @@
+"""The metrics of one image by a protocol: relative depth is aligned first, metric depth is taken as it is.
+
+Zero-shot relative depth is paper.md 4.1, metric depth 4.2 (ZoeDepth's nine metrics).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from depth_model.datasets.sample import BadInput
+from depth_model.evaluation.boundaries import boundary_f1
+from depth_model.evaluation.fitting import Fit, fit
+from depth_model.evaluation.metrics import (
+    BOUNDARY_F1,
+    METRIC_DEPTH_METRICS,
+    METRICS,
+    Metric,
+    depth_metrics,
+    metric_metrics,
+)
+from depth_model.evaluation.protocols import Protocol
+from depth_model.evaluation.truth import Truth, measurable
+
+
+def metrics_of(protocol: Protocol) -> tuple[Metric, ...]:
+    """Return the metrics that `protocol` measures, in order."""
+    common = METRIC_DEPTH_METRICS if protocol.is_metric else METRICS
+    return (*common, BOUNDARY_F1) if protocol.boundaries else common
+
+
+def relative_depth_metrics(
+    prediction: np.ndarray, target: np.ndarray, kind: str, protocol: Protocol, space: str = "disparity"
+) -> dict[str, float]:
+    """Return the metrics of one image: `prediction` (H, W) in `space` against `target` (H, W) of `kind`.
+
+    Raises BadInput with fewer than 10 pixels of truth that count, for `affine_disparity`, and for a prediction that
+    is not finite.
+    """
+    return measured(prediction, measurable(target, kind, protocol), space, protocol)
+
+
+def metric_depth_metrics(prediction: np.ndarray, target: np.ndarray, protocol: Protocol) -> dict[str, float]:
+    """Return the nine metrics of ZoeDepth for `prediction` against `target`, both (H, W) metres, NaN = no truth.
+
+    Nothing is aligned, whatever `protocol` says of alignment. Raises BadInput with fewer than 10 pixels of truth that
+    count, for a prediction that is not finite (unless `protocol.fill_invalid`), and for one that is not positive.
+    """
+    protocol = replace(protocol, alignment="none")
+    return measured(prediction, measurable(target, "metric_depth", protocol), "metric_depth", protocol)
+
+
+def measured(prediction: np.ndarray, truth: Truth, space: str, protocol: Protocol) -> dict[str, float]:
+    """Return the metrics that `metrics_of` names, of `prediction` (H, W) in `space` against `truth`."""
+    predicted = prediction.ravel().take(truth.places)
+    found = fit(prediction, truth, space, protocol)
+    if protocol.is_metric:
+        if not (protocol.fill_invalid or np.isfinite(predicted).all()):
+            raise BadInput("the prediction is not finite")
+        depth = found.depth(predicted)
+        if depth.min() <= 0:
+            raise BadInput("the prediction is not positive everywhere, metric depth is")
+        values = metric_metrics(depth, truth.depth)
+    else:
+        values = depth_metrics(found.depth(predicted), truth.depth)
+    return values | _sharpness(prediction, truth, found, protocol)
+
+
+def _sharpness(prediction: np.ndarray, truth: Truth, found: Fit, protocol: Protocol) -> dict[str, float]:
+    if not protocol.boundaries:
+        return {}
+    return {BOUNDARY_F1.key: boundary_f1(found.depth(prediction), truth.map())}

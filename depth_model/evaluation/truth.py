@@ -1,0 +1,60 @@
+"""What one image is measured against, gathered once: most of a LiDAR image does not count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from depth_model.datasets.sample import BadInput
+from depth_model.evaluation.crops import window
+from depth_model.evaluation.protocols import Protocol, check_kind, clip_range, depth_range
+
+FEWEST_PIXELS = 10
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The truth of one image of `shape` (H, W).
+
+    `places` (n,) are the flat indices of the pixels that count, `depth` (n,) float64 > 0 what is true there.
+    Predictions are clipped to `minimum` and `maximum`.
+    """
+
+    shape: tuple[int, ...]
+    places: np.ndarray
+    depth: np.ndarray
+    minimum: float
+    maximum: float
+
+    def map(self) -> np.ndarray:
+        """Return the depth that counts as float64 (H, W), NaN elsewhere."""
+        values = np.full(self.shape, np.nan)
+        np.put(values, self.places, self.depth)
+        return values
+
+
+def measurable(target: np.ndarray, kind: str, protocol: Protocol) -> Truth:
+    """Return what counts of `target` (H, W) of `kind`; NaN and values that are not above 0 are no truth.
+
+    Raises BadInput with fewer than 10 pixels that count, or as `check_kind` does.
+    """
+    check_kind(kind)
+    places = _labelled(target, protocol.crop)
+    depth = target.ravel().take(places).astype(np.float64)
+    depth = 1 / depth if kind == "disparity" else depth
+    low, high = depth_range(depth, kind, protocol)
+    counts = (depth > low) & ((depth <= high) if protocol.closed else (depth < high))
+    number = np.count_nonzero(counts)
+    if number < FEWEST_PIXELS:
+        raise BadInput(f"{number} pixels of truth between {low:g} and {high:g}, {FEWEST_PIXELS} are needed")
+    return Truth(target.shape, places[counts], depth[counts], *clip_range(low, high, kind, protocol))
+
+
+def _labelled(target: np.ndarray, crop: str) -> np.ndarray:
+    if crop == "none":
+        return np.flatnonzero(np.isfinite(target) & (target > 0))
+    inside = window(crop, *target.shape)
+    labelled = np.zeros(target.shape, bool)
+    labelled[inside] = np.isfinite(target[inside]) & (target[inside] > 0)
+    return np.flatnonzero(labelled)

@@ -1,0 +1,130 @@
+"""Rows and means of a set, and what becomes of images that cannot be measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from depth_model.datasets import readers
+from depth_model.datasets.collecting import collect_source
+from depth_model.datasets.sample import BadInput
+from depth_model.datasets.source import SourceFolder
+from depth_model.evaluation import relative_depth_metrics
+from depth_model.evaluation.cases import CollectedCases
+from depth_model.evaluation.estimator import Estimator
+from depth_model.evaluation.harness import chosen_examples, collapsed, evaluate, example, means, worst
+from depth_model.evaluation.protocols import GENERIC
+
+COUNT = 5
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Collects five pictures whose red channel is depth in decimetres; the fifth has 9 pixels of truth."""
+
+    def collected(kind="metric_depth"):
+        generator = np.random.default_rng(0)
+        for number in range(COUNT):
+            depth = generator.integers(10, 250, (24, 32)).astype(np.uint16)
+            pixels = np.repeat(depth[:, :, None], 3, 2).astype(np.uint8)
+            if number == COUNT - 1:
+                depth.ravel()[9:] = 0
+            for name, image in (("rgb", pixels), ("depth", depth)):
+                (tmp_path / name).mkdir(exist_ok=True)
+                Image.fromarray(image).save(tmp_path / name / f"{number}.png")
+        reader = readers.get("rgbd_folder")
+        options = reader.options("rgb/*.png", "depth/*.png", unit=10.0, target_kind=kind)
+        limits = {"max_side": 100, "minimum_side": 1, "samples_per_shard": 2, "workers": 1}
+        collect_source(reader, tmp_path, options, tmp_path / "scratch", tmp_path / "source", **limits)
+        return CollectedCases(SourceFolder(tmp_path / "source"))
+
+    return collected
+
+
+def relative(predict):
+    return Estimator("disparity", lambda image, key: predict(image))
+
+
+def seer(image):
+    """A predictor that knows: the disparity that the pictures of `source` hide."""
+    return (10 / image[:, :, 0]).astype(np.float32)
+
+
+def noisy(image):
+    return seer(image) + np.random.default_rng(int(image.sum())).normal(0, 0.05, image.shape[:2]).astype(np.float32)
+
+
+def dead(image):
+    return np.zeros(image.shape[:2], np.float32)
+
+
+def count_of(calls):
+    return lambda: calls.append(1)
+
+
+def test_every_measurable_image_counts_once_for_every_model(source):
+    calls = []
+    folder = source()
+    table, skipped = evaluate({"seer": relative(seer), "noisy": relative(noisy)}, folder, GENERIC, count_of(calls))
+    assert len(calls) == COUNT
+    assert list(table["model"]) == ["seer", "noisy", "constant"] * (COUNT - 1)
+    assert [one["key"] for one in skipped] == ["4"]
+    assert skipped[0]["reason"].startswith("9 pixels of truth")
+    average = means(table)
+    assert average["seer"]["abs_rel"] == pytest.approx(0, abs=1e-5)
+    assert 0 < average["noisy"]["abs_rel"] < average["constant"]["abs_rel"]
+    cases = [folder.load(index) for index in range(COUNT - 1)]
+    by_hand = [relative_depth_metrics(noisy(one.image), one.target, one.kind, GENERIC)["rmse"] for one in cases]
+    assert average["noisy"]["rmse"] == pytest.approx(np.mean(by_hand), rel=1e-9)
+
+
+def test_a_dead_model_is_measured_as_the_constant_and_counted(source):
+    table, _ = evaluate({"seer": relative(seer), "dead": relative(dead)}, source(), GENERIC, count_of([]))
+    average = means(table)
+    assert average["dead"] == average["constant"]
+    assert collapsed(table) == {"dead": COUNT - 1}
+
+
+def test_a_model_that_is_not_finite_is_named(source):
+    def broken(image):
+        return np.full(image.shape[:2], np.nan, np.float32)
+
+    table, skipped = evaluate({"seer": relative(seer), "broken": relative(broken)}, source(), GENERIC, count_of([]))
+    assert table.empty
+    assert [one["reason"] for one in skipped[:4]] == ["broken: the prediction is not finite"] * 4
+
+
+def test_a_set_of_affine_disparity_is_refused_before_anything_is_predicted(source):
+    def never(image):
+        raise AssertionError("predicted")
+
+    with pytest.raises(BadInput, match="affine_disparity"):
+        evaluate({"model": relative(never)}, source("affine_disparity"), GENERIC, count_of([]))
+
+
+def test_predictions_are_brought_to_the_size_of_the_truth(source):
+    def coarse(image):
+        return np.ascontiguousarray(seer(image)[::2, ::2])
+
+    table, _ = evaluate({"coarse": relative(coarse)}, source(), GENERIC, count_of([]))
+    assert len(table) == 2 * (COUNT - 1)
+
+
+def test_examples_run_from_the_best_to_the_worst_image():
+    scores = {"a": 0.5, "b": 0.1, "c": 0.3, "d": 0.9, "e": 0.2}
+    table = pd.DataFrame([{"key": key, "model": "student", "abs_rel": value} for key, value in scores.items()])
+    assert chosen_examples(table, "student", 3) == ["b", "c", "d"]
+    assert chosen_examples(table, "student", 9) == ["b", "e", "c", "a", "d"]
+    assert chosen_examples(table, "student", 1) == ["b"]
+    assert worst(table, "student", 2) == ["d", "a"]
+
+
+def test_an_example_shows_aligned_depth_and_its_score(source):
+    folder = source()
+    table, _ = evaluate({"seer": relative(seer)}, folder, GENERIC, count_of([]))
+    shown = example({"seer": relative(seer)}, folder.load(1), table, GENERIC)
+    valid = np.isfinite(shown.depth)
+    np.testing.assert_allclose(shown.aligned["seer"][valid], shown.depth[valid], rtol=1e-4)
+    assert (shown.key, shown.unit, shown.scores) == ("1", "m", {"seer": "AbsRel 0.000"})
