@@ -18,7 +18,7 @@ def _build(place: Workplace, role: str, name: str, settings: params.Params) -> N
 
     source = settings.source(role, name)
     reader, root, options = readers.get(source.reader), params.source_root(source), source.chosen_options()
-    total = sum(1 for _ in reader.items(root, options))
+    total = sum(1 for _ in reader.listed(root, options))
     with progress_bar(f"collect {role}/{name}", total, "images") as bar:
 
         def progress(kept: int, refused: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from depth_model import files
 from depth_model.datasets import readers
+from depth_model.datasets.sample import BadInput
 from tasks import entry, params
 
 
@@ -23,6 +24,14 @@ def inventory_path(role: str, name: str) -> Path:
 
 def _watched(source: params.Source) -> Iterator[dict[str, Any]]:
     return readers.get(source.reader).watch(params.source_root(source), source.chosen_options())
+
+
+def _root_fault(role: str, name: str, source: params.Source) -> str:
+    try:
+        readers.get(source.reader).check_root(params.source_root(source), source.chosen_options())
+    except BadInput as error:
+        return f"params.yaml: sources.{role}.{name}.root = {source.root!r}: {error}"
+    return ""
 
 
 def write_inventory(path: Path, watched: Iterator[dict[str, Any]]) -> None:
@@ -42,13 +51,9 @@ def main() -> None:
     """
     sources = params.load().sources
     listed = [(role, name, one) for role in params.ROLES for name, one in getattr(sources, role).items()]
-    missing = [
-        f"params.yaml: sources.{role}.{name}.root: there is no folder {source.root!r}; create it or correct the path"
-        for role, name, source in listed
-        if source.root is not None and not params.source_root(source).is_dir()
-    ]
-    if missing:
-        raise entry.StageError("\n".join(missing))
+    faults = [line for role, name, source in listed if (line := _root_fault(role, name, source))]
+    if faults:
+        raise entry.StageError("\n".join(faults))
     for role, name, source in listed:
         write_inventory(inventory_path(role, name), _watched(source))
 

@@ -89,7 +89,7 @@ def collect_source(
     rules = _Rules(reader, Path(root), plain, Path(scratch), max_side, minimum_side, labels)
     kept = refused = 0
     paths = []
-    for path in _finished_parts(_parts(reader.items(rules.root, plain), samples_per_shard), rules, workers):
+    for path in _finished_parts(_parts(reader.listed(rules.root, plain), samples_per_shard), rules, workers):
         details = manifest.metadata(path)
         kept, refused = kept + details["samples"], refused + details["refused"]
         paths.append(path)

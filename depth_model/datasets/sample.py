@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from depth_model.datasets import roots
+
 TARGET_KINDS = ("metric_depth", "relative_depth", "disparity", "affine_disparity")
 """Metres; depth of unknown scale (SfM, MVS); pixels or 1/m; disparity of unknown scale and shift."""
 
@@ -84,6 +86,10 @@ def _watch_files(root: Path, options: Any) -> Iterator[dict[str, Any]]:
     return files_below(root)
 
 
+def _nothing_expected(options: Any) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Reader:
     """One data set in its official layout.
@@ -91,7 +97,8 @@ class Reader:
     `options` is a frozen dataclass of the reader's options; `items(root, options)` lists lazily in a stable
     order with unique keys; `load(root, item, options)` returns the sample or raises BadInput;
     `watch(root, options)` yields what the inventory records, so that a change re-collects this source only.
-    `sky_label` is the class of sky in `Sample.semantic`. The other fields are for the generated documentation:
+    `expected(options)` names what must lie below the root, as patterns of `roots.fault`. `sky_label` is the class of
+    sky in `Sample.semantic`. The other fields are for the generated documentation:
     `layout` as a tree, `unit` and `invalid` as stored on disk, `licence`, number of `images`, `where` to get it and
     its place in the `paper`.
     """
@@ -103,6 +110,7 @@ class Reader:
     layout: str
     description: str
     watch: Callable[[Path, Any], Iterator[dict[str, Any]]] = _watch_files
+    expected: Callable[[Any], tuple[str, ...]] = _nothing_expected
     sky_label: int | None = None
     needs_root: bool = True
     unit: str = ""
@@ -111,6 +119,24 @@ class Reader:
     images: str = ""
     where: str = ""
     paper: str = ""
+
+    def check_root(self, root: Path | str, options: Any) -> None:
+        """Raise BadInput, one line, when the folder is missing or something that the layout has is not in it."""
+        if self.needs_root and (fault := roots.fault(Path(root), self.expected(options), self.where)):
+            raise BadInput(f"{self.name}: {fault}")
+
+    def listed(self, root: Path | str, options: Any) -> Iterator[Item]:
+        """Yield the items below `root`, lazily; raises BadInput as `check_root` does, and when nothing is listed.
+
+        A reader that expects no layout (a folder of pictures) may list nothing.
+        """
+        self.check_root(root, options)
+        empty = True
+        for item in self.items(Path(root), options):
+            empty = False
+            yield item
+        if empty and (expected := self.expected(options)):
+            raise BadInput(f"{self.name}: not one sample in {str(root)!r}, although there is {', '.join(expected)}")
 
     def __call__(
         self,
@@ -121,10 +147,11 @@ class Reader:
     ) -> Iterator[Sample]:
         """Yield the samples below `root`; options are those of `self.options`.
 
-        A bad input raises BadInput, or is handed to `on_rejected(item, reason)` when that is given.
+        A bad input raises BadInput, or is handed to `on_rejected(item, reason)` when that is given; an incomplete
+        root raises BadInput as `listed` does.
         """
         chosen = self.options(**options)
-        for item in self.items(Path(root), chosen):
+        for item in self.listed(root, chosen):
             try:
                 yield self.load(Path(root), item, chosen)
             except BadInput as error:

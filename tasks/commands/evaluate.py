@@ -81,7 +81,7 @@ def _collected(source: params.Source, temporary: Path) -> Path:
     from depth_model.progress import progress_bar
 
     reader, root, options = readers.get(source.reader), Path(source.root or ""), source.chosen_options()
-    with progress_bar("read", sum(1 for _ in reader.items(root, options)), "images") as bar:
+    with progress_bar("read", sum(1 for _ in reader.listed(root, options)), "images") as bar:
         collect_source(
             reader,
             root,

@@ -68,4 +68,8 @@ READER = Reader(
     watch=_watch,
     layout="any folder of JPEG, PNG, WebP, BMP and TIFF files, folders within it included",
     description="Pictures of your own, without labels. New files are found at the next run.",
+    licence="yours",
+    images="as many as there are",
+    where="your own pictures",
+    paper="not in the paper",
 )

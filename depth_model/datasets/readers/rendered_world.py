@@ -62,4 +62,10 @@ READER = Reader(
     needs_root=False,
     layout="none: nothing is read from disk",
     description=f"A procedurally built world of {len(DOMAINS)} domains: {', '.join(DOMAINS)}.",
+    unit="metres",
+    invalid="none; sky has no depth",
+    licence="that of this project",
+    images="any number",
+    where="drawn on the spot",
+    paper="not in the paper: stands for its data sets in the demo and in tests",
 )

@@ -147,4 +147,10 @@ READER = Reader(
     load=_load,
     layout="colour and depth files whose paths agree in their wildcards: color: rgb/*.png, depth: depth/*.png",
     description="Pairs of colour image and depth map: RGB-D recordings of your own and many data sets.",
+    unit="option `unit`: the stored value of one metre",
+    invalid="option `invalid` (0 unless you say otherwise); NaN and infinity always",
+    licence="that of the data",
+    images="as many as there are",
+    where="your own recordings, and data sets without a reader of their own",
+    paper="not in the paper",
 )

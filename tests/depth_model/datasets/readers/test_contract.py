@@ -1,0 +1,43 @@
+"""Every reader there is keeps the contract, on a tiny data set in its official layout."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from depth_model.datasets import readers
+
+from .contract import CHECKS
+from .layouts import layout
+
+LANDED = """
+image_folder rgbd_folder rendered_world scikit_image
+"""
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A function from a reader's name to (reader, root, layout), written once."""
+    done = {}
+
+    def of(name):
+        if name not in done:
+            root = tmp_path_factory.mktemp(name) / "root"
+            root.mkdir()
+            done[name] = readers.get(name), root, layout(name, root)
+        return done[name]
+
+    return of
+
+
+@pytest.mark.parametrize("name", readers.names())
+@pytest.mark.parametrize("check", CHECKS)
+def test_contract(name, check, written, request):
+    given = dict(zip(("reader", "root", "layout"), written(name)))
+    wanted = inspect.signature(CHECKS[check]).parameters
+    CHECKS[check](**given, **{one: request.getfixturevalue(one) for one in wanted if one not in given})
+
+
+def test_every_data_set_has_its_reader():
+    assert set(LANDED.split()) <= set(readers.names())
