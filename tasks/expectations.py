@@ -60,6 +60,12 @@ TARGETS = [
     _present("minimum"),
     _at_least("maximum", "minimum", "the maximum of the target is not below its minimum"),
 ]
+METRIC_TARGETS = [
+    _one_of("target_kind", "the target is depth in metres (metric_depth)", ["metric_depth"]),
+]
+CLASSES = [
+    _between("semantic_size", "every image has a map of classes", min_value=1),
+]
 SOURCES = [
     _at_least("samples", "minimum_count", "the source has at least minimum_count samples"),
     _between("damaged_shards", "every shard is there in the size that was written", max_value=0),
@@ -84,6 +90,8 @@ SAMPLE_SUITES = {
     "labeled": IMAGES + TARGETS,
     "unlabeled": IMAGES,
     "evaluation": IMAGES + TARGETS,
+    "metric": IMAGES + TARGETS + METRIC_TARGETS,
+    "semantic": IMAGES + CLASSES,
     "sky": SKY,
     "pseudo": PSEUDO,
 }
@@ -91,6 +99,8 @@ SOURCE_SUITES = {
     "labeled": SOURCES,
     "unlabeled": SOURCES,
     "evaluation": SOURCES,
+    "metric": SOURCES,
+    "semantic": SOURCES,
     "sky": SIDECARS,
     "pseudo": SIDECARS,
 }

@@ -22,7 +22,7 @@ from depth_model.datasets import readers
 from depth_model.evaluation import protocols
 
 PATCH = 14
-ROLES = ("labeled", "unlabeled", "evaluation")
+ROLES = ("labeled", "unlabeled", "evaluation", "metric", "semantic")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 
 
@@ -111,6 +111,8 @@ class Sources(_Section):
     labeled: Named
     unlabeled: Named
     evaluation: dict[Name, EvaluationSource]
+    metric: Named
+    semantic: Named
 
 
 class Collect(_Section):

@@ -35,6 +35,8 @@ def project(tmp_path, repository, monkeypatch):
             name: {"reader": "image_folder", "root": name, "minimum_count": 0} for name in ("photographs", "nothing")
         },
         "evaluation": {},
+        "metric": {},
+        "semantic": {},
     }
     content["collect"] = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2, "workers": 1}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

@@ -15,7 +15,7 @@ from depth_model import files
 from depth_model.datasets import readers
 from depth_model.datasets.collecting import collect_source
 from depth_model.networks import DepthAnything
-from tasks import evaluate_relative, report, summarise
+from tasks import evaluate_relative, params, report, summarise
 
 OPTIONS = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 100.0}
 
@@ -37,7 +37,7 @@ def write_project(folder, repository, kind):
     parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
     options = OPTIONS | {"target_kind": kind}
     source = {"reader": "rgbd_folder", "root": "pairs", "options": options}
-    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {"pairs": source}}
+    parameters["sources"] = {role: {} for role in params.ROLES} | {"evaluation": {"pairs": source}}
     parameters["evaluation"] = {"short_side": 28}
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
     write_pairs(folder / "pairs")

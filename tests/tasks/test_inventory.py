@@ -25,6 +25,8 @@ def project(tmp_path, repository, monkeypatch):
             "winter": {"reader": "image_folder", "root": "pictures/winter", "minimum_count": 0},
         },
         "evaluation": {},
+        "metric": {},
+        "semantic": {},
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     for season in ("summer", "winter"):

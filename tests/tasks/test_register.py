@@ -40,7 +40,7 @@ def project(tmp_path, repository, empty_store, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy2(empty_store, tmp_path / "mlflow.db")
     parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
-    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}}
+    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters["evaluation"] = {"short_side": 70}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters))
     return tmp_path

@@ -37,7 +37,7 @@ def project(tmp_path_factory, repository):
     """A project with a registered tiny student that is the champion."""
     folder = tmp_path_factory.mktemp("project")
     parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
-    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}}
+    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters["evaluation"] = {"short_side": SHORT_SIDE}
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
     DepthAnything("tiny", weights="none", seed=1).save(folder / "models" / "student")

@@ -27,6 +27,8 @@ def project(tmp_path, repository, monkeypatch):
         },
         "unlabeled": {},
         "evaluation": {},
+        "metric": {},
+        "semantic": {},
     }
     content["collect"] = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2, "workers": 1}
     monkeypatch.chdir(tmp_path)
