@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from depth_model.datasets import formats
 from depth_model.datasets.inputs import decoded, matching, read_below, safe_key
+from depth_model.datasets.pairing import pairs_by_time
 from depth_model.datasets.sample import BadInput, Item, Reader, Sample
 
 _WILDCARD = re.compile(r"\*|\{\}")
@@ -82,49 +81,8 @@ def _by_wildcard(root: Path, options: Options) -> Iterator[Item]:
 
 
 def _by_time(root: Path, options: Options) -> Iterator[Item]:
-    """Yield the pairs of each recording: the paths of one recording are in memory at a time, not their content."""
-    colors, depths = _recordings(root, options.color), _recordings(root, options.depth)
-    for recording in sorted(colors.keys() | depths.keys()):
-        color, depth = colors.get(recording, {}), depths.get(recording, {})
-        partners = _nearest_in_time(list(color), list(depth), options.tolerance)
-        for stamp, path in color.items():
-            yield _pair(path, depth[partners[stamp]] if stamp in partners else "", (*recording, stamp))
-        paired = set(partners.values())
-        yield from (_unpaired_depth(depth[one], (*recording, one)) for one in depth if one not in paired)
-
-
-def _recordings(root: Path, pattern: str) -> dict[tuple[str, ...], dict[str, str]]:
-    recordings: dict[tuple[str, ...], dict[str, str]] = {}
-    for path, (*recording, stamp) in matching(root, pattern):
-        recordings.setdefault(tuple(recording), {})[stamp] = path
-    return recordings
-
-
-def _nearest_in_time(colors: list[str], depths: list[str], tolerance: float) -> dict[str, str]:
-    """Return {colour stamp: depth stamp}: of all that lie within `tolerance`, the nearest two pair first."""
-    of_colors, of_depths = _numbers(colors), _numbers(depths)
-    order = np.argsort(of_depths, kind="stable")
-    starts = np.searchsorted(of_depths[order], of_colors - tolerance, side="left")
-    ends = np.searchsorted(of_depths[order], of_colors + tolerance, side="right")
-    candidates = sorted(
-        (abs(of_colors[color] - of_depths[depth]), colors[color], depths[depth])
-        for color, (start, end) in enumerate(zip(starts, ends, strict=True))
-        for depth in order[start:end]
-    )
-    partners: dict[str, str] = {}
-    taken = set()
-    for _, color, depth in candidates:
-        if color not in partners and depth not in taken:
-            partners[color] = depth
-            taken.add(depth)
-    return partners
-
-
-def _numbers(stamps: list[str]) -> np.ndarray:
-    try:
-        return np.array([float(stamp) for stamp in stamps], np.float64)
-    except ValueError as error:
-        raise BadInput(f"match: nearest needs file names that are time stamps: {error}") from error
+    for color, depth, wildcards in pairs_by_time(root, options.color, options.depth, options.tolerance):
+        yield _pair(color, depth, wildcards) if color else _unpaired_depth(depth, wildcards)
 
 
 def _load(root: Path, item: Item, options: Options) -> Sample:

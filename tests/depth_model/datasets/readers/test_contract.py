@@ -12,6 +12,8 @@ from .contract import CHECKS
 from .layouts import layout
 
 LANDED = """
+blendedmvs diml hrwsi irs megadepth tartanair
+seven_scenes tum_rgbd icl_nuim middlebury
 image_folder rgbd_folder rendered_world scikit_image
 """
 

@@ -6,6 +6,7 @@ wrong with some of them) below `root`. The contract tests find it by its name.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +38,11 @@ class Layout:
 def layout(name: str, root: Path) -> Layout:
     """Write the layout of the reader `name` below `root`; fails when nobody has written one down."""
     return import_module(f"{__name__}.{name}").write(root)
+
+
+def dotted(text: str) -> str:
+    """Return the key of a path `text` that holds dots: each becomes _, and eight digits of its SHA-256 follow."""
+    return f"{text.replace('.', '_')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def save_picture(path: Path, shape: tuple[int, int] = (24, 32), seed: int = 0) -> None:
