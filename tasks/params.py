@@ -124,6 +124,15 @@ class Collect(_Section):
     workers: Positive
 
 
+class Audit(_Section):
+    """When two images count as the same picture: fingerprint distance in bits of 128, likeness of the pixels."""
+
+    leak_distance: Annotated[int, Field(ge=0, le=15)]
+    leak_likeness: Probability
+    duplicate_distance: Annotated[int, Field(ge=0, le=6)]
+    duplicate_likeness: Probability
+
+
 class Sky(_Section):
     """Which model finds the sky of labeled images, and from which probability on."""
 
@@ -221,6 +230,7 @@ class Params(_Section):
     alpha: Annotated[float, Field(gt=0, le=1)]
     sources: Sources
     collect: Collect
+    audit: Audit
     sky: Sky
     encoder: EncoderWeights
     training: Training

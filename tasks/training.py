@@ -25,8 +25,13 @@ def catalog_path(role: str) -> Path:
     return Path("data/catalog", f"{role}.json")
 
 
+def exclusions_path(role: str) -> Path:
+    """Return where the audit lists the samples of `role` to leave out, relative to the root of the project."""
+    return Path("data/exclusions", f"{role}.parquet")
+
+
 def pool(role: str, sidecar: Literal["sky", "pseudo"]) -> SamplePool:
-    """Return the samples that the catalog of `role` lists, with their sidecar.
+    """Return the samples that the catalog of `role` lists and the audit does not exclude, with their sidecar.
 
     Raises StageError when there are none, or when the files do not fit the catalog.
     """
@@ -34,14 +39,18 @@ def pool(role: str, sidecar: Literal["sky", "pseudo"]) -> SamplePool:
 
     catalog = json.loads(catalog_path(role).read_text(encoding="utf-8"))
     try:
-        samples = SamplePool(Path("data"), role, catalog, sidecar)
+        samples = SamplePool(Path("data"), role, catalog, sidecar, exclusions_path(role))
     except ValueError as error:
         raise entry.StageError(str(error)) from error
     if not len(samples):
-        raise entry.StageError(f"sources.{role} of params.yaml holds no sample: name a source with images in it")
+        raise entry.StageError(
+            f"sources.{role} of params.yaml holds no sample that the audit leaves: name a source with images in it"
+        )
     return samples
 
 
+AUDITED = ("labeled", "unlabeled")
+"""Roles whose samples the audit may exclude."""
 WITHOUT_EFFECT = {"workers", "gradient_checkpointing"}
 """Parameters of a training that do not change what is learned."""
 
@@ -74,6 +83,7 @@ def train_stage(
         "parameters": {**used, "training": settings.training.model_dump(exclude=WITHOUT_EFFECT), "seed": settings.seed},
         "encoder": encoder_inputs(settings),
         "catalogs": {role: files.sha256(catalog_path(role)) for role in catalogs},
+        "exclusions": {role: files.sha256(exclusions_path(role)) for role in catalogs if role in AUDITED},
     }
     logged = {"seed": settings.seed, "encoder": settings.encoder.model_dump()}
     logged |= {**used, "training": settings.training.model_dump()}

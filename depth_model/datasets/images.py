@@ -6,6 +6,7 @@ is scaled to 8 bits, transparent pixels are laid over white. Colour profiles are
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import zlib
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from depth_model.datasets.fingerprints import stored_fingerprint
 from depth_model.datasets.sample import BadInput
 
 _ORIENTATION = 0x0112
@@ -25,7 +27,8 @@ _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error
 
 
 class StoredImage(NamedTuple):
-    """An image as it lies in a shard: encoded bytes, member suffix, size in pixels, 64-bit difference hash.
+    """An image as it lies in a shard: encoded bytes, member suffix, size in pixels, 32 bytes of fingerprints
+    (`fingerprints.stored_fingerprint`) and a 64-bit digest of the encoded bytes.
 
     `found_height` and `found_width` are the upright size before any scaling; `rotated` says that an EXIF
     orientation was applied.
@@ -35,7 +38,8 @@ class StoredImage(NamedTuple):
     suffix: str
     height: int
     width: int
-    perceptual_hash: int
+    fingerprint: bytes
+    digest: int
     found_height: int
     found_width: int
     rotated: bool
@@ -97,18 +101,8 @@ def decode_rgb(data: bytes) -> np.ndarray:
     return np.array(upright_rgb(_opened(data)))
 
 
-def perceptual_hash(image: np.ndarray) -> int:
-    """Return the 64-bit difference hash of a uint8 (H, W, 3) image.
-
-    Bit k tells whether brightness grows from one cell to its right neighbour in a grid of 8 rows and 9
-    columns of mean grey values; near duplicates differ in few bits.
-    """
-    return _difference_hash(Image.fromarray(image))
-
-
-def _difference_hash(image: Image.Image) -> int:
-    cells = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX))
-    return int.from_bytes(np.packbits(cells[:, 1:] > cells[:, :-1]).tobytes(), "big")
+def _digest(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
 def stored_image(data: bytes, max_side: int) -> StoredImage:
@@ -122,14 +116,15 @@ def stored_image(data: bytes, max_side: int) -> StoredImage:
     rotated = 2 <= _orientation(opened) <= 8
     image = upright_rgb(opened)
     width, height = image.size
-    digest = _difference_hash(image)
+    fingerprint = stored_fingerprint(np.asarray(image))
     if not rotated and max(width, height) <= max_side and opened.format in _SUFFIXES:
-        return StoredImage(data, _SUFFIXES[opened.format], height, width, digest, height, width, rotated)
+        encoded, suffix = data, _SUFFIXES[opened.format]
+        return StoredImage(encoded, suffix, height, width, fingerprint, _digest(encoded), height, width, rotated)
     scale = min(1.0, max_side / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     resized = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
     encoded, suffix = _encoded(resized, lossy=opened.format in _LOSSY)
-    return StoredImage(encoded, suffix, size[1], size[0], digest, height, width, rotated)
+    return StoredImage(encoded, suffix, size[1], size[0], fingerprint, _digest(encoded), height, width, rotated)
 
 
 def _encoded(image: Image.Image, lossy: bool) -> tuple[bytes, str]:

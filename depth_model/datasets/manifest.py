@@ -42,7 +42,8 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("minimum", pa.float32()),  # of the labelled pixels
         pa.field("maximum", pa.float32()),
         pa.field("valid_fraction", pa.float32()),
-        pa.field("perceptual_hash", pa.uint64(), nullable=False),
+        pa.field("fingerprint", pa.binary(32), nullable=False),  # of the whole image and of its centre
+        pa.field("image_digest", pa.uint64(), nullable=False),  # of the encoded bytes
         pa.field("fx", pa.float64()),  # pixels of the stored image
         pa.field("fy", pa.float64()),
         pa.field("cx", pa.float64()),

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from depth_model.datasets import images, manifest, rasters, shards
 from depth_model.datasets.source import decoded_raster
@@ -40,11 +41,18 @@ class SamplePool:
 
     `data` is the folder `data`, `catalog` the content of `data/catalog/<role>.json`: only the sources that it
     names are read. With sidecar "sky", samples carry a sky mask; with "pseudo", the target is the pseudo label
-    and its kind `affine_disparity`. Raises ValueError when a folder does not fit the catalog or its sidecar.
+    and its kind `affine_disparity`. What `exclusions` (a table with the columns source and key, as
+    `data/exclusions/<role>.parquet`) names is left out. Raises ValueError when a folder does not fit the catalog or
+    its sidecar, or an exclusion names no sample.
     """
 
     def __init__(
-        self, data: Path, role: str, catalog: Mapping[str, Any], sidecar: Literal["sky", "pseudo"] | None = None
+        self,
+        data: Path,
+        role: str,
+        catalog: Mapping[str, Any],
+        sidecar: Literal["sky", "pseudo"] | None = None,
+        exclusions: Path | None = None,
     ) -> None:
         self._sidecar = sidecar
         self._sources = [_Source(Path(data), role, name, sidecar) for name in catalog]
@@ -54,6 +62,8 @@ class SamplePool:
                     f"{source.folder}: {len(source)} samples, the catalog says {entry['samples']}; "
                     f"run 'dvc repro validate_{role}'"
                 )
+        if exclusions is not None:
+            _leave_out(self._sources, Path(exclusions))
         self._ends = np.cumsum([len(source) for source in self._sources])
 
     def __len__(self) -> int:
@@ -68,6 +78,15 @@ class SamplePool:
         return source.load(index - int(self._ends[number]) + len(source), self._sidecar)
 
 
+def _leave_out(sources: list[_Source], exclusions: Path) -> None:
+    table = pq.read_table(exclusions, columns=["source", "key"])
+    left = sum(
+        source.leave_out(table.filter(pc.equal(table["source"], source.name))["key"]) for source in sources
+    )
+    if left != table.num_rows:
+        raise ValueError(f"{exclusions}: {table.num_rows - left} of {table.num_rows} name no sample; run 'dvc repro'")
+
+
 class _Source:
     """The columns of one source that reading needs; shard names are numbers into a short list."""
 
@@ -77,6 +96,7 @@ class _Source:
         columns = ["key", "shard", "target_kind", "image_offset", "image_size", "target_offset", "target_size"]
         table = manifest.read_table(self.folder / manifest.MANIFEST, columns)
         self.keys = table["key"]
+        self.rows: np.ndarray | None = None  # those that are left, when some are left out
         self.shard_names, self.shard = _coded(table["shard"])
         self.kinds, self.kind = _coded(table["target_kind"])
         self.places = {
@@ -95,9 +115,17 @@ class _Source:
         self.places["sidecar"] = table["offset"].to_numpy(), table["size"].to_numpy()
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.keys) if self.rows is None else len(self.rows)
 
-    def load(self, row: int, sidecar: str | None) -> StoredSample:
+    def leave_out(self, keys: pa.ChunkedArray) -> int:
+        """Leave out the samples `keys`; return how many of them are there."""
+        excluded = pc.is_in(self.keys, value_set=keys.combine_chunks()).to_numpy(zero_copy_only=False)
+        if excluded.any():
+            self.rows = np.flatnonzero(~excluded)
+        return int(excluded.sum())
+
+    def load(self, number: int, sidecar: str | None) -> StoredSample:
+        row = number if self.rows is None else int(self.rows[number])
         image = images.decode_rgb(self._member(self.folder, "image", row))
         raster = None
         if sidecar is not None:

@@ -15,6 +15,7 @@ from depth_model.datasets import rasters
 from depth_model.datasets.source import SidecarFolder, SourceFolder, join_sidecar, write_sidecar_shard
 from depth_model.networks import DepthAnything
 from tasks import (
+    audit,
     collect,
     entry,
     inventory,
@@ -55,11 +56,14 @@ def trained(tmp_path_factory, repository):
         for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
         start(inventory)
-        for role, name in (("labeled", "streets"), ("unlabeled", "hills"), ("unlabeled", "photographs")):
+        listed = [("labeled", "streets"), ("unlabeled", "hills"), ("unlabeled", "photographs")]
+        listed.append(("evaluation", "columns"))
+        for role, name in listed:
             start(collect, role, name)
         add_sky(project / "data", "streets")
-        for role in ("labeled", "unlabeled", "sky"):
+        for role in ("labeled", "unlabeled", "evaluation", "sky"):
             start(validate, role)
+        start(audit)
         start(train_teacher)
         for name in ("hills", "photographs"):
             start(pseudo_label, name)
@@ -176,6 +180,7 @@ def test_a_role_without_samples_is_named(trained, monkeypatch, tmp_path):
     shutil.copy(trained / "params.yaml", tmp_path)
     for role in ("labeled", "sky"):
         (tmp_path / "data" / "catalog" / f"{role}.json").write_text("{}")
+    shutil.copytree(trained / "data" / "exclusions", tmp_path / "data" / "exclusions")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(entry.StageError, match=r"sources.labeled of params.yaml holds no sample"):
         start(train_teacher)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -68,6 +70,31 @@ def test_only_what_the_catalog_lists_is_read(data):
     assert len(pool) == 7
     with pytest.raises(ValueError, match="7 samples, the catalog says 8"):
         SamplePool(data, "labeled", {"pairs": {"samples": 8}})
+
+
+def excluded(path, *places):
+    pq.write_table(pa.table({"source": [one[0] for one in places], "key": [one[1] for one in places]}), path)
+    return path
+
+
+def test_what_is_excluded_is_left_out_and_the_rest_keeps_its_order_and_sidecar(data):
+    add_sidecar(data, "sky", "sky.png", lambda shape, row: rasters.encode_mask(np.full(shape, row % 2 == 0)))
+    exclusions = excluded(data / "exclusions.parquet", ("grey", "200"), ("pairs", "000"), ("pairs", "004"))
+    pool = SamplePool(data, "labeled", CATALOG, "sky", exclusions)
+    loaded = [pool.load(index) for index in range(len(pool))]
+    assert [sample.key for sample in loaded] == ["10", "001", "002", "003", "005", "006"]
+    assert [bool(sample.sky.all()) for sample in loaded] == [True, False, True, False, False, True]
+    with pytest.raises(IndexError):
+        pool.load(6)
+
+
+def test_no_exclusion_leaves_everything_and_a_stale_one_is_refused(data):
+    nothing = pa.table({"source": pa.array([], pa.string()), "key": pa.array([], pa.string())})
+    pq.write_table(nothing, data / "nothing.parquet")
+    assert len(SamplePool(data, "labeled", CATALOG, exclusions=data / "nothing.parquet")) == 9
+    stale = excluded(data / "stale.parquet", ("grey", "200"), ("grey", "201"))
+    with pytest.raises(ValueError, match="1 of 2 name no sample"):
+        SamplePool(data, "labeled", CATALOG, exclusions=stale)
 
 
 def test_sky_comes_with_every_sample(data):
