@@ -15,7 +15,7 @@ AFTER_STUDENT = ["train_student", "evaluate_relative@columns", "summarise", "rep
 def test_the_first_run_leaves_models_metrics_and_a_report(project):
     stages = project.ran(project.first_output)
     assert stages[0] == "inventory"
-    assert {"train_teacher", "pseudo_label@hills", "train_student", "report"} <= set(stages)
+    assert {"train_teacher", "pseudo_label@hills", "train_student", "audit", "report"} <= set(stages)
     metrics = json.loads((project.folder / "reports" / "metrics.json").read_text())
     for model in ("teacher", "student"):
         assert 0 < metrics["columns"][model]["abs_rel"]
@@ -68,6 +68,7 @@ def test_a_photograph_in_the_watched_folder_runs_what_depends_on_it(project, rep
     assert set(stages[1:]) == {
         "collect_unlabeled@photographs",
         "validate_unlabeled",
+        "audit",
         "pseudo_label@photographs",
         "validate_pseudo",
         *AFTER_STUDENT,

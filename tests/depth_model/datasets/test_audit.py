@@ -14,6 +14,7 @@ from depth_model.datasets.readers import scikit_image
 RULES = audit.AuditRules(leak_distance=15, leak_likeness=0.5, duplicate_distance=6, duplicate_likeness=0.8)
 
 CROP = (30, 20, 560, 380)
+BLACK = Image.new("RGB", (9, 9))
 
 
 def world(domain, index):
@@ -32,7 +33,7 @@ def collections(tmp_path, collect, photographs):
     coffee, chelsea, rocket = (photographs[key] for key in ("coffee", "chelsea", "rocket"))
     content = {
         "labeled/two": {"a.png": world("rooms", 0), "b.png": world("rooms", 1), "crop.png": coffee.crop(CROP)},
-        "labeled/one": {"again.png": world("rooms", 0), "c.png": world("rooms", 2), "flat.png": Image.new("RGB", (9, 9))},
+        "labeled/one": {"again.png": world("rooms", 0), "c.png": world("rooms", 2), "flat.png": BLACK},
         "unlabeled/wild": {
             "small.jpg": world("rooms", 1).resize((96, 72)),
             "mirror.png": ImageOps.mirror(world("rooms", 2)),
