@@ -138,7 +138,7 @@ def _finished_parts(parts: Iterator[_Part], rules: _Rules, workers: int) -> Iter
         yield from (_collect_part(part, rules) for part in parts)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=end_with_parent) as pool:
         waiting: deque[Future[Path]] = deque()
         try:
             for part in parts:
@@ -156,7 +156,9 @@ def _finished_parts(parts: Iterator[_Part], rules: _Rules, workers: int) -> Iter
             pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Make a worker process end when its parent is killed, and leave Ctrl-C to the parent."""
+
     def wait() -> None:
         parent_process().join()
         os._exit(1)  # the parent was killed: nobody would ever stop this process

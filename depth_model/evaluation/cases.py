@@ -102,6 +102,9 @@ def read_cases(reader: str, root: Path, options: Any, listed: Sequence[str] | No
     items = tuple(readers.get(reader).items(root, options))
     if listed is not None:
         items = tuple(_chosen(items, listed))
+    repeated = len(items) - len({item.key for item in items})
+    if repeated:
+        raise BadInput(f"{repeated} images have a key that another one has; choose one part of the data by --options")
     return ReadCases(reader, root, options, items)
 
 

@@ -37,7 +37,7 @@ class Protocol:
     prediction are aligned on. `alignment_side`: align on a nearest-neighbour reduction of at most so many pixels a
     side. `epsilon` is added to true depth when its disparity is taken.
     `image_crop` ("none" or "kb") cuts image and truth; then the image goes to `image_size` (height, width) or its
-    shorter side to `image_short_side`, the truth keeps its size. `network_size` squashes the network's input;
+    shorter side to `image_short_side`, the truth keeps its size. `network_size` squashes the input of our networks;
     `flip_averaging` takes the mean with the mirrored image; `align_corners` says how the prediction is enlarged;
     `fill_invalid` takes a predicted NaN for the minimum and infinity for the maximum instead of refusing the image.
     `boundaries`: measure their sharpness too (dense truth only). `images` and `reader`, `options` say which images:

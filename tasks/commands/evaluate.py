@@ -1,70 +1,128 @@
-"""`depth-anything evaluate`: the metrics of a model on labelled data that a reader understands."""
+"""`depth-anything evaluate`: the metrics of any depth model on a set, by a named protocol."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import yaml
 
 from tasks import entry, params
-from tasks.commands.shared import load_model, model_arguments, purpose
+from tasks.commands.shared import model_folder, purpose, side
 
-NO_LIMIT = 2**31 - 1
+if TYPE_CHECKING:
+    from depth_model.evaluation.adapters import Settings
+    from depth_model.evaluation.protocols import Protocol
+
+SPACES = ("disparity", "depth", "metric_depth")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand to the parser."""
-    one = commands.add_parser(
-        "evaluate", parents=[model_arguments()], help="metrics on data", description=purpose(evaluate)
+    one = commands.add_parser("evaluate", help="metrics on data", description=purpose(evaluate))
+    one.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        help="a model folder or file, models:/NAME@ALIAS, a hub id, or with --predictions a folder of predictions; "
+        "as NAME=MODEL to name it; several are compared with the first",
     )
-    one.add_argument("--reader", required=True, help="the layout of the data, as in params.yaml (rgbd_folder, ...)")
-    one.add_argument("--root", help="the folder of the data")
-    one.add_argument("--options", nargs="*", type=_option, default=[], metavar="KEY=VALUE", help="of the reader")
-    one.add_argument("--minimum", type=_positive, default=1e-3, help="depth in metres that counts (default: 0.001)")
-    one.add_argument("--maximum", type=_positive, default=80.0, help="depth in metres that counts (default: 80)")
+    _add_data(one)
+    _add_protocol(one)
+    one.add_argument("--short-side", type=side, default=518, help="of our networks' input (default: 518)")
+    one.add_argument("--predictions", choices=SPACES, help="folders without a model hold predictions in this space")
+    one.add_argument("--unit", type=_positive, default=1.0, help="stored predictions are divided by it (default: 1)")
+    one.add_argument("--model-maximum", type=_positive, help="metres a metric .pt file is for (released: 10 or 80)")
+    one.add_argument("--processes", type=_count, default=1, help="how many at once (default: 1)")
+    one.add_argument("-o", "--out", type=Path, default=Path("evaluation"), help="for results (default: evaluation)")
+    one.add_argument("--no-pictures", action="store_true", help="leave out the worst twenty")
     one.set_defaults(run=evaluate)
 
 
+def _add_data(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--set", help="a set with protocols: kitti, nyu, sintel, ddad, eth3d, diode, …")
+    one.add_argument("--reader", help="instead of --set: the layout of the data, as in params.yaml (rgbd_folder, ...)")
+    one.add_argument("--root", help="the folder of the data")
+    one.add_argument("--options", nargs="*", type=_option, default=[], metavar="KEY=VALUE", help="of the reader")
+    one.add_argument("--list", type=Path, help="file that names the images, one a line: of the official split, say")
+
+
+def _add_protocol(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--protocol", help="a variant of the set: paper (default), midas, marigold, …")
+    one.add_argument("--metric", action="store_true", help="metric depth: by default the variant zoedepth")
+    one.add_argument(
+        "--change", nargs="*", type=_option, default=[], metavar="KEY=VALUE", help="of the protocol, crop=none say"
+    )
+    one.add_argument("--minimum", type=_positive, help="depth in metres that counts")
+    one.add_argument("--maximum", type=_positive, help="depth in metres that counts")
+
+
 def evaluate(given: argparse.Namespace) -> None:
-    """Print the metrics of a model, and of the best constant, on a folder that a reader understands.
+    """Print the metrics of models on a set, with bootstrap intervals and the difference to the first model; write a
+    table of every image (Parquet), a summary and the worst twenty as pictures. Stopped, the same command goes on.
 
-    Raises StageError for a wrong reader, root or option, and when nothing could be measured.
+    Raises StageError for a wrong model, set, protocol, reader, root or option, and when nothing could be measured.
     """
-    from depth_model.datasets.source import SourceFolder
-    from depth_model.evaluation.cases import CollectedCases
-    from depth_model.evaluation.estimator import of_predictor
-    from depth_model.evaluation.harness import means
-    from depth_model.evaluation.protocols import Protocol
-    from depth_model.inference import DepthPredictor
-    from depth_model.training.loop import best_device
-    from tasks.evaluate_relative import measured
+    from tasks.commands.evaluate_run import Plan, chosen_cases, draw_worst, evaluated, result_lines, titles
 
-    if given.minimum >= given.maximum:
+    if not given.model:
+        raise entry.StageError("--model: name at least one")
+    protocol = chosen_protocol(given)
+    cases = chosen_cases(_source(given, protocol), given.list)
+    models = {title: model_folder(model) for title, model in titles(given.model).items()}
+    folder = given.out / (given.set or given.reader) / protocol.name.rpartition("/")[2]
+    plan = Plan(
+        given.set or given.reader, models, settings_of(given, protocol), cases, protocol, folder, given.processes
+    )
+    summary, table = evaluated(plan)
+    if not given.no_pictures:
+        draw_worst(plan, table)
+    print("\n".join(result_lines(summary)))
+    print(os.path.relpath(folder), file=sys.stderr)
+
+
+def settings_of(given: argparse.Namespace, protocol: Protocol) -> Settings:
+    """Return how models are run, by the command line and the protocol."""
+    from depth_model.evaluation.adapters import Settings
+
+    return Settings(given.short_side, protocol.network_size, given.model_maximum, given.predictions, given.unit)
+
+
+def chosen_protocol(given: argparse.Namespace) -> Protocol:
+    """Return the protocol that the command line describes; raises StageError for one that there is not."""
+    from depth_model.evaluation import protocols
+    from tasks.commands.evaluate_run import changed
+
+    if (given.set is None) == (given.reader is None):
+        raise entry.StageError("name the data by one of --set (with protocols) and --reader (any layout)")
+    variant = given.protocol or (protocols.DEFAULT_METRIC if given.metric else "")
+    try:
+        protocol = protocols.get(f"{given.set}/{variant}".rstrip("/") if given.set else variant or "generic")
+    except KeyError as error:
+        raise entry.StageError(f"--protocol {variant or given.set}: {error.args[0]}") from error
+    if given.metric and not given.set and not given.protocol:
+        protocol = replace(protocol, alignment="none", name="generic-metric")
+    if given.metric and not protocol.is_metric:
+        raise entry.StageError(f"--protocol {protocol.name} aligns predictions: it is not for metric depth")
+    changes = [(name, str(value)) for name in ("minimum", "maximum") if (value := getattr(given, name)) is not None]
+    if given.minimum and given.maximum and given.minimum >= given.maximum:
         raise entry.StageError(f"--minimum {given.minimum:g} must be less than --maximum {given.maximum:g}")
-    source = _source(given)
-    predictor = DepthPredictor(load_model(given.model).to(best_device()), given.short_side)
-    with TemporaryDirectory(prefix="depth-anything-") as temporary:
-        folder = CollectedCases(SourceFolder(_collected(source, Path(temporary))))
-        protocol = Protocol(given.minimum, given.maximum)
-        table, skipped = measured(given.reader, {"model": of_predictor(predictor)}, folder, protocol)
-    for reason, count in Counter(one["reason"] for one in skipped).items():
-        print(f"not measured: {count} of {len(folder)} images: {reason}", file=sys.stderr)
-    print("\n".join(_result_lines(means(table), table["key"].nunique())))
+    return changed(protocol, [*changes, *given.change])
 
 
-def _source(given: argparse.Namespace) -> params.Source:
+def _source(given: argparse.Namespace, protocol: Protocol) -> params.Source:
     """Return the source that the command line describes, with its options checked."""
     from pydantic import ValidationError
 
-    options = {key: yaml.safe_load(value) for key, value in given.options}
+    own = {key: yaml.safe_load(value) for key, value in given.options}
+    options = {**protocol.options, **own} if given.set else own
     try:
-        source = params.Source(reader=given.reader, root=given.root, options=options)
+        source = params.Source(reader=given.reader or str(protocol.reader), root=given.root, options=options)
         source.chosen_options()
     except ValidationError as error:
         faults = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()]
@@ -72,39 +130,6 @@ def _source(given: argparse.Namespace) -> params.Source:
     if given.root is not None and not Path(given.root).is_dir():
         raise entry.StageError(f"--root {given.root}: there is no such folder")
     return source
-
-
-def _collected(source: params.Source, temporary: Path) -> Path:
-    """Read the whole of `source` as the pipeline does, into `temporary`; say what was refused on stderr."""
-    from depth_model.datasets import manifest, readers
-    from depth_model.datasets.collecting import collect_source
-    from depth_model.progress import progress_bar
-
-    reader, root, options = readers.get(source.reader), Path(source.root or ""), source.chosen_options()
-    with progress_bar("read", sum(1 for _ in reader.listed(root, options)), "images") as bar:
-        collect_source(
-            reader,
-            root,
-            options,
-            temporary / "scratch",
-            temporary / "source",
-            max_side=NO_LIMIT,
-            minimum_side=1,
-            samples_per_shard=64,
-            workers=1,
-            progress=lambda kept, refused: bar.update(kept + refused - bar.n),
-        )
-    refused = manifest.read_frame(temporary / "source" / manifest.QUARANTINE)
-    for path, reason in zip(refused["source_path"], refused["reason"]):
-        print(f"refused: {path}: {reason}", file=sys.stderr)
-    return temporary / "source"
-
-
-def _result_lines(figures: dict[str, dict[str, float]], images: int) -> Iterator[str]:
-    yield f"{'':10}" + "".join(f"{metric:>10}" for metric in next(iter(figures.values())))
-    for model, values in figures.items():
-        yield f"{model:10}" + "".join(f"{value:10.4f}" for value in values.values())
-    yield f"mean over {images} {'image' if images == 1 else 'images'}"
 
 
 def _option(text: str) -> tuple[str, str]:
@@ -118,4 +143,11 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text}: must be a positive number")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
     return value

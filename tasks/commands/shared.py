@@ -26,13 +26,18 @@ def load_model(
     """
     from depth_model.networks import DepthAnything
 
-    folder = _registered(name) if name.startswith("models:/") else Path(name)
+    folder = Path(model_folder(name))
     if not folder.exists():
         raise entry.StageError(f"--model {name}: there is no such file or folder")
     try:
         return DepthAnything.load(folder, blocks, position_embedding)
     except ValueError as error:
         raise entry.StageError(f"--model {name}: {error}") from error
+
+
+def model_folder(name: str) -> str:
+    """Return `name`, or the folder of a model of the registry (`models:/NAME@ALIAS`); raises StageError for none."""
+    return str(_registered(name)) if name.startswith("models:/") else name
 
 
 def _registered(name: str) -> Path:
@@ -63,15 +68,16 @@ def model_arguments() -> argparse.ArgumentParser:
     """Return the arguments of every command that runs a model, as a parent parser."""
     arguments = argparse.ArgumentParser(add_help=False)
     arguments.add_argument("--model", required=True, help="a model folder, an official .pth, or models:/NAME@ALIAS")
-    arguments.add_argument("--short-side", type=_side, default=518, help="shorter side for the network (default: 518)")
+    arguments.add_argument("--short-side", type=side, default=518, help="shorter side for the network (default: 518)")
     return arguments
 
 
-def _side(text: str) -> int:
-    side = int(text)
-    if side <= 0 or side % 14:
+def side(text: str) -> int:
+    """Return the side of a network's input in pixels that `text` gives."""
+    value = int(text)
+    if value <= 0 or value % 14:
         raise argparse.ArgumentTypeError(f"{text}: must be a positive multiple of 14")
-    return side
+    return value
 
 
 def purpose(command: Callable[[argparse.Namespace], None]) -> str:

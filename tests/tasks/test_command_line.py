@@ -238,7 +238,7 @@ def pairs(tmp_path):
 def on_pairs(pairs, model, *more):
     options = ["--options", "color=rgb/*.png", "depth=depth/*.png", "unit=1000"]
     data = ["--reader", "rgbd_folder", "--root", pairs, *options]
-    return ["evaluate", "--model", model, "--short-side", 56, *data, *more]
+    return ["evaluate", "-o", pairs.parent / "out", "--model", model, "--short-side", 56, *data, *more]
 
 
 def slow_abs_rel(pairs, model, maximum):
@@ -259,12 +259,13 @@ def slow_abs_rel(pairs, model, maximum):
 def test_a_data_set_is_measured_as_by_hand(monkeypatch, capsys, model, pairs, maximum):
     call(monkeypatch, *on_pairs(pairs, model, "--maximum", maximum))
     told = capsys.readouterr()
-    head, measured, constant, images = told.out.splitlines()
+    head, measured, constant, images, *intervals = told.out.splitlines()
     assert measured.split()[:2] == ["model", f"{slow_abs_rel(pairs, model, maximum):.4f}"]
     assert head.split()[:2] == ["abs_rel", "delta1"]
     assert constant.startswith("constant ")
-    assert images == "mean over 3 images"
-    assert "refused: rgb/3.png" in told.err
+    assert images.startswith("mean over 3 images, generic")
+    assert "not measured: 3: " in told.err
+    assert [one.split(": ")[0] for one in intervals] == ["model", "constant"]
 
 
 @pytest.mark.parametrize(
@@ -279,7 +280,8 @@ def test_a_data_set_is_measured_as_by_hand(monkeypatch, capsys, model, pairs, ma
 )
 def test_what_cannot_be_evaluated_is_one_line(monkeypatch, capsys, model, album, arguments, said):
     with pytest.raises(SystemExit) as ended:
-        call(monkeypatch, "evaluate", "--model", model, *(one.format(album=album) for one in arguments))
+        named = [one.format(album=album) for one in arguments]
+        call(monkeypatch, "evaluate", "-o", album / "out", "--model", model, *named)
     assert ended.value.code == 1
     error = capsys.readouterr().err
     assert said in error

@@ -1,0 +1,25 @@
+"""What the networks of this project share: the pre-processing of the released model (paper.md 8.3)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from depth_model.evaluation.adapters import Settings
+from depth_model.evaluation.estimator import Estimator
+from depth_model.inference import inference_device, network_image
+from depth_model.networks.preprocessing import network_size
+
+
+def estimator(model: nn.Module, settings: Settings, space: str) -> Estimator:
+    """Return a network of normalised images (1, 3, h, w) -> (1, h, w) as an estimator of maps at the network's size."""
+    device = inference_device()
+    model = model.eval().to(device)
+
+    @torch.inference_mode()
+    def predict(image: np.ndarray, key: str) -> np.ndarray:
+        size = settings.network_size or network_size(*image.shape[:2], settings.short_side)
+        return model(torch.from_numpy(network_image(image, size))[None].to(device))[0].float().cpu().numpy()
+
+    return Estimator(space, predict)

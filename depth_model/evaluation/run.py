@@ -1,0 +1,138 @@
+"""Evaluation of one model on one set that survives being killed, in one process or several.
+
+Every finished image is a line of `results.jsonl` in the folder of the run, written by one process only and at once; a
+line that was cut off by a kill does not count. The same call goes on with the images that are missing. The folder
+belongs to one fingerprint of model, set and protocol: for another one it is emptied first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import IO, Any
+
+from depth_model import files
+from depth_model.datasets.collecting import WorkerKilled, end_with_parent
+from depth_model.datasets.sample import BadInput
+from depth_model.evaluation import adapters
+from depth_model.evaluation.cases import Cases
+from depth_model.evaluation.estimator import Estimator
+from depth_model.evaluation.harness import image_rows, reason_of
+from depth_model.evaluation.protocols import Protocol
+
+RESULTS, FINGERPRINT = "results.jsonl", "fingerprint"
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model under a name (as `adapters.load` takes it) on the cases of a set; cheap to send to another process."""
+
+    title: str
+    model: str
+    settings: adapters.Settings
+    cases: Cases
+    protocol: Protocol
+
+
+class Busy(RuntimeError):
+    """Another process is at the same run."""
+
+
+def finished_results(
+    job: Job, folder: Path, fingerprint: str, processes: int, progress: Callable[[int], None]
+) -> list[Result]:
+    """Return a result per case in order: key and `rows` (see `harness.image_rows`), or key and `reason` against it.
+
+    `progress(n)` is called with the number of images that were finished before, then with 1 after each. Raises Busy,
+    WorkerKilled when a process is lost, and what loading the model raises.
+    """
+    with _opened(folder, fingerprint) as handle:
+        done = _read(folder / RESULTS, handle)
+        progress(len(done))
+        missing = [index for index in range(len(job.cases)) if index not in done]
+        for index, result in _results(job, missing, processes):
+            handle.write(json.dumps({"index": index, **result}) + "\n")
+            handle.flush()
+            done[index] = result
+            progress(1)
+    return [done[index] for index in range(len(job.cases))]
+
+
+@contextmanager
+def _opened(folder: Path, fingerprint: str) -> Iterator[IO[str]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(f"{folder.name}: another process is at the same evaluation; wait for it") from error
+        stored = folder / FINGERPRINT
+        if not stored.exists() or stored.read_text() != fingerprint:
+            (folder / RESULTS).unlink(missing_ok=True)
+            files.write_text(stored, fingerprint)
+        with open(folder / RESULTS, "a+", encoding="utf-8") as handle:
+            yield handle
+
+
+def _read(path: Path, handle: IO[str]) -> dict[int, Result]:
+    """Return index -> result of the whole lines, and cut off what a kill left of another."""
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    handle.truncate(len(whole))
+    results = [json.loads(line) for line in whole.splitlines()]
+    return {result.pop("index"): result for result in results}
+
+
+def _results(job: Job, indices: list[int], processes: int) -> Iterator[tuple[int, Result]]:
+    if not indices:
+        return
+    if processes == 1:
+        estimator = adapters.load(job.model, job.settings)
+        yield from ((index, _result(job, estimator, index)) for index in indices)
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=_start, initargs=(job, processes)) as pool:
+        try:
+            waiting = {pool.submit(_result_here, index): index for index in indices}
+            for one in as_completed(waiting):
+                yield waiting[one], one.result()
+        except BrokenProcessPool as error:
+            raise WorkerKilled(
+                "an evaluating process ended (out of memory, or the model cannot be loaded: see above); finished "
+                "images are kept: run the same command again, with fewer --processes if memory is short"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_here: tuple[Job, Estimator] | None = None
+
+
+def _start(job: Job, processes: int) -> None:
+    global _here
+    import torch
+
+    end_with_parent()
+    torch.set_num_threads(max(1, torch.get_num_threads() // processes))
+    _here = job, adapters.load(job.model, job.settings)
+
+
+def _result_here(index: int) -> Result:
+    assert _here is not None
+    return _result(*_here, index)
+
+
+def _result(job: Job, estimator: Estimator, index: int) -> Result:
+    try:
+        rows = image_rows({job.title: estimator}, job.cases.load(index), job.protocol)
+    except (BadInput, OSError) as error:
+        return {"key": job.cases.key(index), "reason": reason_of(error)}
+    return {"key": job.cases.key(index), "rows": rows}
