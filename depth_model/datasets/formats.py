@@ -14,11 +14,15 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from depth_model.datasets.sample import BadInput
+
+if TYPE_CHECKING:
+    import h5py
 
 MAX_PIXELS = 2**26
 """The most values of one channel that are decoded: 8192 x 8192, more than any data set has."""
@@ -185,14 +189,19 @@ def hdf5(data: bytes, name: str) -> np.ndarray:
         raise BadInput("empty file (0 bytes)")
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            return _dataset(file, name)[()]
+            return _small_enough(stored_dataset(file, name))[()]
     except BadInput:
         raise
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, OverflowError, MemoryError) as error:
         raise BadInput(f"not a readable HDF5 file: {error}") from error
 
 
-def _dataset(file: object, name: str) -> object:
+def stored_dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return the data set `name` of an open HDF5 `file`, not yet read.
+
+    Raises BadInput when there is none, when it holds anything but numbers, and for links or storage outside of the
+    file, which are never followed.
+    """
     import h5py
 
     node = file
@@ -203,11 +212,15 @@ def _dataset(file: object, name: str) -> object:
         node = node[part]
     if not isinstance(node, h5py.Dataset) or node.external or node.is_virtual or node.dtype.kind not in "biuf":
         raise BadInput(f"{name!r} in the HDF5 file is not an array of numbers stored in it")
-    # One chunk is unpacked as a whole, so that a small array may hide a large chunk.
-    largest = max(math.prod(node.shape or (0,)), math.prod(node.chunks or (0,)))
-    if largest > 4 * MAX_PIXELS:
-        raise BadInput(f"{name!r} of shape {node.shape}, chunks {node.chunks}, is too large")
     return node
+
+
+def _small_enough(dataset: h5py.Dataset) -> h5py.Dataset:
+    # One chunk is unpacked as a whole, so that a small array may hide a large chunk.
+    largest = max(math.prod(dataset.shape or (0,)), math.prod(dataset.chunks or (0,)))
+    if largest > 4 * MAX_PIXELS:
+        raise BadInput(f"{dataset.name!r} of shape {dataset.shape}, chunks {dataset.chunks}, is too large")
+    return dataset
 
 
 def per_pixel(values: np.ndarray) -> np.ndarray:
