@@ -45,16 +45,21 @@ def page(
         "<h2>Data</h2>" + _data_table(catalogs) + _quarantine(quarantine),
         "<h2>Parameters</h2>" + _parameters(parameters),
     ]
+    return document("Open Depth Anything: report", "".join(sections))
+
+
+def document(title: str, body: str) -> str:
+    """Return a self-contained page with the HTML `body`, in the style of the report."""
     style = Path(__file__).with_name("assets").joinpath("report.css").read_text(encoding="utf-8")
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>Open Depth Anything: report</title><style>{style}</style></head>"
-        f"<body><main>{''.join(sections)}</main></body></html>\n"
+        f"<title>{title}</title><style>{style}</style></head>"
+        f"<body><main>{body}</main></body></html>\n"
     )
 
 
-def _table(head: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]], texts: int) -> str:
+def html_table(head: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]], texts: int) -> str:
     """Return a table; each row is (its CSS class, its cells as HTML). The first `texts` columns hold text."""
 
     def cells(tag: str, values: Iterable[str]) -> str:
@@ -75,7 +80,7 @@ def _result_table(figures: Table, sets: Mapping[str, Mapping[str, Any]]) -> str:
             first = place == 0
             row = [escape(name) if first else "", escape(model), *cells, images if first else ""]
             rows.append((" ".join(["set"] * first + ["mean"] * (name == "mean")), row))
-    return _table(head, rows, texts=2)
+    return html_table(head, rows, texts=2)
 
 
 def _marked(metric: Metric, models: Mapping[str, Mapping[str, float]], model: str, value: float) -> str:
@@ -130,14 +135,14 @@ def _data_table(catalogs: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
         for role, catalog in catalogs.items()
         for name, one in catalog.items()
     ]
-    return _table(["role", "source", "samples", "in quarantine"], rows, texts=2)
+    return html_table(["role", "source", "samples", "in quarantine"], rows, texts=2)
 
 
 def _quarantine(reasons: Sequence[tuple[str, str, int]]) -> str:
     if not reasons:
         return "<p>No input was refused.</p>"
     rows = [("", [escape(source), escape(reason), str(inputs)]) for source, reason, inputs in reasons]
-    return "<h3>Refused inputs</h3>" + _table(["source", "reason", "inputs"], rows, texts=2)
+    return "<h3>Refused inputs</h3>" + html_table(["source", "reason", "inputs"], rows, texts=2)
 
 
 def _flat(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -149,4 +154,4 @@ def _flat(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, An
 
 def _parameters(parameters: Mapping[str, Any]) -> str:
     rows = [("", [escape(key), escape(str(value))]) for key, value in _flat(parameters)]
-    return _table(["parameter", "value"], rows, texts=2)
+    return html_table(["parameter", "value"], rows, texts=2)
