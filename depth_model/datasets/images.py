@@ -101,6 +101,18 @@ def decode_rgb(data: bytes) -> np.ndarray:
     return np.array(upright_rgb(_opened(data)))
 
 
+def stored_shape(data: bytes) -> tuple[int, int]:
+    """Return (H, W) of the encoded image `data` as stored, before any turn that EXIF data ask for.
+
+    Only its head is read. Raises BadInput when it is damaged or no image.
+    """
+    try:
+        width, height = Image.open(io.BytesIO(data)).size
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
+        raise BadInput(f"damaged image: {error}") from error
+    return height, width
+
+
 def _digest(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 

@@ -77,7 +77,7 @@ READER = Reader(
     unit="8-bit PNG, class + 1",
     invalid="0 (other or unlabelled)",
     licence="images: non-commercial research; annotations: BSD 3-clause",
-    images="20 210 for training, 2000 for validation",
+    images="20,210 for training, 2000 for validation",
     where="http://sceneparsing.csail.mit.edu (ADEChallengeData2016.zip)",
     paper="Tables 8, 10, 11",
 )

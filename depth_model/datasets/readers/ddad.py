@@ -7,7 +7,6 @@ files name and that were not downloaded do not disturb.
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -17,9 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
-from depth_model.datasets import formats
+from depth_model.datasets import formats, images
 from depth_model.datasets.inputs import decoded, safe_key
 from depth_model.datasets.sample import BadInput, Item, Reader, Sample
 
@@ -131,7 +129,7 @@ def _load(root: Path, item: Item, options: Options) -> Sample:
     except (LookupError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: pose or calibration incomplete ({type(error).__name__}: {error})") from error
     encoded = decoded(root, image, bytes)
-    target = projected(points, intrinsics, decoded(root, image, _shape))
+    target = projected(points, intrinsics, decoded(root, image, images.stored_shape))
     return Sample(item.key, encoded, target, "metric_depth", None, intrinsics, item.source_path)
 
 
@@ -161,14 +159,6 @@ def _intrinsics(calibration: dict[str, Any], options: Options) -> tuple[float, f
     of_camera = calibration["intrinsics"][calibration["names"].index(options.camera)]
     fx, fy, cx, cy = (float(of_camera[name]) for name in ("fx", "fy", "cx", "cy"))
     return fx, fy, cx, cy
-
-
-def _shape(data: bytes) -> tuple[int, int]:
-    try:
-        width, height = Image.open(io.BytesIO(data)).size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadInput(f"damaged image: {error}") from error
-    return height, width
 
 
 def projected(points: np.ndarray, intrinsics: tuple[float, float, float, float], shape: tuple[int, int]) -> np.ndarray:
@@ -207,7 +197,7 @@ READER = Reader(
     unit="metres, float64 points",
     invalid="every pixel that no point falls into (over 99 %)",
     licence="CC BY-NC-SA 4.0",
-    images="12 650 for training, 3950 for validation, per camera",
+    images="12,650 for training, 3950 for validation, per camera",
     where="https://github.com/TRI-ML/DDAD (DDAD_train_val.tar)",
     paper="Tables 2, 6, 9, 12, 13",
 )

@@ -176,7 +176,7 @@ READER = Reader(
     unit="metres to the optical centre, float16",
     invalid="NaN",
     licence="CC BY-SA 3.0",
-    images="77 400, of these 74 619 public with a split; test: 7690",
+    images="77,400, of these 74,619 public with a split; test: 7690",
     where=(
         "https://github.com/apple/ml-hypersim: contrib/99991 downloads single files out of the archives; the "
         "tables are contrib/mikeroberts3000/metadata_camera_parameters.csv and evermotion_dataset/analysis/ "

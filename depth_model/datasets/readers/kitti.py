@@ -115,7 +115,7 @@ READER = Reader(
     unit="16-bit PNG, 256 = 1 m",
     invalid="0 (about 80 % of the pixels)",
     licence="CC BY-NC-SA 3.0",
-    images="Eigen test: 697 listed, 652 with depth; Eigen train: 23 158",
+    images="Eigen test: 697 listed, 652 with depth; Eigen train: 23,158",
     where=(
         "https://www.cvlibs.net/datasets/kitti: raw data (synced+rectified), its calibration files, and "
         '"annotated depth maps" of the depth benchmark. List files kitti_eigen_test_files_with_gt.txt and '

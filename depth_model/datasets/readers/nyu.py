@@ -158,7 +158,7 @@ READER = Reader(
     unit=".mat: metres, float32; PNG: millimetres, 16 bits",
     invalid="0 (a quarter of the raw depth)",
     licence="none stated; for research",
-    images="1449 labelled: 795 for training, 654 for testing; sync folders: 24 231 for training",
+    images="1449 labelled: 795 for training, 654 for testing; sync folders: 24,231 for training",
     where=(
         'https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html: "labeled dataset" and "train/test splits". '
         "Sync folders (sync.zip) and the script that writes official_splits: github.com/cleinc/bts. List "

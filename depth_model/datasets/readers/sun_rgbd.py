@@ -1,6 +1,6 @@
 """SUN RGB-D: the official folders with bit-rotated depth, or the converted copy that the released evaluation reads.
 
-The converted copy numbers the official test images; its depth is divided by 10 000 in the released evaluation code of
+The converted copy numbers the official test images; its depth is divided by 10,000 in the released evaluation code of
 Depth Anything, and its writers seem to have meant 6553.5 (10 m = 65535), which is why Table 5 has such large errors on
 this set (paper.md 4.2). Depth beyond 8 m, where the toolbox cuts off, is left to the protocol.
 """
@@ -159,10 +159,10 @@ READER = Reader(
         depth/1.png
     """,
     description="Rooms seen by four depth cameras.",
-    unit="16-bit PNG, millimetres turned left by 3 bits; converted: 10 000 (or 6553.5) = 1 m",
+    unit="16-bit PNG, millimetres turned left by 3 bits; converted: 10,000 (or 6553.5) = 1 m",
     invalid="0",
     licence="none stated; for research",
-    images="10 335: 5285 for training, 5050 for testing",
+    images="10,335: 5285 for training, 5050 for testing",
     where=(
         "https://rgbd.cs.princeton.edu: SUNRGBD.zip and SUNRGBDtoolbox.zip. Converted test images and depth: "
         "github.com/ankurhanda/sunrgbd-meta-data"

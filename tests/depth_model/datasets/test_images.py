@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depth_model.datasets.images import decode_rgb, stored_image
+from depth_model.datasets.images import decode_rgb, stored_image, stored_shape
 from depth_model.datasets.sample import BadInput
 
 
@@ -176,3 +176,13 @@ def test_the_fingerprint_is_that_of_the_picture_and_not_of_its_file(picture):
     assert len(fingerprint) == 32
     assert stored_image(encoded(picture, "BMP"), 100).fingerprint == fingerprint
     assert stored_image(encoded(picture.rotate(180), "PNG"), 100).fingerprint != fingerprint
+
+
+def test_the_stored_shape_is_read_from_the_head_and_ignores_a_turn(picture):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    data = encoded(picture, "JPEG", exif=turned)
+    assert decode_rgb(data).shape == (60, 40, 3)
+    assert stored_shape(data) == stored_shape(data[: len(data) // 2]) == (40, 60)
+    with pytest.raises(BadInput, match="damaged image"):
+        stored_shape(b"not an image")
