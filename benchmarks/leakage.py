@@ -1,0 +1,212 @@
+"""Recall and false alarms of the leakage guard on planted leaks.
+
+    python benchmarks/leakage.py [--samples FOLDER]
+
+Real photographs (the folder `photos` of the samples and those of scikit-image) and rendered pictures are changed in
+one way at a time and collected as images are; the audit of the pipeline then compares them with the originals, with
+the parameters of presets/demo.yaml. "training changed": the originals are the evaluation set; "evaluation changed":
+the other way round. A hit names the right original. False alarms are counted among training images that are no copy
+of anything: frames of indoor scenes and roads, and other rendered pictures of the same domains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import measuring
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from depth_model.datasets import audit, readers, rendered_world
+from depth_model.datasets.collecting import collect_source
+from depth_model.datasets.readers import scikit_image
+from tasks import params
+
+PER_DOMAIN, UNRELATED_PER_DOMAIN, SIZE = 8, 40, (192, 256)
+ORIGINAL = "original"
+Change = Callable[[Image.Image, np.random.Generator], Image.Image]
+
+
+def cropped(image: Image.Image, share: float, generator: np.random.Generator) -> Image.Image:
+    """Return a crop of `share` of both sides, anywhere in the image."""
+    width, height = (round(side * share) for side in image.size)
+    left, top = generator.integers(image.width - width + 1), generator.integers(image.height - height + 1)
+    return image.crop((left, top, left + width, top + height))
+
+
+def encoded(image: Image.Image, quality: int) -> Image.Image:
+    """Return the image after JPEG of `quality`."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer).convert("RGB")
+
+
+def scaled(image: Image.Image, across: float, down: float) -> Image.Image:
+    """Return the image in other sizes."""
+    return image.resize((round(image.width * across), round(image.height * down)), Image.Resampling.LANCZOS)
+
+
+def jittered(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Return the image with brightness, contrast and saturation changed by up to 40 %."""
+    for enhancer in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        image = enhancer(image).enhance(generator.uniform(0.6, 1.4))
+    return image
+
+
+def other_gamma(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Return the image with a gamma of 0.6 to 1.6."""
+    gamma = generator.uniform(0.6, 1.6)
+    return image.point(lambda value: round(255 * (value / 255) ** gamma))
+
+
+def other_hue(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Return the image with its hue turned by up to 36 degrees."""
+    hue, saturation, value = image.convert("HSV").split()
+    turned = (np.asarray(hue).astype(int) + generator.integers(-25, 26)) % 256
+    return Image.merge("HSV", (Image.fromarray(turned.astype(np.uint8)), saturation, value)).convert("RGB")
+
+
+def crop_and_more(image: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Return a mirrored, recoloured, re-encoded crop."""
+    return encoded(jittered(ImageOps.mirror(cropped(image, 0.87, generator)), generator), 40)
+
+
+CHANGES: dict[str, Change] = {
+    "JPEG, quality 30": lambda image, _: encoded(image, 30),
+    "JPEG, quality 10": lambda image, _: encoded(image, 10),
+    "half the size": lambda image, _: scaled(image, 0.5, 0.5),
+    "a quarter of the size": lambda image, _: scaled(image, 0.25, 0.25),
+    "other aspect (3/4 of the height)": lambda image, _: scaled(image, 1, 0.75),
+    "brightness, contrast, saturation": jittered,
+    "hue": other_hue,
+    "gamma 0.6 to 1.6": other_gamma,
+    "grey": lambda image, _: image.convert("L").convert("RGB"),
+    "mirrored": lambda image, _: ImageOps.mirror(image),
+    "crop of 95 %": lambda image, generator: cropped(image, 0.95, generator),
+    "crop of 90 %": lambda image, generator: cropped(image, 0.90, generator),
+    "crop of 85 %": lambda image, generator: cropped(image, 0.85, generator),
+    "crop of 80 %": lambda image, generator: cropped(image, 0.80, generator),
+    "mirrored crop of 85 %": lambda image, generator: ImageOps.mirror(cropped(image, 0.85, generator)),
+    "mirrored crop of 87 %, recoloured, JPEG 40": crop_and_more,
+    "beyond the promise: crop of 70 %": lambda image, generator: cropped(image, 0.70, generator),
+}
+
+
+def originals(samples: Path | None) -> dict[str, dict[str, Image.Image]]:
+    """Return kind -> key -> picture."""
+    photographs = {
+        one.key: Image.open(io.BytesIO(one.image)).convert("RGB") for one in scikit_image.READER(subset="photographs")
+    }
+    if samples is not None:
+        there = {path.stem: Image.open(path).convert("RGB") for path in sorted((samples / "photos").glob("*.jpg"))}
+        photographs = {key: image for key, image in photographs.items() if f"skimage_{key}" not in there} | there
+    return {"photographs": photographs, "rendered": rendered(PER_DOMAIN, 1)}
+
+
+def rendered(count: int, seed: int) -> dict[str, Image.Image]:
+    """Return `count` pictures of every rendered domain."""
+    return {
+        f"{domain}_{index}": Image.fromarray(rendered_world.render_sample(domain, seed, index, *SIZE).image)
+        for domain in rendered_world.DOMAINS
+        for index in range(count)
+    }
+
+
+def frames(samples: Path) -> Iterator[Path]:
+    """Yield real frames that are in none of the other pictures."""
+    for pattern in (
+        "7scenes/redkitchen/*.color.jpg",
+        "ddad_dgp/**/*.jpg",
+        "kitti/**/image_02/**/data/*.png",
+        "tum_rgbd/*/rgb/*.png",
+        "icl_nuim/*/rgb/*.png",
+        "nyu_depth_v2/**/rgb_*.jpg",
+        "ade20k/**/*.jpg",
+        "tartanair/**/*_left.png",
+    ):
+        yield from sorted(samples.glob(pattern))
+
+
+def unrelated(samples: Path | None) -> dict[str, Image.Image]:
+    """Return pictures that are no copy of any original."""
+    real = [] if samples is None else frames(samples)
+    return {f"frame_{number}": Image.open(path).convert("RGB") for number, path in enumerate(real)} | rendered(
+        UNRELATED_PER_DOMAIN, 2
+    )
+
+
+class Workshop:
+    """A folder in which pictures become collected sources."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def collect(self, role: str, name: str, pictures: Mapping[str, Image.Image]) -> None:
+        """Collect `pictures` as the source `name` of `role`."""
+        root = self.folder / "pictures" / role / name
+        root.mkdir(parents=True)
+        for key, picture in pictures.items():
+            picture.save(root / f"{key}.png")
+        reader = readers.get("image_folder")
+        collect_source(
+            reader,
+            root,
+            reader.options(),
+            self.folder / "scratch" / role / name,
+            self.folder / "data" / role / name,
+            max_side=1024,
+            minimum_side=8,
+            samples_per_shard=256,
+            workers=1,
+        )
+
+    def leaks(self, training: list[str], evaluation: list[str]) -> Iterator[tuple[str, str, str]]:
+        """Yield (training source, its key, evaluation key) of the leaks between sources."""
+        catalogs = {"unlabeled": dict.fromkeys(training), "evaluation": dict.fromkeys(evaluation)}
+        ours, theirs = (audit.Collection(self.folder / "data", catalogs, (role,)) for role in catalogs)
+        rules = audit.AuditRules(**params.load(Path("presets/demo.yaml")).audit.model_dump())
+        for pair in audit.find_leaks(ours, theirs, rules)[0]:
+            yield ours.place(pair.row)[1], ours.key(pair.row), theirs.key(pair.other)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=Path, help="folder of real samples")
+    samples = parser.parse_args().samples
+    kinds = originals(samples)
+    pictures = {f"{kind}_{key}": image for kind, found in kinds.items() for key, image in found.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = Workshop(Path(folder))
+        others = unrelated(samples)
+        for role in ("evaluation", "unlabeled"):
+            workshop.collect(role, ORIGINAL, pictures)
+        workshop.collect("unlabeled", "unrelated", others)
+        rows = []
+        for number, (name, change) in enumerate(CHANGES.items()):
+            generator = np.random.default_rng(number)
+            changed = {key: change(image, generator) for key, image in pictures.items()}
+            for role in ("evaluation", "unlabeled"):
+                workshop.collect(role, f"change_{number}", changed)
+            found = list(workshop.leaks([f"change_{number}"], [ORIGINAL]))
+            back = list(workshop.leaks([ORIGINAL], [f"change_{number}"]))
+            rows.append([name, *(recall(pairs, kind, kinds) for pairs in (found, back) for kind in kinds)])
+        alarms = list(workshop.leaks(["unrelated"], [ORIGINAL]))
+    header = [f"{direction}, {kind}" for direction in ("training changed", "evaluation changed") for kind in kinds]
+    print(measuring.table(["change", *header], rows))
+    print(f"\nfalse alarms: {len(alarms)} of {len(others)} unrelated training images, {len(pictures)} evaluation images")
+    print("\n".join(f"  {key} taken for {other}" for _, key, other in alarms))
+
+
+def recall(pairs: list[tuple[str, str, str]], kind: str, kinds: Mapping[str, Mapping[str, Image.Image]]) -> str:
+    """Return how many of the pictures of `kind` were found with the right partner."""
+    right = sum(key == other and key.startswith(f"{kind}_") for _, key, other in pairs)
+    return f"{right}/{len(kinds[kind])}"
+
+
+if __name__ == "__main__":
+    main()
