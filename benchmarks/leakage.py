@@ -198,7 +198,7 @@ def main() -> None:
         alarms = list(workshop.leaks(["unrelated"], [ORIGINAL]))
     header = [f"{direction}, {kind}" for direction in ("training changed", "evaluation changed") for kind in kinds]
     print(measuring.table(["change", *header], rows))
-    print(f"\nfalse alarms: {len(alarms)} of {len(others)} unrelated training images, {len(pictures)} evaluation images")
+    print(f"\nfalse alarms: {len(alarms)} of {len(others)} unrelated images, against {len(pictures)} evaluation images")
     print("\n".join(f"  {key} taken for {other}" for _, key, other in alarms))
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from depth_model import files
 from tasks import entry, params
+from tasks.audit import REPORT as AUDIT
 from tasks.evaluate_relative import MODELS, REPORTS
+from tasks.report_audit import audit_section
 from tasks.report_page import page
 from tasks.workspace import Workplace, produce
 
@@ -45,6 +47,11 @@ def quarantine_reasons() -> list[tuple[str, str, int]]:
     return rows
 
 
+def _audit() -> str:
+    summary = _read(AUDIT / "summary.json")
+    return audit_section(summary, {one["picture"]: (AUDIT / one["picture"]).read_bytes() for one in summary["pairs"]})
+
+
 def _build(place: Workplace, settings: params.Params) -> None:
     content = page(
         figures=_read(Path("reports/metrics.json")),
@@ -53,6 +60,7 @@ def _build(place: Workplace, settings: params.Params) -> None:
         curves=_training_curves(settings.alpha),
         catalogs={role: _read(_catalog(role)) for role in CATALOGS},
         quarantine=quarantine_reasons(),
+        audit=_audit(),
         parameters=settings.model_dump(mode="json", exclude={"sources", "resume"}),
     )
     files.write_text(place.result / "index.html", content)
@@ -62,7 +70,7 @@ def main() -> None:
     """Write reports/index.html."""
     argparse.ArgumentParser(prog="python -m tasks.report", description=__doc__).parse_args()
     settings = params.load()
-    read = [Path("reports/metrics.json"), *map(_catalog, CATALOGS)]
+    read = [Path("reports/metrics.json"), AUDIT / "summary.json", *map(_catalog, CATALOGS)]
     read += [REPORTS / name / "examples.png" for name in settings.sources.evaluation]
     read += [REPORTS / f"{name}.json" for name in settings.sources.evaluation]
     read += [Path("models", model, "history.csv") for model in MODELS]

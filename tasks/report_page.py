@@ -32,10 +32,11 @@ def page(
     curves: bytes,
     catalogs: Mapping[str, Mapping[str, Mapping[str, Any]]],
     quarantine: Sequence[tuple[str, str, int]],
+    audit: str,
     parameters: Mapping[str, Any],
 ) -> str:
     """Return the whole page. `figures` is reports/metrics.json, `sets` the summary per evaluation set, `examples`
-    and `curves` are PNG bytes, `quarantine` holds (source, reason, count)."""
+    and `curves` are PNG bytes, `quarantine` holds (source, reason, count), `audit` is HTML."""
     sections = [
         f"<h1>Open Depth Anything</h1><p class='soft'>Report of one run of the pipeline</p><p>{_INTRODUCTION}</p>",
         "<h2>Teacher beside student, zero-shot</h2>" + _result_table(figures, sets),
@@ -43,6 +44,7 @@ def page(
         "<h2>Examples</h2>" + "".join(_example(name, sets[name], png) for name, png in examples.items()),
         "<h2>Training</h2>" + _image(curves, "loss terms of both models, and the fraction of tokens below alpha"),
         "<h2>Data</h2>" + _data_table(catalogs) + _quarantine(quarantine),
+        "<h2>Duplicates and leaks</h2>" + audit,
         "<h2>Parameters</h2>" + _parameters(parameters),
     ]
     return document("Open Depth Anything: report", "".join(sections))

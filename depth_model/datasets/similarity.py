@@ -4,7 +4,7 @@ Two ways, for two questions. `WindowIndex`: which of many fingerprints come near
 all their windows)? The 128 bits are cut into 8 bands of 16; when two fingerprints differ in at most 15 bits, some
 band differs in at most one, so looking up 17 values per band misses none. `similar_pairs`: which of many come near
 each other? Sorted by two bands at a time (28 orders), equal ones become neighbours when they differ in at most 6
-bits. Time grows as the number of fingerprints, memory by some 60 bytes for each.
+bits. Time grows as the number of fingerprints, memory by some 200 bytes for each.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ def similar_pairs(bits: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarr
     both = np.concatenate([bits[kept], mirrored_bits(bits[kept])])
     owner = np.tile(kept, 2)
     found = [equal]
-    bands = _banded(both).astype(np.uint32)
+    bands = _banded(both)
     for left, right in combinations(range(_BANDS), 2):
-        key = bands[left] << 16 | bands[right]
+        key = bands[left].astype(np.uint32) << 16 | bands[right]
         order = np.argsort(key, kind="stable")
         found += [_neighbours(both, owner, key, order, step, distance) for step in range(1, _NEIGHBOURS + 1)]
     pairs = np.unique(np.concatenate(found), axis=0)

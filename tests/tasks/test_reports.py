@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tasks import report_page, summarise, summary
+from tasks import report_audit, report_page, summarise, summary
 
 METRICS = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "log10", "silog")
 
@@ -85,6 +85,7 @@ def a_page(**changes):
         "examples": {"fog": b"png"},
         "curves": b"png",
         "catalogs": {"labeled": {"rooms": {"samples": 5, "quarantined": 2}}},
+        "audit": "<p>nothing</p>",
         "quarantine": [("labeled/rooms", "truncated <script>", 2)],
         "parameters": {"alpha": 0.85, "student": {"trim": 0.1}},
     }
@@ -134,3 +135,21 @@ def test_images_that_were_not_measured_and_dead_predictions_are_counted():
     assert "1 image measured. 2 images could not be measured: no ground truth (2)." in text
     assert "The student's prediction is one constant on 1 image." in text
     assert "could not" not in text_of(a_page())
+
+
+def test_the_audit_names_both_images_of_a_pair_and_shows_them():
+    sources = {
+        "labeled/rooms": {"images": 5, "leak": 1, "exact_duplicate": 0, "near_duplicate": 2},
+        "unlabeled/hills": {"images": 7, "leak": 0, "exact_duplicate": 0, "near_duplicate": 0},
+    }
+    pair = {"reason": "leak", "image": "labeled/rooms: <a>", "repeats": "evaluation/fog: b", "picture": "0000.jpg"}
+    summary = {"sources": sources, "pairs": [pair | {"distance": 4, "likeness": 0.93}]}
+    section = report_audit.audit_section(summary, {"0000.jpg": b"jpeg"})
+    text = text_of(section)
+    assert "Of 12 training images, 3 are left out of training" in text
+    assert "labeled/rooms: <a> repeats evaluation/fog: b (4 bits, likeness 0.93)" in text
+    assert "unlabeled/hills" not in text
+    assert "data:image/jpeg;base64,anBlZw==" in section
+    assert "<a>" not in section
+    clean = {"unlabeled/hills": sources["unlabeled/hills"]}
+    assert "None of the 7" in text_of(report_audit.audit_section({"sources": clean, "pairs": []}, {}))
