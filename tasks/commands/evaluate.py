@@ -40,12 +40,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--model-maximum", type=_positive, help="metres a metric .pt file is for (released: 10 or 80)")
     one.add_argument("--processes", type=_count, default=1, help="how many at once (default: 1)")
     one.add_argument("-o", "--out", type=Path, default=Path("evaluation"), help="for results (default: evaluation)")
-    one.add_argument("--no-pictures", action="store_true", help="leave out the worst twenty")
+    one.add_argument("--no-pictures", action="store_true", help="leave out examples and worst twenty")
+    one.add_argument("--calibrate", action="store_true", help="measure published checkpoints beside Table 2")
+    one.add_argument("--checkpoints", type=Path, help="of --calibrate: folder of the published files")
+    one.add_argument("--hub", action="store_true", help="of --calibrate: fetch from the model hub what is not there")
     one.set_defaults(run=evaluate)
 
 
 def _add_data(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--set", help="a set with protocols: kitti, nyu, sintel, ddad, eth3d, diode, …")
+    one.add_argument("--set", help="a set with protocols: kitti, nyu, sintel, ddad, eth3d, diode, …; or da2k")
     one.add_argument("--reader", help="instead of --set: the layout of the data, as in params.yaml (rgbd_folder, ...)")
     one.add_argument("--root", help="the folder of the data")
     one.add_argument("--options", nargs="*", type=_option, default=[], metavar="KEY=VALUE", help="of the reader")
@@ -64,14 +67,22 @@ def _add_protocol(one: argparse.ArgumentParser) -> None:
 
 def evaluate(given: argparse.Namespace) -> None:
     """Print the metrics of models on a set, with bootstrap intervals and the difference to the first model; write a
-    table of every image (Parquet), a summary and the worst twenty as pictures. Stopped, the same command goes on.
+    table of every image (Parquet), a summary, examples and the worst twenty as pictures. Stopped, the same command goes
+    on.
 
     Raises StageError for a wrong model, set, protocol, reader, root or option, and when nothing could be measured.
     """
-    from tasks.commands.evaluate_run import Plan, chosen_cases, draw_worst, evaluated, result_lines, titles
+    from tasks.commands import calibrate, evaluate_pairs
+    from tasks.commands.evaluate_run import Plan, chosen_cases, draw, evaluated, result_lines, titles
 
+    if given.calibrate:
+        calibrate.calibrate(given)
+        return
     if not given.model:
         raise entry.StageError("--model: name at least one")
+    if given.set == evaluate_pairs.SET:
+        evaluate_pairs.evaluate_pairs_of(given)
+        return
     protocol = chosen_protocol(given)
     cases = chosen_cases(_source(given, protocol), given.list)
     models = {title: model_folder(model) for title, model in titles(given.model).items()}
@@ -81,7 +92,7 @@ def evaluate(given: argparse.Namespace) -> None:
     )
     summary, table = evaluated(plan)
     if not given.no_pictures:
-        draw_worst(plan, table)
+        draw(plan, table)
     print("\n".join(result_lines(summary)))
     print(os.path.relpath(folder), file=sys.stderr)
 
