@@ -111,8 +111,10 @@ def _labeled_image(root: Path, index: int, depth: str) -> tuple[bytes, np.ndarra
     try:
         with _opened(root) as file:
             pixels = _images(file)[index].transpose(2, 1, 0)
-            stored = formats.stored_dataset(file, "rawDepths" if depth == "raw" else "depths")[index].T
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
+            stored = _bounded(formats.stored_dataset(file, "rawDepths" if depth == "raw" else "depths"))[index].T
+    except BadInput:
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError) as error:
         raise BadInput(f"{LABELED}: image {index + 1} cannot be read: {error}") from error
     encoded = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, "PNG")
@@ -129,13 +131,17 @@ def _opened(root: Path) -> h5py.File:
 
 
 def _images(file: h5py.File) -> h5py.Dataset:
-    images = formats.stored_dataset(file, "images")
+    images = _bounded(formats.stored_dataset(file, "images"))
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8:
         raise BadInput(f"{LABELED}: images of shape {images.shape} and type {images.dtype}, not 3 x W x H of 8 bits")
-    # One chunk is unpacked as a whole, whatever of it is asked for.
-    if max(math.prod(images.shape[1:]), math.prod(images.chunks or (0,))) > 4 * formats.MAX_PIXELS:
-        raise BadInput(f"{LABELED}: images of shape {images.shape} in chunks of {images.chunks} are too large")
     return images
+
+
+def _bounded(stack: h5py.Dataset) -> h5py.Dataset:
+    # One chunk is unpacked as a whole, whatever of it is asked for.
+    if max(math.prod(stack.shape[1:]), math.prod(stack.chunks or (0,))) > 4 * formats.MAX_PIXELS:
+        raise BadInput(f"{LABELED}: {stack.name} of shape {stack.shape} in chunks of {stack.chunks} is too large")
+    return stack
 
 
 READER = Reader(
