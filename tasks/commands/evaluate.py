@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from tasks import entry, params
-from tasks.commands.shared import model_folder, purpose, side
+from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side
 
 if TYPE_CHECKING:
     from depth_model.evaluation.adapters import Settings
@@ -51,7 +51,7 @@ def _add_data(one: argparse.ArgumentParser) -> None:
     one.add_argument("--set", help="a set with protocols: kitti, nyu, sintel, ddad, eth3d, diode, …; or da2k")
     one.add_argument("--reader", help="instead of --set: the layout of the data, as in params.yaml (rgbd_folder, ...)")
     one.add_argument("--root", help="the folder of the data")
-    one.add_argument("--options", nargs="*", type=_option, default=[], metavar="KEY=VALUE", help="of the reader")
+    one.add_argument("--options", nargs="*", type=key_value, default=[], metavar="KEY=VALUE", help="of the reader")
     one.add_argument("--list", type=Path, help="file that names the images, one a line: of the official split, say")
 
 
@@ -59,7 +59,7 @@ def _add_protocol(one: argparse.ArgumentParser) -> None:
     one.add_argument("--protocol", help="a variant of the set: paper (default), midas, marigold, …")
     one.add_argument("--metric", action="store_true", help="metric depth: by default the variant zoedepth")
     one.add_argument(
-        "--change", nargs="*", type=_option, default=[], metavar="KEY=VALUE", help="of the protocol, crop=none say"
+        "--change", nargs="*", type=key_value, default=[], metavar="KEY=VALUE", help="of the protocol, crop=none say"
     )
     one.add_argument("--minimum", type=_positive, help="depth in metres that counts")
     one.add_argument("--maximum", type=_positive, help="depth in metres that counts")
@@ -128,26 +128,12 @@ def chosen_protocol(given: argparse.Namespace) -> Protocol:
 
 def _source(given: argparse.Namespace, protocol: Protocol) -> params.Source:
     """Return the source that the command line describes, with its options checked."""
-    from pydantic import ValidationError
-
     own = {key: yaml.safe_load(value) for key, value in given.options}
     options = {**protocol.options, **own} if given.set else own
-    try:
-        source = params.Source(reader=given.reader or str(protocol.reader), root=given.root, options=options)
-        source.chosen_options()
-    except ValidationError as error:
-        faults = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()]
-        raise entry.StageError("\n".join(f"{where}: {what}" if where else what for where, what in faults)) from error
+    source = checked_source(given.reader or str(protocol.reader), given.root, options)
     if given.root is not None and not Path(given.root).is_dir():
         raise entry.StageError(f"--root {given.root}: there is no such folder")
     return source
-
-
-def _option(text: str) -> tuple[str, str]:
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{text}: must be KEY=VALUE")
-    return key, value
 
 
 def _positive(text: str) -> float:
