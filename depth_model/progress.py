@@ -20,9 +20,9 @@ class _Lines(io.TextIOBase):
         return len(text)
 
 
-def progress_bar(description: str, total: int, unit: str, done: int = 0) -> tqdm:
-    """Return a tqdm over `total` units of which `done` are finished, drawn on stderr; a context manager."""
-    common = {"desc": description, "total": total, "unit": f" {unit}", "initial": done}
+def progress_bar(description: str, total: int, unit: str, done: int = 0, shown: bool = True) -> tqdm:
+    """Return a tqdm over `total` units of which `done` are finished, drawn on stderr if `shown`; a context manager."""
+    common = {"desc": description, "total": total, "unit": f" {unit}", "initial": done, "disable": not shown}
     if sys.stderr.isatty():
         return tqdm(**common, dynamic_ncols=True)
     return tqdm(**common, file=_Lines(), mininterval=_SECONDS_PER_LINE, miniters=1, bar_format=_LINE)

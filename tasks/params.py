@@ -158,6 +158,11 @@ class Training(_Section):
     gradient_matching: Annotated[float, Field(ge=0)]
     taps: Literal["last", "spread"]
     gradient_checkpointing: bool
+    accumulation: Positive
+    warmup: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    bad_batch: Literal["stop", "skip"]
+    largest_skips: NotNegative
+    processes: Positive
 
 
 class Teacher(_Section):
@@ -201,6 +206,7 @@ class Student(_Section):
     encoder_learning_rate: PositiveNumber
     decoder_learning_rate: PositiveNumber
     trim: Annotated[float, Field(ge=0, lt=1)]
+    ema: Annotated[float, Field(ge=0, lt=1)]
     perturbation: Perturbation
 
 
@@ -249,11 +255,21 @@ class Params(_Section):
                 f"feature_alignment.block = {self.feature_alignment.block}: "
                 f"the student's encoder {self.student.encoder!r} has blocks 0 to {blocks - 1}"
             )
+        self._check_shares()
         if self.encoder.weights == "packaged" and {self.teacher.encoder, self.student.encoder} - {"vits"}:
             raise ValueError(
                 "encoder.weights = 'packaged' is a ViT-S: teacher.encoder and student.encoder must be 'vits'"
             )
         return self
+
+    def _check_shares(self) -> None:
+        parts = self.training.processes * self.training.accumulation
+        for key, images in (
+            ("teacher.batch", self.teacher.batch),
+            ("student.unlabeled_per_batch", self.student.unlabeled_per_batch),
+        ):
+            if images < parts:
+                raise ValueError(f"{key} = {images}: training.processes x training.accumulation = {parts} is more")
 
     def source(self, role: str, name: str) -> Source:
         """Return the source `name` of `role`; raises ParamsError that lists the names there are."""

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from depth_model import files
-from tasks import entry, params, register, tracking
+from tasks import entry, params, processes, register, tracking
 from tasks.workspace import Workplace, produce
 
 if TYPE_CHECKING:
     from depth_model.datasets.pool import SamplePool
     from depth_model.networks import DepthAnything
     from depth_model.training.history import History
-    from depth_model.training.loop import TrainingSettings
+    from depth_model.training.start import TrainingSettings
 
     Learn = Callable[[Path, Callable[[int, Mapping[str, float]], None]], tuple[DepthAnything, History]]
 
@@ -51,15 +51,15 @@ def pool(role: str, sidecar: Literal["sky", "pseudo"]) -> SamplePool:
 
 AUDITED = ("labeled", "unlabeled")
 """Roles whose samples the audit may exclude."""
-WITHOUT_EFFECT = {"workers", "gradient_checkpointing"}
-"""Parameters of a training that do not change what is learned."""
+WITHOUT_EFFECT = {"workers", "gradient_checkpointing", "processes"}
+"""Parameters of a training that do not change what is learned, but for rounding."""
 
 
 def training_settings(settings: params.Params) -> TrainingSettings:
     """Return the section `training` of params.yaml as the loop takes it."""
-    from depth_model.training.loop import TrainingSettings
+    from depth_model.training.start import TrainingSettings
 
-    return TrainingSettings(**settings.training.model_dump())
+    return TrainingSettings(**settings.training.model_dump(exclude={"processes"}))
 
 
 def encoder_inputs(settings: params.Params) -> dict[str, Any]:
@@ -76,9 +76,16 @@ def train_stage(
     """Run one training stage: `learn(scratch, on_metrics)` gives the model and history of `models/<model>`.
 
     `used` are the parameters it depends on, `catalogs` the roles it reads. The model is registered when the
-    training ends. Raises StageError for what a user can mend.
+    training ends. With `training.processes` above 1 it starts them and waits. Raises StageError for what a user can
+    mend.
     """
     stage = f"train_{model}"
+    if processes.is_follower():
+        processes.follow(learn)
+        return
+    if settings.training.processes > 1 and not processes.under_torchrun():
+        processes.launch(f"tasks.{stage}", settings.training.processes)
+        return
     inputs = {
         "parameters": {**used, "training": settings.training.model_dump(exclude=WITHOUT_EFFECT), "seed": settings.seed},
         "encoder": encoder_inputs(settings),
@@ -88,7 +95,10 @@ def train_stage(
     logged = {"seed": settings.seed, "encoder": settings.encoder.model_dump()}
     logged |= {**used, "training": settings.training.model_dump()}
 
+    built: list[Workplace] = []
+
     def build(place: Workplace) -> None:
+        built.append(place)
         with tracking.stage_run(stage, logged, place) as run:
             for role in catalogs:
                 run.data_sets(catalog_path(role))
@@ -100,13 +110,19 @@ def train_stage(
             print(f"{stage}: registered as {register.MODELS[model]} version {version}")
 
     produce(stage, inputs=inputs, outs={"model": Path("models", model)}, build=build)
+    if not built:
+        processes.lead(None)
 
 
 def _learned(learn: Learn, place: Workplace, run: tracking.Run) -> tuple[DepthAnything, History]:
     from depth_model.networks import BadCheckpoint, BadWeights, PackagedEncoderMissing
-    from depth_model.training.loop import TrainingFailed
+    from depth_model.training.divergence import TrainingFailed
+    from depth_model.training.processes import ProcessLost
 
     try:
+        processes.lead(place.scratch)
         return learn(place.scratch, run.metric_callback)
+    except ProcessLost as error:
+        raise entry.StageError(f"another process of the training is gone: {error}") from error
     except (TrainingFailed, BadCheckpoint, BadWeights, PackagedEncoderMissing) as error:
         raise entry.StageError(str(error)) from error

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from depth_model.objectives.affine_invariant import affine_invariant_loss, normalise_affine
-from depth_model.objectives.cutmix import cutmix, cutmix_loss, sample_box
+from depth_model.objectives.affine_invariant import (
+    affine_invariant_loss,
+    informative_images,
+    normalise_affine,
+)
+from depth_model.objectives.cutmix import cutmix, cutmix_loss, informative_mixes, sample_box
 from depth_model.objectives.feature_alignment import feature_alignment_loss
 from depth_model.objectives.gradient_matching import gradient_matching_loss
 from depth_model.objectives.silog import silog_loss
@@ -14,6 +18,8 @@ __all__ = [
     "cutmix_loss",
     "feature_alignment_loss",
     "gradient_matching_loss",
+    "informative_images",
+    "informative_mixes",
     "normalise_affine",
     "sample_box",
     "silog_loss",

@@ -74,6 +74,11 @@ def normalised_residual(prediction: Tensor, target: Tensor, mask: Tensor) -> tup
     return residual, scale[:, 0, 0] >= SCALE_FLOOR
 
 
+def informative_images(target: Tensor, mask: Tensor) -> Tensor:
+    """Return (B,) boolean: which images the losses count, by `target` and boolean `mask`, both (B, H, W)."""
+    return median_and_scale(target, mask)[1][:, 0, 0] >= SCALE_FLOOR
+
+
 def trimming_limit(values: Tensor, mask: Tensor, trim: float) -> Tensor:
     """Return the linearly interpolated quantile 1 - `trim` of each row over its mask, (B, 1) float32.
 

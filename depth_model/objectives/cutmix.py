@@ -15,6 +15,7 @@ from torch import Tensor
 
 from depth_model.objectives.affine_invariant import (
     check_maps,
+    informative_images,
     mean_over_counted,
     normalised_residual,
     trimmed_mean,
@@ -92,8 +93,21 @@ def cutmix_loss(
     return mean_over_counted(losses, mask.flatten(1).any(dim=1))
 
 
+def informative_mixes(
+    target_a: Tensor, target_b: Tensor, valid_a: Tensor, valid_b: Tensor, box_mask: Tensor
+) -> Tensor:
+    """Return (B,) boolean: which mixed images `cutmix_loss` counts, those with a region of weight above 0."""
+    inside, outside = box_mask & valid_a, ~box_mask & valid_b
+    return (informative_images(target_a, inside) & _large(inside)) | (
+        informative_images(target_b, outside) & _large(outside)
+    )
+
+
 def _region_residual(prediction: Tensor, target: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
     """Return the residual (B, H, W), 0 outside `region`, and `region` without the regions of weight 0."""
     residual, informative = normalised_residual(prediction, target, region)
-    usable = informative & (region.flatten(1).sum(dim=1) >= MINIMUM_REGION_PIXELS)
-    return residual, region & usable[:, None, None]
+    return residual, region & (informative & _large(region))[:, None, None]
+
+
+def _large(region: Tensor) -> Tensor:
+    return region.flatten(1).sum(dim=1) >= MINIMUM_REGION_PIXELS

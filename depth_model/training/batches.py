@@ -1,14 +1,16 @@
 """Whole training batches, each a pure function of (seed, step, samples): the input side of teacher and student.
 
-Item t of a data set here is the entire batch of step t. Workers of the loader therefore only decide when a batch
-is made, never what is in it, and resuming starts at a step without any loader state. Images leave the workers as
-uint8, a quarter of the bytes; `network_input` makes them the network's input where the network is.
+What is in the batch of a step depends neither on the workers of the loader, which only decide when it is made, nor on
+how many processes share it: each makes its own share of the same global batch. Resuming starts at a step without any
+loader state. Images leave the workers as uint8, a quarter of the bytes; `network_input` makes them the network's
+input where the network is.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -18,48 +20,82 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from depth_model.datasets.disparity import normalised_disparity
-from depth_model.datasets.pool import SamplePool, StoredSample
+from depth_model.datasets.pool import SamplePool
 from depth_model.datasets.sample import BadInput
 from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from depth_model.objectives import sample_box
 from depth_model.training.augmentation import Perturbation, crop_image, crop_raster, draw_crop, perturb
-from depth_model.training.sampling import batch_indices
+from depth_model.training.sampling import WHOLE, Share, batch_indices
 
 LABELED, UNLABELED, CUTMIX = 0, 1, 2
 """Streams of random numbers of one seed: what one draws never shifts what another draws."""
 
 Batch = dict[str, Any]
-"""Tensors by name; a student batch holds one such mapping for each of its parts."""
+"""Tensors by name, and `keys`: `source/key` of each sample; a student batch holds one such mapping for each part."""
 
 
-def labeled_batch(pool: SamplePool, seed: int, count: int, side: int, step: int) -> Batch:
-    """Return the `count` labelled samples of batch `step`, resized, cropped to `side` and flipped (paper 3.1).
+def labeled_batch(pool: SamplePool, seed: int, count: int, side: int, step: int, share: Share = WHOLE) -> Batch:
+    """Return a share of the `count` labelled samples of batch `step`, resized, cropped to `side`, flipped (paper 3.1).
 
     images uint8 (B, S, S, 3); disparity float32 (B, S, S) in [0, 1]; valid bool (B, S, S); unusable: how many
-    samples have no usable target and take no part (their `valid` is False everywhere), float32 scalar.
+    samples have no usable target and take no part (their `valid` is False everywhere), float32 scalar; keys.
+    B is 0 for an empty share.
     """
     indices = batch_indices((seed, LABELED), step, count, len(pool))
-    generators = [np.random.default_rng([seed, LABELED, step, number]) for number in range(count)]
-    return _stacked([_cropped(pool.load(int(i)), side, g) for i, g in zip(indices, generators, strict=True)])
+    rows = share.rows(count)
+    generators = [np.random.default_rng([seed, LABELED, step, number]) for number in rows]
+    samples = [_cropped(pool, int(indices[n]), side, g) for n, g in zip(rows, generators, strict=True)]
+    return _stacked(samples, side, len(rows))
 
 
 def unlabeled_batch(
-    pool: SamplePool, seed: int, count: int, side: int, perturbation: Perturbation, step: int
+    pool: SamplePool,
+    seed: int,
+    count: int,
+    side: int,
+    perturbation: Perturbation,
+    step: int,
+    share: Share = WHOLE,
 ) -> Batch:
-    """Return the `count` pseudo-labelled samples of batch `step`, strongly perturbed (paper 3.2).
+    """Return a share of the `count` pseudo-labelled samples of batch `step`, strongly perturbed (paper 3.2).
 
-    As `labeled_batch`, with the images perturbed in colour and the pseudo labels of the clean images, and box,
-    bool (B, S, S): the CutMix mask M of equation 5 for each image.
+    As `labeled_batch`, with the images perturbed in colour and the pseudo labels of the clean images. For CutMix:
+    box, bool (B, S, S), the mask M of equation 5 for each image; partner, int64 (B,), the place of its partner u_b,
+    the image before it in the global batch. A partner outside the share follows after the B samples, so that images,
+    disparity and valid may be longer than B.
     """
     indices = batch_indices((seed, UNLABELED), step, count, len(pool))
+    rows = share.rows(count)
+    partners = [(number - 1) % count for number in rows]
+    needed = list(dict.fromkeys([*rows, *partners]))
     samples = []
-    for number, index in enumerate(indices):
+    for number in needed:
         generator = np.random.default_rng([seed, UNLABELED, step, number])
-        image, disparity, valid = _cropped(pool.load(int(index)), side, generator)
-        samples.append((perturb(image, perturbation, generator), disparity, valid))
+        image, *rest = _cropped(pool, int(indices[number]), side, generator)
+        samples.append((perturb(image, perturbation, generator), *rest))
     boxes = np.random.default_rng([seed, CUTMIX, step])
     box = [sample_box(boxes, side, side, perturbation.cutmix_probability) for _ in indices]
-    return _stacked(samples) | {"box": torch.from_numpy(np.stack(box))}
+    return _stacked(samples, side, len(rows)) | {
+        "box": torch.from_numpy(np.stack(box)[rows.start : rows.stop]),
+        "partner": torch.tensor([needed.index(number) for number in partners], dtype=torch.int64),
+    }
+
+
+def sample_keys(batch: Batch) -> list[str]:
+    """Return `source/key` of every sample of a batch and of its parts; empty when the batch does not say."""
+    own = list(batch.get("keys", []))
+    return own + [key for part in batch.values() if isinstance(part, dict) for key in sample_keys(part)]
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """Return `batch` with its tensors on `device`."""
+    return {name: _moved(value, device) for name, value in batch.items()}
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, dict):
+        return moved(value, device)
+    return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
 
 def network_input(images: Tensor) -> Tensor:
@@ -69,37 +105,49 @@ def network_input(images: Tensor) -> Tensor:
     return (images.permute(0, 3, 1, 2).float() / 255 - mean) / deviation
 
 
-def loader(make: Callable[[int], Batch], start: int, total: int, workers: int) -> Generator[Batch, None, None]:
-    """Yield `make(step)` for every step from `start` below `total`, made ahead by `workers` processes (0: none).
+def loader(
+    make: Callable[[int, Share], Batch], shares: Sequence[Share], start: int, total: int, workers: int
+) -> Generator[list[Batch], None, None]:
+    """Yield `[make(step, share) for share in shares]` for every step from `start` below `total`.
 
-    The processes end when the generator is closed or finished; they leave SIGINT and SIGTERM to their parent.
+    They are made ahead by `workers` processes (0: none), which end when the generator is closed or finished and
+    leave SIGINT and SIGTERM to their parent.
 
     Raises BadInput, in one line, when a batch cannot be made because stored data are damaged.
     """
-    batches = DataLoader(
-        _Steps(make),
-        sampler=range(start, total),
+    count = len(shares)
+    parts = DataLoader(
+        _Parts(make, shares),
+        sampler=range(start * count, total * count),
         batch_size=None,
         num_workers=workers,
         worker_init_fn=_start_worker,
         # The columns of the pool are shared with forked workers and would be copied into spawned ones.
         multiprocessing_context="fork" if workers else None,
     )
-    for batch in batches:
-        if isinstance(batch, BadInput):
-            raise batch
-        yield batch
+    made = iter(parts)
+    try:
+        while whole := list(islice(made, count)):
+            for part in whole:
+                if isinstance(part, BadInput):
+                    raise part
+            yield whole
+    finally:
+        # A traceback would keep the iterator, and with it processes that ignore signals.
+        del made
 
 
-class _Steps(Dataset):
-    """Item t is batch t, or the BadInput that kept it from being made: torch would bury it in a traceback."""
+class _Parts(Dataset):
+    """Part by part of batch after batch, or the BadInput that kept one from being made: torch would bury it in a
+    traceback."""
 
-    def __init__(self, make: Callable[[int], Batch]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[int, Share], Batch], shares: Sequence[Share]) -> None:
+        self._make, self._shares = make, shares
 
-    def __getitem__(self, step: int) -> Batch | BadInput:
+    def __getitem__(self, number: int) -> Batch | BadInput:
+        step, part = divmod(number, len(self._shares))
         try:
-            return self._make(step)
+            return self._make(step, self._shares[part])
         except BadInput as error:
             return error
 
@@ -111,20 +159,31 @@ def _start_worker(number: int) -> None:
     cv2.setNumThreads(0)
 
 
-def _cropped(
-    sample: StoredSample, side: int, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (image, disparity, valid) of one crop; the target is normalised before, over the whole map."""
+_Sample = tuple[np.ndarray, np.ndarray, np.ndarray, str]
+
+
+def _cropped(pool: SamplePool, index: int, side: int, generator: np.random.Generator) -> _Sample:
+    """Return (image, disparity, valid, key) of one crop; the target is normalised before, over the whole map."""
+    sample = pool.load(index)
+    key = f"{sample.source}/{sample.key}"
     crop = draw_crop(generator, *sample.image.shape[:2], side)
+    image = crop_image(sample.image, crop)
     try:
         disparity, valid = normalised_disparity(sample.target, sample.target_kind, sample.sky)
     except BadInput:
         nothing = np.zeros((side, side), np.float32)
-        return crop_image(sample.image, crop), nothing, nothing.astype(bool)
-    return crop_image(sample.image, crop), crop_raster(disparity, crop), crop_raster(valid, crop)
+        return image, nothing, nothing.astype(bool), key
+    return image, crop_raster(disparity, crop), crop_raster(valid, crop), key
 
 
-def _stacked(samples: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Batch:
-    images, disparity, valid = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*samples, strict=True))
-    unusable = (~valid.flatten(1).any(dim=1)).sum().float()
-    return {"images": images, "disparity": disparity, "valid": valid, "unusable": unusable}
+def _stacked(samples: list[_Sample], side: int, own: int) -> Batch:
+    """Return a batch of `samples`, of which the first `own` count; the others are partners only."""
+    kinds = (np.uint8, (side, side, 3)), (np.float32, (side, side)), (np.bool_, (side, side))
+    arrays = [np.zeros((len(samples), *shape), kind) for kind, shape in kinds]
+    for number, sample in enumerate(samples):
+        for array, value in zip(arrays, sample[:3], strict=True):
+            array[number] = value
+    images, disparity, valid = map(torch.from_numpy, arrays)
+    unusable = (~valid[:own].flatten(1).any(dim=1)).sum().float()
+    keys = [sample[3] for sample in samples[:own]]
+    return {"images": images, "disparity": disparity, "valid": valid, "unusable": unusable, "keys": keys}

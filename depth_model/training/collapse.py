@@ -7,15 +7,17 @@ target has a mean absolute value of 1: a model whose loss is not clearly below 1
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
+from depth_model.training.divergence import TrainingFailed
 from depth_model.training.history import History
-from depth_model.training.loop import TrainingFailed
 
 CONSTANT = 0.95
 """Largest mean affine-invariant loss on labelled images at which a model counts as better than a constant."""
-DEAD_ROWS = 20
-"""Rows of the history without a single positive output after which a run is given up."""
+FLAT = 1e-5
+"""Mean deviation of disparity per image below which the output has collapsed; the loss divides by 1e-6 at least."""
 
 _REMEDY = "set another seed in params.yaml, lower the learning rates or give more steps"
 
@@ -29,13 +31,18 @@ def prediction_health(disparity: Tensor) -> dict[str, Tensor]:
     }
 
 
-def stop_when_dead(name: str, history: History) -> None:
-    """Raise TrainingFailed when no output was positive for the last 20 rows of `history`."""
-    if len(history.rows) >= DEAD_ROWS and history.recent("prediction/positive_fraction", DEAD_ROWS) == 0:
-        raise TrainingFailed(
-            f"{name}: the last ReLU is dead since {DEAD_ROWS * history.every} steps, the prediction is 0"
-            f" everywhere and cannot recover; {_REMEDY}"
-        )
+def health_counts(images: int) -> dict[str, float]:
+    """Return over how many images each mean of `prediction_health` is."""
+    return {"prediction/positive_fraction": images, "prediction/scale": images}
+
+
+def ailing(values: Mapping[str, float]) -> str:
+    """Return what is wrong with an output of `prediction_health`; empty when it is alive."""
+    if values["prediction/positive_fraction"] == 0:
+        return "the last ReLU is dead, the prediction is 0 everywhere and cannot recover"
+    if values["prediction/scale"] < FLAT:
+        return f"the prediction has collapsed to a constant, its deviation is {values['prediction/scale']:.2g}"
+    return ""
 
 
 def check_learned(name: str, history: History) -> None:

@@ -13,32 +13,45 @@ from typing import Any
 
 from depth_model import files
 
+SKIPPED = "skipped_batches"
+"""The last column."""
+
 
 class History:
-    """Rows of averages over `every` steps; each row is the number of finished steps and a value per term."""
+    """Rows of averages over `every` steps: the number of finished steps, a value per term, and how many batches the
+    interval skipped, which have no part in the averages. An interval that skipped all of its batches has no row."""
 
     def __init__(self, every: int) -> None:
         self.every = every
         self.columns: list[str] = []
         self.rows: list[list[float]] = []
         self._sums: list[float] = []
+        self._skipped = 0
+        self._taken = 0
 
-    def add(self, finished: int, terms: Mapping[str, float]) -> bool:
-        """Take in the terms of the step that makes `finished` steps; True when this completes a row.
+    def add(self, finished: int, terms: Mapping[str, float] | None) -> bool:
+        """Take in the terms of the step that makes `finished` steps, None if it was skipped; True for a new row.
 
         Raises ValueError when the names differ from those of the steps before.
         """
+        if terms is None:
+            self._skipped += 1
+        else:
+            self._sum(terms)
+        if finished % self.every or not self._taken:
+            return False
+        self.rows.append([finished, *(total / self._taken for total in self._sums), float(self._skipped)])
+        self._sums, self._taken, self._skipped = [], 0, 0
+        return True
+
+    def _sum(self, terms: Mapping[str, float]) -> None:
         if not self.columns:
-            self.columns = list(terms)
-        if self.columns != list(terms):
-            raise ValueError(f"terms of the loss changed from {self.columns} to {list(terms)}")
+            self.columns = [*terms, SKIPPED]
+        if self.columns != [*terms, SKIPPED]:
+            raise ValueError(f"terms of the loss changed from {self.columns[:-1]} to {list(terms)}")
         sums = self._sums or [0.0] * len(terms)
         self._sums = [total + value for total, value in zip(sums, terms.values(), strict=True)]
-        if finished % self.every:
-            return False
-        self.rows.append([finished, *(total / self.every for total in self._sums)])
-        self._sums = []
-        return True
+        self._taken += 1
 
     def last_row(self) -> dict[str, float]:
         """Return the terms of the last complete row by name."""
@@ -58,11 +71,13 @@ class History:
 
     def state(self) -> dict[str, Any]:
         """Return the whole state in plain lists and numbers."""
-        return {"every": self.every, "columns": self.columns, "rows": self.rows, "sums": self._sums}
+        names = ("every", "columns", "rows", "_sums", "_taken", "_skipped")
+        return {name.strip("_"): getattr(self, name) for name in names}
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any]) -> History:
         """Return the history whose `state()` this was."""
         history = cls(state["every"])
         history.columns, history.rows, history._sums = state["columns"], state["rows"], state["sums"]
+        history._taken, history._skipped = state["taken"], state["skipped"]
         return history

@@ -1,31 +1,35 @@
-"""The one training loop. Teacher and student bring a model, an optimizer, batches and a loss.
+"""The one training loop. Each stage brings a model, an optimizer with its schedule, batches and a loss (`Run`).
 
-It owns precision, clipping, learning-rate decay, checkpoints, progress and the reporting of metrics. It knows neither
-what is learned nor where metrics go. One process on one device.
+It owns precision, shares of a batch, clipping, checkpoints, what to do with bad batches, progress and the reporting of
+metrics. It knows neither what is learned nor where metrics go. The batch of a step, its loss and its gradient are
+those of the whole batch, however many processes and parts share it (docs/training.md).
 """
 
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from depth_model.progress import progress_bar
-from depth_model.training.batches import Batch, loader
+from depth_model.training import processes, stopping
+from depth_model.training.batches import Batch, loader, moved, sample_keys
+from depth_model.training.divergence import Guard, TrainingFailed
 from depth_model.training.history import History
-from depth_model.training.optimizers import set_learning_rates
-from depth_model.training.resume import load_checkpoint, save_checkpoint
+from depth_model.training.optimizers import Schedule, set_schedule
+from depth_model.training.processes import best_device
+from depth_model.training.resume import newest_checkpoint, read_checkpoint, save_checkpoint
+from depth_model.training.sampling import Share
 
 OnMetrics = Callable[[int, Mapping[str, float]], None]
 """Called with the number of finished steps and metrics by name."""
@@ -34,151 +38,272 @@ _ROWS = 2000
 """How many rows a long history has; a short one has a row per step."""
 
 
-class TrainingFailed(RuntimeError):
-    """Training cannot give a usable model; the message says why and what to change."""
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How a run is carried out: loader processes, steps between checkpoints, precision; into how many parts a process
+    divides its share of a batch; whether a bad batch stops the run or is skipped, and how often at most."""
 
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """What teacher and student share: crop (pixels), loader processes, steps between checkpoints, precision, the
-    largest gradient norm, weight decay; weight of gradient matching on labels, which encoder blocks the decoder reads,
-    and whether encoder blocks are computed again in the backward pass to save memory."""
-
-    crop: int
     workers: int
     checkpoint_every: int
     precision: Literal["fp32", "bf16"]
-    gradient_clip: float
-    weight_decay: float
-    gradient_matching: float = 0.0
-    taps: Literal["last", "spread"] = "last"
-    gradient_checkpointing: bool = False
+    accumulation: int = 1
+    bad_batch: Literal["stop", "skip"] = "stop"
+    largest_skips: int = 0
 
 
-@dataclass(frozen=True)
+def _healthy(values: Mapping[str, float]) -> str:
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one run brings: `loss` maps a batch to named scalars, of which `loss` is minimised and all are logged;
-    `watch` sees the history after each new row and may raise TrainingFailed."""
+    """What one run brings.
+
+    `make_batch(step, share)` gives a share of a global batch. `loss` maps it to scalar terms by name: means over the
+    samples of the share, or numbers of things. `counts` says for every mean how many samples it is over; terms it does
+    not name are numbers, and are added up. The minimised `loss` is the sum of the terms in `weights`, weighted.
+    `schedule` sets learning rates and betas of each step. `ailing` looks at the values of a step and says what is
+    wrong with the model's output, if anything. `ema` is the decay of the average of the weights that the model gets
+    at the end, 0 for none. Raises ValueError for `ema`
+    outside [0, 1).
+    """
 
     name: str
     model: nn.Module
     optimizer: Optimizer
+    schedule: Schedule
     steps: int
     images_per_step: int
-    make_batch: Callable[[int], Batch]
+    make_batch: Callable[[int, Share], Batch]
     loss: Callable[[Batch], dict[str, Tensor]]
-    watch: Callable[[History], None]
+    weights: Mapping[str, float]
+    counts: Callable[[Batch], Mapping[str, Tensor | float]]
+    gradient_clip: float
+    ailing: Callable[[Mapping[str, float]], str] = _healthy
+    ema: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.ema and not 0 < self.ema < 1:
+            raise ValueError(f"ema={self.ema}: give a decay below 1, or 0 for no average")
 
 
-def train(run: Run, settings: TrainingSettings, scratch: Path, on_metrics: OnMetrics) -> History:
+@dataclass
+class _Course:
+    """How far a run is: what changes from step to step, beside model and optimizer."""
+
+    finished: int
+    history: History
+    guard: Guard
+    average: AveragedModel | None
+    saved: int
+
+
+def train(run: Run, settings: LoopSettings, scratch: Path, on_metrics: OnMetrics) -> History:
     """Train `run.model` to the end, from the newest checkpoint in `scratch` if there is one; return the history.
 
-    SIGINT and SIGTERM end the step in hand, save a checkpoint and raise KeyboardInterrupt or SystemExit.
-    Raises TrainingFailed when loss or gradient are not finite, and what `run.watch` raises.
+    A checkpoint holds the state before a step whose batch has shown that state to be sound. SIGINT and SIGTERM end
+    the step in hand, save a checkpoint and raise KeyboardInterrupt or SystemExit.
+    Raises TrainingFailed when training goes wrong (see `divergence`) or a checkpoint cannot be written, and
+    `processes.ProcessLost` when another process ends.
     """
-    finished, history = _resumed(run, scratch)
+    shares = processes.shares(settings.accumulation)
+    learner = processes.fabric().setup_module(_Objective(run))
+    course = _resumed(run, settings, scratch)
+    started, asked, clock = course.finished, False, _Clock(run)
     run.model.train()
-    clock = _Throughput(run.images_per_step)
     with (
+        processes.losses_named(),
         _deterministic(),
-        _noted_signals() as signals,
-        progress_bar(run.name, run.steps, "steps", finished) as bar,
+        stopping.noted_signals() as stop,
+        progress_bar(run.name, run.steps, "steps", course.finished, shown=processes.is_first()) as bar,
         # Closed at once: an exception on its way out would keep the loader's processes, which ignore signals.
-        closing(loader(run.make_batch, finished, run.steps, settings.workers)) as batches,
+        closing(loader(run.make_batch, shares, course.finished, run.steps, settings.workers)) as batches,
     ):
-        for batch in batches:
-            set_learning_rates(run.optimizer, finished, run.steps)
-            terms = _step(run, _moved(batch, _device(run.model)), settings, finished)
-            finished += 1
-            if history.add(finished, terms):
-                on_metrics(
-                    finished, history.last_row() | _learning_rates(run.optimizer) | clock.since(finished)
-                )
-                run.watch(history)
-            bar.set_postfix(loss=f"{terms['loss']:.4f}", refresh=False)
+        for parts in batches:
+            set_schedule(run.optimizer, run.schedule, course.finished, run.steps)
+            values, asked = _gradients(run, learner, parts, settings, stop)
+            good = _judged(run, course, values, parts, settings, scratch)
+            course.finished += 1
+            if course.history.add(course.finished, values if good else None):
+                on_metrics(course.finished, _metrics(run, course, clock))
+            bar.set_postfix(loss=f"{values['loss']:.4f}", refresh=False)
             bar.update()
-            if signals or finished % settings.checkpoint_every == 0 or finished == run.steps:
-                save_checkpoint(scratch, finished, _state(run, history))
-            if signals:
+            if asked:
                 break
-    if signals:
-        _stop(run, finished, signals[0])
-    return history
+    if course.finished > started:
+        _save_sound(run, course, scratch, asked)
+    if asked:
+        _say(f"{run.name}: stopped after step {course.finished} of {run.steps}")
+        stopping.end(stop.number)
+    if course.average is not None:
+        run.model.load_state_dict(course.average.module.state_dict())
+    return course.history
 
 
-def best_device() -> torch.device:
-    """Return the device a model is trained on: the first GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+class _Objective(nn.Module):
+    """A model with its loss as `forward`: what DDP wraps, so that the loss may call any method of the model."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.model, self._loss = run.model, run.loss
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return self._loss(batch)
 
 
-def _resumed(run: Run, scratch: Path) -> tuple[int, History]:
-    state = load_checkpoint(scratch)
-    if state is None:
-        return 0, History(max(1, run.steps // _ROWS))
+def _resumed(run: Run, settings: LoopSettings, scratch: Path) -> _Course:
+    """Return where the run stands; model and optimizer are set to the newest whole checkpoint if there is one."""
+    average = None
+    if run.ema:
+        average = AveragedModel(run.model, multi_avg_fn=get_ema_multi_avg_fn(run.ema)).requires_grad_(False)
+    guard = Guard(run.name, settings.bad_batch, settings.largest_skips)
+    path = processes.from_first(newest_checkpoint(scratch) if processes.is_first() else None)
+    if path is None:
+        return _Course(0, History(max(1, run.steps // _ROWS)), guard, average, 0)
+    state = read_checkpoint(path)
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
-    print(f"{run.name}: going on after step {state['finished']} of {run.steps}", file=sys.stderr, flush=True)
-    return state["finished"], History.of_state(state["history"])
+    if average is not None:
+        average.load_state_dict(state["average"])
+    finished = state["finished"]
+    _say(f"{run.name}: going on after step {finished} of {run.steps}")
+    return _Course(finished, History.of_state(state["history"]), replace(guard, **state["guard"]), average, finished)
 
 
-def _state(run: Run, history: History) -> dict[str, object]:
-    return {
+def _gradients(
+    run: Run, learner: nn.Module, parts: Sequence[Batch], settings: LoopSettings, stop: stopping.Stop
+) -> tuple[dict[str, float], bool]:
+    """Leave the gradient of the whole global batch in the parameters.
+
+    Returns its loss, terms and gradient norms, the same in every process, and whether any process is asked to stop.
+    """
+    fabric, device = processes.fabric(), best_device()
+    parts = [moved(part, device) for part in parts]
+    portions = _portions(run, parts)
+    run.optimizer.zero_grad(set_to_none=True)
+    totals: dict[str, float] = {}
+    for number, (part, portion) in enumerate(zip(parts, portions, strict=True)):
+        with fabric.no_backward_sync(learner, enabled=number + 1 < len(parts)):
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+                terms = learner(part)
+            terms = {name: value * portion.get(name, 1.0) for name, value in terms.items()}
+            loss = sum(weight * terms[name] for name, weight in run.weights.items())
+            # DDP takes the mean over the processes of what is here a portion of the sum.
+            fabric.backward(loss * fabric.world_size)
+        for name, value in {"loss": loss, **terms}.items():
+            totals[name] = totals.get(name, 0.0) + float(value.detach())
+    *summed, asked = processes.sums([*totals.values(), float(stop.asked() > 0)])
+    return dict(zip(totals, summed, strict=True)) | _gradient_norms(run.optimizer), asked > 0
+
+
+def _portions(run: Run, parts: Sequence[Batch]) -> list[dict[str, float]]:
+    """Return for each part of this process which portion of a mean over the global batch its own mean makes up."""
+    if len(parts) * processes.fabric().world_size == 1:
+        return [{}]
+    counts = [{name: float(count) for name, count in run.counts(part).items()} for part in parts]
+    whole = processes.sums([sum(count[name] for count in counts) for name in counts[0]])
+    return [
+        {name: value / (total or 1.0) for (name, value), total in zip(count.items(), whole, strict=True)}
+        for count in counts
+    ]
+
+
+def _gradient_norms(optimizer: Optimizer) -> dict[str, float]:
+    """Return the norm of the gradient before clipping, of all parameters and of each part of the model."""
+    gradients: dict[str, list[Tensor]] = {}
+    for group in optimizer.param_groups:
+        found = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+        gradients.setdefault(group["part"], []).extend(found)
+    norms = {f"gradient_norm/{part}": float(nn.utils.get_total_norm(found)) for part, found in gradients.items()}
+    return {"gradient_norm": math.hypot(*norms.values()), **norms}
+
+
+def _judged(
+    run: Run,
+    course: _Course,
+    values: Mapping[str, float],
+    parts: Sequence[Batch],
+    settings: LoopSettings,
+    scratch: Path,
+) -> bool:
+    """Learn from a good batch and return True; skip a bad one and return False, or raise TrainingFailed."""
+
+    def keys() -> list[str]:
+        return processes.gathered([key for part in parts for key in sample_keys(part)])
+
+    step, guard = course.finished + 1, course.guard
+    if fault := guard.fault(values):
+        guard.refuse(step, fault, keys())
+        return False
+    ailment = guard.ailment(run.ailing(values))
+    if not ailment and course.finished // settings.checkpoint_every > course.saved // settings.checkpoint_every:
+        _save(run, course, scratch)
+    parameters = [one for group in run.optimizer.param_groups for one in group["params"]]
+    nn.utils.clip_grads_with_norm_(parameters, run.gradient_clip, torch.tensor(values["gradient_norm"]))
+    run.optimizer.step()
+    if course.average is not None:
+        course.average.update_parameters(run.model)
+    guard.take(step, values["loss"], ailment, keys)
+    return True
+
+
+def _save_sound(run: Run, course: _Course, scratch: Path, asked: bool) -> None:
+    """Save the state that the last step left, which no later batch has tried, unless something is wrong with it."""
+    if all(bool(torch.isfinite(parameter).all()) for parameter in run.model.parameters()):
+        if not course.guard.sick_steps:
+            _save(run, course, scratch)
+        elif not asked:
+            course.guard.give_up("the run ended while its output was dead or its loss too large")
+    elif not asked:
+        raise TrainingFailed(f"{run.name}: the last step left weights that are not finite; lower the learning rates")
+
+
+def _save(run: Run, course: _Course, scratch: Path) -> None:
+    course.saved = course.finished
+    if not processes.is_first():
+        return
+    state = {
         "model": run.model.state_dict(),
         "optimizer": run.optimizer.state_dict(),
-        "history": history.state(),
+        "history": course.history.state(),
+        "guard": course.guard.state(),
     }
-
-
-def _step(run: Run, batch: Batch, settings: TrainingSettings, finished: int) -> dict[str, float]:
-    """Learn from one batch; return the loss terms and the norm of the gradient before clipping."""
-    device = _device(run.model).type
-    with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bf16"):
-        terms = run.loss(batch)
-    run.optimizer.zero_grad(set_to_none=True)
-    terms["loss"].backward()
-    norm = nn.utils.clip_grad_norm_(run.model.parameters(), settings.gradient_clip)
-    values = {name: float(value.detach()) for name, value in (terms | {"gradient_norm": norm}).items()}
-    _check_finite(run.name, finished + 1, values)
-    run.optimizer.step()
-    return values
-
-
-def _check_finite(name: str, step: int, values: Mapping[str, float]) -> None:
-    wrong = [f"{term} is {value}" for term, value in values.items() if not math.isfinite(value)]
-    if wrong:
+    if course.average is not None:
+        state["average"] = course.average.state_dict()
+    try:
+        save_checkpoint(scratch, course.finished, state)
+    except OSError as error:
         raise TrainingFailed(
-            f"{name}: step {step}: {', '.join(wrong)}; lower the learning rates"
-            " or set training.precision to fp32 in params.yaml"
-        )
+            f"{run.name}: the checkpoint after step {course.finished} cannot be written to {scratch}:"
+            f" {error.strerror}; the one before is kept, the same command goes on from it"
+        ) from error
 
 
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
+def _metrics(run: Run, course: _Course, clock: _Clock) -> dict[str, float]:
+    rates = {f"learning_rate/{group['part']}": group["lr"] for group in run.optimizer.param_groups}
+    return course.history.last_row() | rates | clock.since(course.finished)
 
 
-def _moved(batch: Batch, device: torch.device) -> Batch:
-    return {
-        name: _moved(part, device) if isinstance(part, dict) else part.to(device, non_blocking=True)
-        for name, part in batch.items()
-    }
+def _say(text: str) -> None:
+    if processes.is_first():
+        print(text, file=sys.stderr, flush=True)
 
 
-def _learning_rates(optimizer: Optimizer) -> dict[str, float]:
-    return {f"learning_rate/{group['part']}": group["lr"] for group in optimizer.param_groups}
+class _Clock:
+    """Images per second between calls and the seconds left; metrics for people, never part of the history."""
 
-
-class _Throughput:
-    """Images per second between calls; a metric for people, never part of the history."""
-
-    def __init__(self, images_per_step: int) -> None:
-        self._images_per_step = images_per_step
+    def __init__(self, run: Run) -> None:
+        self._images, self._steps = run.images_per_step, run.steps
         self._step, self._time = None, time.monotonic()
 
     def since(self, finished: int) -> dict[str, float]:
         now, before = time.monotonic(), self._time
-        steps = finished - self._step if self._step is not None else 0
+        made = finished - self._step if self._step is not None else 0
         self._step, self._time = finished, now
-        return {"images_per_second": steps * self._images_per_step / (now - before)} if steps else {}
+        if not made:
+            return {}
+        seconds = (now - before) / made
+        return {"images_per_second": self._images / seconds, "seconds_left": (self._steps - finished) * seconds}
 
 
 @contextmanager
@@ -193,31 +318,3 @@ def _deterministic() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-
-
-@contextmanager
-def _noted_signals() -> Iterator[list[int]]:
-    """Yield a list that fills with SIGINT and SIGTERM, which do not interrupt; a second one raises at once."""
-    noted: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        noted.append(number)
-        if len(noted) > 1:
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _stop(run: Run, finished: int, number: int) -> None:
-    print(f"{run.name}: checkpoint saved after step {finished} of {run.steps}", file=sys.stderr, flush=True)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(128 + number)

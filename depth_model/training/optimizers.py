@@ -7,6 +7,9 @@ class and mask tokens and LayerScale.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
@@ -21,7 +24,7 @@ def parameter_groups(
 
     At most four: encoder and decoder, each with `weight_decay` and without. Parameters outside the encoder
     learn at the decoder's rate. Beside what AdamW reads, a group holds its `part` (encoder or decoder) and
-    `base_lr`, the rate from which `set_learning_rates` decays.
+    `base_lr`, the rate from which a schedule starts.
     """
     rates = {"encoder": encoder_learning_rate, "decoder": decoder_learning_rate}
     groups: dict[tuple[str, float], list[nn.Parameter]] = {}
@@ -43,10 +46,25 @@ def adamw(
     return AdamW(groups, betas=BETAS)
 
 
-def set_learning_rates(optimizer: Optimizer, step: int, total: int) -> None:
-    """Set the rates of step `step` (from 0): linear decay from the base rate, reaching 0 after `total` steps."""
+Schedule = Callable[[Mapping[str, Any], int, int], Mapping[str, Any]]
+"""(parameter group, step from 0, number of steps) -> what the optimizer's group holds in that step, `lr` and more."""
+
+
+def set_schedule(optimizer: Optimizer, schedule: Schedule, step: int, total: int) -> None:
+    """Set every parameter group to what `schedule` says of `step` (from 0) of `total`."""
     for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * (1 - step / total)
+        group.update(schedule(group, step, total))
+
+
+def linear_decay(warmup: float, group: Mapping[str, Any], step: int, total: int) -> dict[str, float]:
+    """Return the rate of a group at `step`: linear decay from `base_lr`, reaching 0 after `total` steps (paper 3.1).
+
+    During the first `warmup` steps (a fraction of `total` if below 1; the paper has none) it also grows linearly from
+    nearly 0.
+    """
+    rising = warmup * total if warmup < 1 else warmup
+    growth = min(1.0, (step + 1) / rising) if rising else 1.0
+    return {"lr": group["base_lr"] * (1 - step / total) * growth}
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:

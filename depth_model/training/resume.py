@@ -23,11 +23,14 @@ _LOG = logging.getLogger(__name__)
 def save_checkpoint(folder: Path, finished: int, state: Mapping[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, and lists and dicts of them) after `finished` steps.
 
-    Older checkpoints than the newest two are removed, and whatever a killed process left half written.
+    Older checkpoints than the newest two are removed, and whatever a killed process left half written. Raises OSError
+    when it cannot be written, for example on a full disk; the checkpoints before are kept.
     """
     path = Path(folder) / f"checkpoint-{finished:09d}.pt"
     with files.atomic_path(path) as temporary:
-        torch.save({"finished": finished, **state}, temporary)
+        # Into an open file: on a full disk torch's own writer raises something that does not say so.
+        with open(temporary, "wb") as handle:
+            torch.save({"finished": finished, **state}, handle)
         checksum = files.sha256(temporary)
     files.write_text(_checksum_path(path), f"{checksum}  {path.name}\n")
     for old in _checkpoints(folder)[KEPT:]:
@@ -37,16 +40,21 @@ def save_checkpoint(folder: Path, finished: int, state: Mapping[str, Any]) -> No
         leftover.unlink()
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Return the state of the newest whole checkpoint of `folder`, with `finished`; None when there is none.
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest whole checkpoint of `folder`; None when there is none.
 
-    Tensors are on the CPU. A damaged checkpoint is passed over with a warning.
+    A damaged checkpoint is passed over with a warning.
     """
     for path in _checkpoints(folder):
         if _is_whole(path):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return path
         _LOG.warning("%s is damaged or half written; going on from the one before, if any", path.name)
     return None
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return the state in the checkpoint `path`, with `finished`; tensors are on the CPU. Runs no code from it."""
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -8,11 +8,27 @@ a step number and nothing else. Does not read, weight or balance anything: sourc
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 _ROUNDS = 8
 _MIXERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+@dataclass(frozen=True)
+class Share:
+    """Part `index` (from 0) of `of` nearly equal parts of a global batch: what one process takes at one go."""
+
+    index: int
+    of: int
+
+    def rows(self, count: int) -> range:
+        """Return the places, of `count` in the global batch, that belong to this share; may be empty."""
+        return range(self.index * count // self.of, (self.index + 1) * count // self.of)
+
+
+WHOLE = Share(0, 1)
 
 
 def epoch_positions(seed: tuple[int, ...], epoch: int, positions: np.ndarray, length: int) -> np.ndarray:

@@ -11,12 +11,19 @@ from torch import Tensor
 from depth_model.datasets.pool import SamplePool
 from depth_model.networks import DepthAnything
 from depth_model.training.batches import Batch, labeled_batch, network_input
-from depth_model.training.collapse import check_learned, prediction_health, stop_when_dead
+from depth_model.training.collapse import ailing, check_learned, health_counts, prediction_health
 from depth_model.training.history import History
-from depth_model.training.loop import OnMetrics, Run, TrainingSettings, train
-from depth_model.training.optimizers import adamw
+from depth_model.training.loop import OnMetrics, Run, train
+from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.sampling import steps_of
-from depth_model.training.start import initial_model, label_losses
+from depth_model.training.start import (
+    TrainingSettings,
+    check_shares,
+    initial_model,
+    label_counts,
+    label_losses,
+    label_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -44,17 +51,22 @@ def train_teacher(
     Continues from the checkpoints in `scratch`. Raises TrainingFailed when the result is no better than a
     constant, and what `depth_model.training.loop.train` and `DepthAnything` raise.
     """
+    check_shares("teacher.batch", settings.batch, training.accumulation)
     model = initial_model(settings.encoder, weights, seed, training)
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
     run = Run(
         name="teacher",
         model=model,
         optimizer=adamw(model, *rates, training.weight_decay),
+        schedule=partial(linear_decay, training.warmup),
         steps=steps_of(settings.epochs, len(pool), settings.batch),
         images_per_step=settings.batch,
         make_batch=partial(labeled_batch, pool, seed, settings.batch, training.crop),
         loss=partial(teacher_loss, model, training.gradient_matching),
-        watch=partial(stop_when_dead, "teacher"),
+        weights=label_weights(training.gradient_matching),
+        counts=teacher_counts,
+        gradient_clip=training.gradient_clip,
+        ailing=ailing,
     )
     history = train(run, training, scratch, on_metrics)
     check_learned("teacher", history)
@@ -62,12 +74,15 @@ def train_teacher(
 
 
 def teacher_loss(model: DepthAnything, gradient_matching: float, batch: Batch) -> dict[str, Tensor]:
-    """Return the loss on the labels of a batch (see `label_losses`), `loss`, and its terms."""
+    """Return the losses on the labels of a batch (see `label_losses`) and the health of the predictions."""
     disparity = model(network_input(batch["images"]))
-    loss, terms = label_losses(disparity, batch, gradient_matching)
     return {
-        "loss": loss,
-        **terms,
+        **label_losses(disparity, batch, gradient_matching),
         "unusable_targets": batch["unusable"],
         **prediction_health(disparity),
     }
+
+
+def teacher_counts(batch: Batch) -> dict[str, Tensor | float]:
+    """Return over how many images each mean of `teacher_loss` is."""
+    return label_counts(batch) | health_counts(len(batch["images"]))

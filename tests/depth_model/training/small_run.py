@@ -15,8 +15,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from depth_model.training.loop import Run, TrainingSettings, train
-from depth_model.training.optimizers import adamw
+from depth_model.training.loop import Run, train
+from depth_model.training.optimizers import adamw, linear_decay
+from depth_model.training.sampling import WHOLE
+from depth_model.training.start import TrainingSettings
 
 STEPS = 23
 SETTINGS = TrainingSettings(
@@ -38,22 +40,38 @@ class SmallModel(nn.Module):
         return self.decoder(torch.tanh(self.encoder(x)))
 
 
-def make_batch(step):
+def make_batch(step, share=WHOLE):
     generator = torch.Generator().manual_seed(step)
-    x = torch.randn(8, 6, generator=generator)
-    return {"x": x, "nested": {"y": x.sum(1, keepdim=True)}}
+    x = torch.randn(8, 6, generator=generator)[list(share.rows(8))]
+    keys = [f"small/{step}-{row}" for row in share.rows(8)]
+    return {"x": x, "nested": {"y": x.sum(1, keepdim=True), "keys": keys}}
 
 
 def squared_error(model, batch):
     error = (model(batch["x"]).float() - batch["nested"]["y"]).square().mean()
-    return {"loss": error, "error/root": error.detach().sqrt()}
+    return {"error": error, "error/root": error.detach().sqrt()}
 
 
-def small_run(steps=STEPS, loss=squared_error, watch=lambda history: None):
+def counts(batch):
+    return {"error": len(batch["x"]), "error/root": len(batch["x"])}
+
+
+def small_run(steps=STEPS, loss=squared_error, **changed):
     model = SmallModel()
-    return Run(
-        "small", model, adamw(model, 1e-2, 3e-2, 0.01), steps, 8, make_batch, partial(loss, model), watch
-    )
+    brought = {
+        "name": "small",
+        "model": model,
+        "optimizer": adamw(model, 1e-2, 3e-2, 0.01),
+        "schedule": partial(linear_decay, 0.0),
+        "steps": steps,
+        "images_per_step": 8,
+        "make_batch": make_batch,
+        "loss": partial(loss, model),
+        "weights": {"error": 1.0},
+        "counts": counts,
+        "gradient_clip": 1.0,
+    }
+    return Run(**(brought | changed))
 
 
 def signalling(number, at_step, send=lambda number: os.kill(os.getpid(), number)):

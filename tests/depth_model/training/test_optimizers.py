@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
-from depth_model.training.optimizers import adamw, parameter_groups, set_learning_rates
+from depth_model.training.optimizers import adamw, linear_decay, parameter_groups, set_schedule
 
 
 class Small(nn.Module):
@@ -57,9 +59,23 @@ def test_rates_fall_linearly_to_zero():
     optimizer = adamw(Small(), 1e-3, 1e-2, 0.01)
     seen = []
     for step in range(5):
-        set_learning_rates(optimizer, step, 4)
+        set_schedule(optimizer, partial(linear_decay, 0.0), step, 4)
         seen.append(next(group["lr"] for group in optimizer.param_groups if group["part"] == "decoder"))
     assert seen == pytest.approx([1e-2, 7.5e-3, 5e-3, 2.5e-3, 0.0])
+
+
+@pytest.mark.parametrize("warmup", [4, 0.5])
+def test_rates_rise_first_when_asked(warmup):
+    group = {"base_lr": 8.0}
+    rates = [linear_decay(warmup, group, step, 8)["lr"] for step in range(8)]
+    assert rates == pytest.approx([2 * 8 / 8, 4 * 7 / 8, 6 * 6 / 8, 8 * 5 / 8, 4, 3, 2, 1])
+
+
+def test_a_schedule_may_move_the_betas_too():
+    optimizer = adamw(Small(), 1e-3, 1e-2, 0.01)
+    set_schedule(optimizer, lambda group, step, total: {"lr": 2 * group["base_lr"], "betas": (0.5, 0.99)}, 0, 1)
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.5, 0.99)}
+    assert {group["lr"] for group in optimizer.param_groups} == {2e-3, 2e-2}
 
 
 def test_a_step_is_that_of_adamw_by_hand():

@@ -9,7 +9,12 @@ import pytest
 import torch
 
 from depth_model import files
-from depth_model.training.resume import load_checkpoint, save_checkpoint
+from depth_model.training.resume import newest_checkpoint, read_checkpoint, save_checkpoint
+
+
+def load_checkpoint(folder):
+    path = newest_checkpoint(folder)
+    return path and read_checkpoint(path)
 
 
 def state(value):

@@ -1,0 +1,114 @@
+"""The processes that train together: those torchrun started, or this one alone.
+
+Lightning Fabric joins them: gloo on CPU, nccl on GPUs, one device per process. With one process every function here
+is the trivial one, so that no caller asks how many there are. Gradients are exchanged by DDP. It looks for parameters
+without a gradient in every step: a share of a batch may lack a term of the loss, and with that the exchange keeps its
+order from the first step on, which resuming to the byte needs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from lightning_fabric.strategies import DDPStrategy
+from torch import distributed
+
+from depth_model.training.sampling import Share
+
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the others, for example while the first one writes a checkpoint."""
+
+
+class ProcessLost(RuntimeError):
+    """Another process of the training ended, or did not answer in time."""
+
+
+@functools.cache
+def fabric() -> Fabric:
+    """Return the Fabric of this process, joined with the others if torchrun started it."""
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if not distributed.is_torchelastic_launched():
+        alone = Fabric(accelerator=accelerator, devices=1, plugins=[LightningEnvironment()])
+        alone.launch()
+        return alone
+    local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    strategy = DDPStrategy(timeout=PATIENCE, find_unused_parameters=True)
+    joined = Fabric(
+        accelerator=accelerator,
+        devices=local,
+        num_nodes=world // local,
+        strategy=strategy,
+        plugins=[TorchElasticEnvironment()],
+    )
+    with losses_named():
+        joined.launch()
+    atexit.register(_leave)
+    return joined
+
+
+def _leave() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def best_device() -> torch.device:
+    """Return the device this process trains on: its GPU if there is one, else the CPU."""
+    return fabric().device
+
+
+def is_first() -> bool:
+    """Return whether this is the process that logs, writes and shows progress."""
+    return fabric().global_rank == 0
+
+
+def shares(accumulation: int) -> list[Share]:
+    """Return the shares of each global batch that this process takes, one after the other."""
+    own, of = fabric().global_rank * accumulation, fabric().world_size * accumulation
+    return [Share(own + number, of) for number in range(accumulation)]
+
+
+def sums(values: Sequence[float]) -> list[float]:
+    """Return the sums of `values` over all processes, the same everywhere."""
+    if fabric().world_size == 1:
+        return list(values)
+    total = torch.tensor(values, dtype=torch.float64, device=best_device())
+    return fabric().all_reduce(total, reduce_op="sum").tolist()
+
+
+def gathered(values: list[str]) -> list[str]:
+    """Return the texts of all processes in one list, the same everywhere."""
+    if fabric().world_size == 1:
+        return values
+    lists: list[Any] = [None] * fabric().world_size
+    distributed.all_gather_object(lists, values)
+    return [value for one in lists for value in one]
+
+
+def from_first(value: Any) -> Any:
+    """Return the `value` of the first process."""
+    return fabric().broadcast(value)
+
+
+@contextmanager
+def losses_named() -> Iterator[None]:
+    """Raise ProcessLost for what gloo and nccl raise when another process is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not distributed.is_torchelastic_launched() or not _of_the_exchange(error):
+            raise
+        raise ProcessLost(str(error).splitlines()[0]) from error
+
+
+def _of_the_exchange(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, distributed.DistError) or "gloo" in text or "nccl" in text
