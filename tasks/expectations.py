@@ -1,15 +1,23 @@
 """What must hold of collected data before anything may learn from them: suites for Great Expectations, as data.
 
-Each expectation is a sentence for people, the type and the arguments of a Great Expectations expectation. Which
-table a suite is for, and how a failure is shown, is the business of `tasks.validate`.
+Users add their own in `expectations.yaml`. Each expectation is a sentence for people, the type and the arguments of
+a Great Expectations expectation. Which table a suite is for, and how a failure is shown, is the business of
+`tasks.validate`.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from depth_model.datasets.rasters import CODECS
 from depth_model.datasets.sample import TARGET_KINDS
+from tasks.entry import StageError
+
+ADDED = Path("expectations.yaml")
 
 
 class Expectation(NamedTuple):
@@ -106,3 +114,35 @@ SOURCE_SUITES = {
 }
 ANNOTATED = {"sky": "labeled", "pseudo": "unlabeled"}
 """Which role a sidecar annotates."""
+
+
+class _Added(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    says: str
+    type: str
+    arguments: dict[str, Any]
+
+
+def sample_suite(role: str) -> list[Expectation]:
+    """Return what is expected of the samples of `role`: the built-in suite and what `expectations.yaml` adds to it.
+
+    Raises StageError, with a line per fault, for an unknown role or a wrong entry in that file.
+    """
+    if not ADDED.exists():
+        return SAMPLE_SUITES[role]
+    try:
+        content = yaml.safe_load(ADDED.read_text(encoding="utf-8")) or {}
+        added = TypeAdapter(dict[str, list[_Added]]).validate_python(content)
+    except yaml.YAMLError as error:
+        raise StageError(f"{ADDED}: not valid YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        lines = [f"{ADDED}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise StageError("\n".join(lines)) from error
+    unknown = sorted(added.keys() - SAMPLE_SUITES.keys())
+    if unknown:
+        raise StageError(f"{ADDED}: {', '.join(unknown)}: no such role (allowed: {', '.join(SAMPLE_SUITES)})")
+    mine = [
+        Expectation(one.says, one.arguments.get("column", ""), one.type, one.arguments) for one in added.get(role, [])
+    ]
+    return SAMPLE_SUITES[role] + mine

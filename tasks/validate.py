@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from depth_model import files
 from tasks import entry, params
-from tasks.expectations import ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES, Expectation
+from tasks.expectations import ADDED, ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES, Expectation, sample_suite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,13 +39,20 @@ def _table_path(role: str, name: str) -> Path:
     return path
 
 
-def samples_table(role: str, names: list[str]) -> pd.DataFrame:
-    """Return the columns that the suite of `role` looks at, of all sources `names`, with a column `source`."""
+def samples_table(role: str, names: list[str], suite: list[Expectation]) -> pd.DataFrame:
+    """Return the columns that the `suite` of `role` looks at, of all sources `names`, with a column `source`.
+
+    Raises StageError for a column that a source does not have.
+    """
     import pandas as pd
 
     from depth_model.datasets import manifest
 
-    columns = _columns(SAMPLE_SUITES[role])
+    columns = ["key", *(name for name in _columns(suite) if name != "key")]
+    for name in names:
+        unknown = sorted(set(columns) - set(manifest.schema(_table_path(role, name)).names))
+        if unknown:
+            raise entry.StageError(f"{ADDED}: {role}/{name} has no column {', '.join(unknown)}")
     frames = [manifest.read_frame(_table_path(role, name), columns) for name in names]
     for name, frame in zip(names, frames, strict=True):
         frame["source"] = name
@@ -96,7 +103,6 @@ def faults(table: pd.DataFrame, suite: list[Expectation], index: list[str]) -> l
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     os.environ["DO_NOT_TRACK"] = "true"
     import great_expectations as gx
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
@@ -105,15 +111,29 @@ def faults(table: pd.DataFrame, suite: list[Expectation], index: list[str]) -> l
     form = {"result_format": "SUMMARY", "unexpected_index_column_names": index, "partial_unexpected_count": _SHOWN}
     wanted = [
         # One suite for all: its expectations share one pass over the columns, and come back in another order.
-        ExpectationConfiguration(type=one.type, kwargs=one.arguments, meta={"number": number}).to_domain_obj()
-        for number, one in enumerate(suite)
+        _wanted(number, one) for number, one in enumerate(suite)
     ]
     results = batch.validate(gx.ExpectationSuite(name="suite", expectations=wanted), result_format=form).results
     failed = {result.expectation_config.meta["number"]: result for result in results if not result.success}
     return [_line(suite[number], failed[number], index) for number in sorted(failed)]
 
 
+def _wanted(number: int, expectation: Expectation) -> Any:
+    from great_expectations.exceptions import GreatExpectationsError
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from pydantic.v1 import ValidationError
+
+    given = {"type": expectation.type, "kwargs": expectation.arguments, "meta": {"number": number}}
+    try:
+        return ExpectationConfiguration(**given).to_domain_obj()
+    except (GreatExpectationsError, ValidationError) as error:
+        message = " ".join(str(error).split())
+        raise entry.StageError(f"{ADDED}: {expectation.says!r}: {expectation.type}: {message}") from error
+
+
 def _line(expectation: Expectation, result: Any, index: list[str]) -> str:
+    if "observed_value" in result.result and "unexpected_count" not in result.result:
+        return f"expected that {expectation.says}; observed {result.result['observed_value']}"
     if "unexpected_count" not in result.result:
         raise RuntimeError(f"Great Expectations could not check that {expectation.says}: {result.exception_info}")
     shown = [_row(row, index) for row in result.result["partial_unexpected_index_list"]]
@@ -149,7 +169,8 @@ def validate(role: str, sources: Mapping[str, params.Source]) -> dict[str, Any]:
     # The sidecar of an empty source does not know the columns that its stage would have added.
     filled = table["source"][table["samples"] > 0].tolist()
     if filled:
-        found += faults(samples_table(role, filled), SAMPLE_SUITES[role], ["source", "key"])
+        suite = sample_suite(role)
+        found += faults(samples_table(role, filled, suite), suite, ["source", "key"])
     if found:
         raise entry.StageError("\n".join(f"{role}: {line}" for line in found))
     return {name: _summary(role, _table_path(role, name)) for name in sources}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from tasks import entry, params
-from tasks.commands.shared import model_folder, purpose, side
+from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side
 
 if TYPE_CHECKING:
     from depth_model.evaluation.adapters import Settings
@@ -40,15 +40,18 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--model-maximum", type=_positive, help="metres a metric .pt file is for (released: 10 or 80)")
     one.add_argument("--processes", type=_count, default=1, help="how many at once (default: 1)")
     one.add_argument("-o", "--out", type=Path, default=Path("evaluation"), help="for results (default: evaluation)")
-    one.add_argument("--no-pictures", action="store_true", help="leave out the worst twenty")
+    one.add_argument("--no-pictures", action="store_true", help="leave out examples and worst twenty")
+    one.add_argument("--calibrate", action="store_true", help="measure published checkpoints beside Table 2")
+    one.add_argument("--checkpoints", type=Path, help="of --calibrate: folder of the published files")
+    one.add_argument("--hub", action="store_true", help="of --calibrate: fetch from the model hub what is not there")
     one.set_defaults(run=evaluate)
 
 
 def _add_data(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--set", help="a set with protocols: kitti, nyu, sintel, ddad, eth3d, diode, …")
+    one.add_argument("--set", help="a set with protocols: kitti, nyu, sintel, ddad, eth3d, diode, …; or da2k")
     one.add_argument("--reader", help="instead of --set: the layout of the data, as in params.yaml (rgbd_folder, ...)")
     one.add_argument("--root", help="the folder of the data")
-    one.add_argument("--options", nargs="*", type=_option, default=[], metavar="KEY=VALUE", help="of the reader")
+    one.add_argument("--options", nargs="*", type=key_value, default=[], metavar="KEY=VALUE", help="of the reader")
     one.add_argument("--list", type=Path, help="file that names the images, one a line: of the official split, say")
 
 
@@ -56,7 +59,7 @@ def _add_protocol(one: argparse.ArgumentParser) -> None:
     one.add_argument("--protocol", help="a variant of the set: paper (default), midas, marigold, …")
     one.add_argument("--metric", action="store_true", help="metric depth: by default the variant zoedepth")
     one.add_argument(
-        "--change", nargs="*", type=_option, default=[], metavar="KEY=VALUE", help="of the protocol, crop=none say"
+        "--change", nargs="*", type=key_value, default=[], metavar="KEY=VALUE", help="of the protocol, crop=none say"
     )
     one.add_argument("--minimum", type=_positive, help="depth in metres that counts")
     one.add_argument("--maximum", type=_positive, help="depth in metres that counts")
@@ -64,14 +67,22 @@ def _add_protocol(one: argparse.ArgumentParser) -> None:
 
 def evaluate(given: argparse.Namespace) -> None:
     """Print the metrics of models on a set, with bootstrap intervals and the difference to the first model; write a
-    table of every image (Parquet), a summary and the worst twenty as pictures. Stopped, the same command goes on.
+    table of every image (Parquet), a summary, examples and the worst twenty as pictures. Stopped, the same command goes
+    on.
 
     Raises StageError for a wrong model, set, protocol, reader, root or option, and when nothing could be measured.
     """
-    from tasks.commands.evaluate_run import Plan, chosen_cases, draw_worst, evaluated, result_lines, titles
+    from tasks.commands import calibrate, evaluate_pairs
+    from tasks.commands.evaluate_run import Plan, chosen_cases, draw, evaluated, result_lines, titles
 
+    if given.calibrate:
+        calibrate.calibrate(given)
+        return
     if not given.model:
         raise entry.StageError("--model: name at least one")
+    if given.set == evaluate_pairs.SET:
+        evaluate_pairs.evaluate_pairs_of(given)
+        return
     protocol = chosen_protocol(given)
     cases = chosen_cases(_source(given, protocol), given.list)
     models = {title: model_folder(model) for title, model in titles(given.model).items()}
@@ -81,7 +92,7 @@ def evaluate(given: argparse.Namespace) -> None:
     )
     summary, table = evaluated(plan)
     if not given.no_pictures:
-        draw_worst(plan, table)
+        draw(plan, table)
     print("\n".join(result_lines(summary)))
     print(os.path.relpath(folder), file=sys.stderr)
 
@@ -117,26 +128,12 @@ def chosen_protocol(given: argparse.Namespace) -> Protocol:
 
 def _source(given: argparse.Namespace, protocol: Protocol) -> params.Source:
     """Return the source that the command line describes, with its options checked."""
-    from pydantic import ValidationError
-
     own = {key: yaml.safe_load(value) for key, value in given.options}
     options = {**protocol.options, **own} if given.set else own
-    try:
-        source = params.Source(reader=given.reader or str(protocol.reader), root=given.root, options=options)
-        source.chosen_options()
-    except ValidationError as error:
-        faults = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()]
-        raise entry.StageError("\n".join(f"{where}: {what}" if where else what for where, what in faults)) from error
+    source = checked_source(given.reader or str(protocol.reader), given.root, options)
     if given.root is not None and not Path(given.root).is_dir():
         raise entry.StageError(f"--root {given.root}: there is no such folder")
     return source
-
-
-def _option(text: str) -> tuple[str, str]:
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{text}: must be KEY=VALUE")
-    return key, value
 
 
 def _positive(text: str) -> float:

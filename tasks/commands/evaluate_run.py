@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from depth_model.evaluation.protocols import Protocol
     from depth_model.evaluation.run import Result
 
-WORST = 20
+EXAMPLES, WORST = 6, 20
 TOLD = 10
 
 
@@ -130,21 +130,20 @@ def _tell(plan: Plan, skipped: Sequence[Mapping[str, str]]) -> None:
         print(f"note: {plan.protocol.name} is about {published} images, these are {measured}", file=sys.stderr)
 
 
-def draw_worst(plan: Plan, table: pd.DataFrame) -> list[Path]:
-    """Write the worst twenty images of each model as a picture, beside the other models; return the files."""
+def draw(plan: Plan, table: pd.DataFrame) -> None:
+    """Write as pictures, all models side by side on one scale of colours: examples from the first model's best image to
+    its worst (as Figures 3 and 4 of the paper show them), and the worst twenty images of each model."""
     from depth_model.evaluation import adapters
     from depth_model.evaluation.figures import examples_figure
-    from depth_model.evaluation.harness import example, worst
+    from depth_model.evaluation.harness import chosen_examples, example, worst
 
     models = {title: adapters.load(model, plan.settings) for title, model in plan.models.items()}
     places = {plan.cases.key(index): index for index in range(len(plan.cases))}
-    written = []
-    for title in models:
-        keys = worst(table, title, WORST)
+    pictures = {"examples": chosen_examples(table, next(iter(models)), EXAMPLES)}
+    pictures |= {f"worst-{title}": worst(table, title, WORST) for title in models}
+    for name, keys in pictures.items():
         shown = [example(models, plan.cases.load(places[key]), table, plan.protocol) for key in keys]
-        written.append(plan.folder / f"worst-{title}.png")
-        files.write_bytes(written[-1], examples_figure(shown))
-    return written
+        files.write_bytes(plan.folder / f"{name}.png", examples_figure(shown))
 
 
 def titles(models: Sequence[str]) -> dict[str, str]:

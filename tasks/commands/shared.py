@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import entry
+from tasks import entry, params
 
 if TYPE_CHECKING:
     from depth_model.networks import DepthAnything
@@ -83,3 +83,24 @@ def side(text: str) -> int:
 def purpose(command: Callable[[argparse.Namespace], None]) -> str:
     """Return the first paragraph of the docstring of `command`, which its --help shows."""
     return str(command.__doc__).partition("\n\n")[0]
+
+
+def checked_source(reader: str, root: str | None, options: dict[str, object]) -> params.Source:
+    """Return the source that a command line describes; raises StageError for a wrong reader or option."""
+    from pydantic import ValidationError
+
+    try:
+        source = params.Source(reader=reader, root=root, options=options)
+        source.chosen_options()
+    except ValidationError as error:
+        faults = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()]
+        raise entry.StageError("\n".join(f"{where}: {what}" if where else what for where, what in faults)) from error
+    return source
+
+
+def key_value(text: str) -> tuple[str, str]:
+    """Return the two sides of KEY=VALUE, raises ArgumentTypeError for other text."""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text}: must be KEY=VALUE")
+    return key, value

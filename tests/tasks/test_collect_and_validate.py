@@ -256,3 +256,41 @@ def test_many_faults_are_counted_and_the_first_shown():
 
 def test_every_role_has_its_suites():
     assert SAMPLE_SUITES.keys() == SOURCE_SUITES.keys() == {*params.ROLES, *ANNOTATED}
+
+
+def write_expectation(project, **changed):
+    one = {"says": "the mean height is 30 pixels", "type": "expect_column_mean_to_be_between"}
+    one |= {"arguments": {"column": "height", "min_value": 30, "max_value": 30}} | changed
+    (project / "expectations.yaml").write_text(yaml.safe_dump({"labeled": [one], "unlabeled": []}))
+
+
+def test_an_expectation_of_the_user_holds_or_stops_the_gate(project, monkeypatch):
+    rows = {"column": "source_path", "regex": "^c[0-3]"}
+    says = "files are numbered 0 to 3"
+    write_expectation(project, says=says, type="expect_column_values_to_match_regex", arguments=rows)
+    with pytest.raises(entry.StageError, match=r"numbered 0 to 3; not so for 2 of 10: two/4 .*one/4 "):
+        start(monkeypatch, validate, "labeled")
+    start(monkeypatch, validate, "unlabeled")
+    write_expectation(project)
+    with pytest.raises(entry.StageError, match=r"labeled: expected that the mean height is 30 pixels; observed 20"):
+        start(monkeypatch, validate, "labeled")
+    write_expectation(project, arguments={"column": "height", "min_value": 20, "max_value": 20})
+    start(monkeypatch, validate, "labeled")
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"typ": "x"}, r"labeled\.0\.typ: Extra inputs"),
+        ({"arguments": {"column": "hight", "min_value": 1}}, r"labeled/two has no column hight"),
+        ({"type": "expect_miracles"}, r"'the mean height is 30 pixels': expect_miracles"),
+        ({"arguments": {"column": "height", "least": 1}}, r"expect_column_mean_to_be_between.*least"),
+    ],
+)
+def test_a_wrong_expectation_of_the_user_is_named(project, monkeypatch, changed, line):
+    write_expectation(project, **changed)
+    with pytest.raises(entry.StageError, match=rf"expectations\.yaml: .*{line}|expectations\.yaml: {line}"):
+        start(monkeypatch, validate, "labeled")
+    (project / "expectations.yaml").write_text("labelled: []")
+    with pytest.raises(entry.StageError, match="labelled: no such role"):
+        start(monkeypatch, validate, "labeled")

@@ -11,6 +11,7 @@ import io
 import math
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -61,7 +62,7 @@ def _items(root: Path, options: Options) -> Iterator[Item]:
 
 def _labeled(root: Path, options: Options) -> Iterator[Item]:
     """Yield the images of the .mat file; keys count from 0, as the names of the released frames do."""
-    with _opened(root) as file:
+    with _opened(root) as file, _faults("images"):
         count = len(_images(file))
     for index in range(count) if options.split is None else _split(root, options.split, count):
         yield Item(f"labeled/{index:05d}", LABELED, (str(index),))
@@ -108,15 +109,22 @@ def _load(root: Path, item: Item, options: Options) -> Sample:
 
 def _labeled_image(root: Path, index: int, depth: str) -> tuple[bytes, np.ndarray]:
     """Return the image as PNG and its depth, float32 (H, W); MATLAB stores columns first, HDF5 reverses the axes."""
-    try:
-        with _opened(root) as file:
-            pixels = _images(file)[index].transpose(2, 1, 0)
-            stored = formats.stored_dataset(file, "rawDepths" if depth == "raw" else "depths")[index].T
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
-        raise BadInput(f"{LABELED}: image {index + 1} cannot be read: {error}") from error
+    with _opened(root) as file, _faults(f"image {index + 1}"):
+        pixels = _images(file)[index].transpose(2, 1, 0)
+        stored = _bounded(formats.stored_dataset(file, "rawDepths" if depth == "raw" else "depths"))[index].T
     encoded = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, "PNG")
     return encoded.getvalue(), formats.depth(np.ascontiguousarray(stored))
+
+
+@contextmanager
+def _faults(what: str) -> Iterator[None]:
+    try:
+        yield
+    except BadInput:
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, OverflowError, MemoryError) as error:
+        raise BadInput(f"{LABELED}: {what} cannot be read: {error}") from error
 
 
 def _opened(root: Path) -> h5py.File:
@@ -129,13 +137,17 @@ def _opened(root: Path) -> h5py.File:
 
 
 def _images(file: h5py.File) -> h5py.Dataset:
-    images = formats.stored_dataset(file, "images")
+    images = _bounded(formats.stored_dataset(file, "images"))
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8:
         raise BadInput(f"{LABELED}: images of shape {images.shape} and type {images.dtype}, not 3 x W x H of 8 bits")
-    # One chunk is unpacked as a whole, whatever of it is asked for.
-    if max(math.prod(images.shape[1:]), math.prod(images.chunks or (0,))) > 4 * formats.MAX_PIXELS:
-        raise BadInput(f"{LABELED}: images of shape {images.shape} in chunks of {images.chunks} are too large")
     return images
+
+
+def _bounded(stack: h5py.Dataset) -> h5py.Dataset:
+    # One chunk is unpacked as a whole, whatever of it is asked for.
+    if max(math.prod(stack.shape[1:]), math.prod(stack.chunks or (0,))) > 4 * formats.MAX_PIXELS:
+        raise BadInput(f"{LABELED}: {stack.name} of shape {stack.shape} in chunks of {stack.chunks} is too large")
+    return stack
 
 
 READER = Reader(

@@ -45,6 +45,8 @@ class Options:
     def __post_init__(self) -> None:
         if not self.unit > 0:
             raise ValueError(f"unit = {self.unit}: must be a positive number")
+        if self.list is not None and self.split is None:
+            raise ValueError("list needs a split: the file names the images of both")
 
 
 def _expected(options: Options) -> tuple[str, ...]:

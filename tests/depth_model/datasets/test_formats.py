@@ -223,3 +223,9 @@ def test_depth_of_stored_values():
     assert np.array_equal(formats.depth(wild, 1, ()), [[np.nan, np.nan, np.nan, np.nan, -1, 0]], equal_nan=True)
     with pytest.raises(BadInput, match="not one number per pixel"):
         formats.depth(np.zeros((2, 3, 3)))
+
+
+def test_an_unclosed_head_of_a_numpy_file_is_refused():
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': 6, 8), \x7f"
+    with pytest.raises(BadInput, match="not a NumPy array"):
+        formats.npy(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)

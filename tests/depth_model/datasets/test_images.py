@@ -183,6 +183,6 @@ def test_the_stored_shape_is_read_from_the_head_and_ignores_a_turn(picture):
     turned[0x0112] = 6
     data = encoded(picture, "JPEG", exif=turned)
     assert decode_rgb(data).shape == (60, 40, 3)
-    assert stored_shape(data) == stored_shape(data[: len(data) // 2]) == (40, 60)
+    assert stored_shape(data) == stored_shape(data[:-20]) == (40, 60)
     with pytest.raises(BadInput, match="damaged image"):
         stored_shape(b"not an image")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from depth_model.datasets import readers
 from depth_model.datasets.sample import BadInput
 from depth_model.evaluation import protocols
 from depth_model.evaluation.crops import kb_window, window
 from depth_model.evaluation.truth import measurable
+from tasks import params
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_every_set_has_its_declared_variants():
         for variant in variants:
             protocol = protocols.get(f"{dataset}/{variant}")
             assert protocol.name == f"{dataset}/{variant}"
-            assert protocol.is_metric == (variant in ("zoedepth", "clean", "masked"))
+            assert protocol.is_metric == (variant in ("zoedepth", "clean", "masked", "converted"))
 
 
 @pytest.mark.parametrize(
@@ -81,3 +83,10 @@ def test_a_protocol_is_described_by_what_is_not_default():
     assert described["maximum"] == "inf"
     assert described["positive_only"] is True
     assert "flip_averaging" not in described
+
+
+def test_the_options_of_every_protocol_are_those_of_its_reader():
+    for dataset in protocols.set_names():
+        for protocol in protocols.variants(dataset).values():
+            if protocol.reader in readers.names():
+                params.Source(reader=protocol.reader, root=".", options=protocol.options).chosen_options()

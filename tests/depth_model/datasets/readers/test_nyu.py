@@ -90,6 +90,21 @@ def test_a_broken_labelled_file_is_refused_in_one_line(tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
+def test_no_damage_to_the_labelled_file_is_an_error_of_another_kind(tmp_path):
+    nyu.write(tmp_path)
+    path = tmp_path / nyu_file()
+    data = path.read_bytes()
+    generator = np.random.default_rng(0)
+    for _ in range(150):
+        changed = bytearray(data)
+        changed[generator.integers(512, 4096)] = generator.integers(256)
+        path.write_bytes(changed)
+        try:
+            list(READER(tmp_path, on_rejected=lambda item, reason: None))
+        except BadInput as error:
+            assert "\n" not in str(error)
+
+
 def nyu_file():
     from depth_model.datasets.readers.nyu import LABELED
 

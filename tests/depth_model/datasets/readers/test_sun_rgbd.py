@@ -46,6 +46,8 @@ def test_the_split_needs_its_file(tmp_path):
     with pytest.raises(BadInput, match=r"allsplit\.mat is missing"):
         list(READER(tmp_path, split="test"))
     assert len(list(READER(tmp_path, split="test", list="moved.mat"))) == 2
+    with pytest.raises(ValueError, match="list needs a split"):
+        READER.options(list="moved.mat")
 
 
 @pytest.mark.parametrize(("options", "unit"), [({}, 10000), ({"unit": 6553.5}, 6553.5)])

@@ -1,0 +1,43 @@
+"""`depth-anything evaluate --set da2k`: the accuracy of pairs of points."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from depth_model import files
+from depth_model.datasets.sample import BadInput
+from tasks import entry
+from tasks.commands.evaluate_run import titles
+from tasks.commands.shared import model_folder
+
+SET = "da2k"
+PUBLISHED = "published accuracy: Depth Anything ViT-L 88.5 %; V2 ViT-S, B, L, G 95.3, 97.0, 97.1, 97.4 %"
+
+
+def evaluate_pairs_of(given: argparse.Namespace) -> None:
+    """Print the accuracy of every model per type of scene, and write a table of every image."""
+    from depth_model.evaluation import adapters, point_pairs
+    from depth_model.progress import progress_bar
+
+    if given.root is None or not (Path(given.root) / point_pairs.ANNOTATIONS).is_file():
+        raise entry.StageError(f"--root {given.root}: holds no {point_pairs.ANNOTATIONS} of DA-2K")
+    settings = adapters.Settings(given.short_side, predictions=given.predictions, unit=given.unit)
+    for title, model in titles(given.model).items():
+        try:
+            pairs = point_pairs.annotated_pairs(Path(given.root))
+            estimator = adapters.load(model_folder(model), settings)
+        except (ValueError, BadInput) as error:
+            raise entry.StageError(f"--set {SET}, --model {model}: {error}") from error
+        with progress_bar(f"evaluate {title}", len(pairs), "images") as bar:
+            table, skipped = point_pairs.evaluate_pairs(estimator, Path(given.root), pairs, bar.update)
+        for one in skipped:
+            print(f"not measured: {one['key']}: {one['reason']}", file=sys.stderr)
+        if table.empty:
+            raise entry.StageError(f"--root {given.root}: no image could be measured")
+        with files.atomic_path(given.out / SET / f"{title}.parquet") as temporary:
+            table.to_parquet(temporary, index=False)
+        for scene, accuracy, count in point_pairs.accuracies(table):
+            print(f"{title}: {scene}: {accuracy:.1%} of {count} pairs")
+    print(PUBLISHED, file=sys.stderr)

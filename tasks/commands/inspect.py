@@ -1,0 +1,46 @@
+"""`depth-anything inspect`: what a reader finds in your copy of a data set."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import islice
+from pathlib import Path
+
+import yaml
+
+from tasks.commands.shared import checked_source, key_value, purpose
+
+_SHOWN = 3
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the subcommand to the parser."""
+    one = commands.add_parser("inspect", help="what a reader finds in a folder", description=purpose(inspect))
+    one.add_argument("--reader", required=True, help="the layout of the data, as in params.yaml (docs/datasets.md)")
+    one.add_argument("--root", help="the folder of the data")
+    one.add_argument("--options", nargs="*", type=key_value, default=[], metavar="KEY=VALUE", help="of the reader")
+    one.add_argument("--limit", type=int, help="open the first samples only; all are counted")
+    one.set_defaults(run=inspect)
+
+
+def inspect(given: argparse.Namespace) -> None:
+    """Print how many samples a reader lists, their sizes, share of labelled pixels, range of labels and refusals.
+
+    Raises StageError for a wrong reader or option, BadInput for a root that is missing or incomplete.
+    """
+    from depth_model.datasets import readers
+    from depth_model.datasets.sample import BadInput
+    from depth_model.datasets.statistics import Statistics
+
+    source = checked_source(given.reader, given.root, {key: yaml.safe_load(value) for key, value in given.options})
+    reader, root, options = readers.get(source.reader), Path(given.root or ""), source.chosen_options()
+    keys = [item.key for item in islice(reader.listed(root, options), _SHOWN)]
+    print(f"first keys     {', '.join(keys) or 'none'}")
+    print(f"listed         {sum(1 for _ in reader.listed(root, options))}")
+    found = Statistics()
+    for item in islice(reader.listed(root, options), given.limit):
+        try:
+            found.add(reader.load(root, item, options))
+        except (BadInput, OSError) as error:
+            found.refused[str(error)] += 1
+    print("\n".join(found.lines()))
