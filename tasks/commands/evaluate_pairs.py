@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from depth_model import files
-from depth_model.datasets.sample import BadInput
 from tasks import entry
 from tasks.commands.evaluate_run import titles
 from tasks.commands.shared import model_folder
@@ -18,20 +17,22 @@ PUBLISHED = "published accuracy: Depth Anything ViT-L 88.5 %; V2 ViT-S, B, L, G 
 
 def evaluate_pairs_of(given: argparse.Namespace) -> None:
     """Print the accuracy of every model per type of scene, and write a table of every image."""
+    from depth_model.datasets.readers import da2k
     from depth_model.evaluation import adapters, point_pairs
     from depth_model.progress import progress_bar
 
-    if given.root is None or not (Path(given.root) / point_pairs.ANNOTATIONS).is_file():
-        raise entry.StageError(f"--root {given.root}: holds no {point_pairs.ANNOTATIONS} of DA-2K")
+    if given.root is None or not Path(given.root).is_dir():
+        raise entry.StageError(f"--root {given.root}: there is no such folder")
+    root = Path(given.root)
     settings = adapters.Settings(given.short_side, predictions=given.predictions, unit=given.unit)
     for title, model in titles(given.model).items():
         try:
-            pairs = point_pairs.annotated_pairs(Path(given.root))
+            count = len(da2k.pairs(root))
             estimator = adapters.load(model_folder(model), settings)
-        except (ValueError, BadInput) as error:
+        except (ValueError, OSError) as error:
             raise entry.StageError(f"--set {SET}, --model {model}: {error}") from error
-        with progress_bar(f"evaluate {title}", len(pairs), "images") as bar:
-            table, skipped = point_pairs.evaluate_pairs(estimator, Path(given.root), pairs, bar.update)
+        with progress_bar(f"evaluate {title}", count, "images") as bar:
+            table, skipped = point_pairs.evaluate_pairs(estimator, root, bar.update)
         for one in skipped:
             print(f"not measured: {one['key']}: {one['reason']}", file=sys.stderr)
         if table.empty:

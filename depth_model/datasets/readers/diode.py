@@ -26,10 +26,14 @@ _IMAGE = re.compile(r"(?P<folder>(?:.*/)?)(?P<name>\d+_\d+_(?P<domain>indoors|ou
 
 @dataclass(frozen=True)
 class Options:
-    """Which images: one `split`, a folder of the release, and one `domain`; both when not given."""
+    """Which images: one `split`, a folder of the release, and one `domain`; both when not given.
+
+    `masks`: leave out what the masks call invalid; the released evaluation of metric depth loads them and does not.
+    """
 
     split: Literal["train", "val"] | None = None
     domain: Literal["indoors", "outdoor"] | None = None
+    masks: bool = True
 
 
 def _expected(options: Options) -> tuple[str, ...]:
@@ -54,7 +58,8 @@ def _load(root: Path, item: Item, options: Options) -> Sample:
     valid = formats.per_pixel(decoded(root, mask, formats.npy))
     if valid.shape != target.shape:
         raise BadInput(f"{mask}: shape {valid.shape}, but the depth has {target.shape}")
-    target[valid != 1] = np.nan
+    if options.masks:
+        target[valid != 1] = np.nan
     return Sample(item.key, decoded(root, image, bytes), target, "metric_depth", None, INTRINSICS, item.source_path)
 
 

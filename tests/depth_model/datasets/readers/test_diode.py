@@ -41,3 +41,10 @@ def test_a_mask_of_another_shape_is_refused(tmp_path):
 def test_camera_of_the_devkit(tmp_path):
     diode.write(tmp_path)
     assert next(READER(tmp_path)).intrinsics == (886.81, 927.06, 512, 384)
+
+
+def test_without_masks_the_depth_is_what_was_scanned(tmp_path):
+    diode.write(tmp_path)
+    masked, whole = (next(READER(tmp_path, domain="indoors", masks=masks)).target for masks in (True, False))
+    assert np.isnan(masked).sum() > np.isnan(whole).sum()
+    np.testing.assert_array_equal(whole[~np.isnan(masked)], masked[~np.isnan(masked)])
