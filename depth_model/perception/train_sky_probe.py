@@ -21,6 +21,7 @@ from depth_model.datasets import rendered_world
 from depth_model.datasets.images import decode_rgb
 from depth_model.datasets.rendered_world.labels import SKY
 from depth_model.networks import Encoder
+from depth_model.perception.sky import Segmenter
 from depth_model.perception.sky_probe import PROBE_FILE, Probe, packaged_encoder, sky_probability, tokens_of
 
 HELD_OUT = "streets"
@@ -104,10 +105,18 @@ def without_sky(paths: list[Path]) -> Labelled:
 
 
 def measure(encoder: Encoder, probe: Probe, labelled: Labelled) -> dict[str, Any]:
-    """Return images, intersection over union of sky (None without any), accuracy and share wrongly called sky."""
+    """Return the accuracy of `probe`, as `sky_accuracy` does."""
+    return sky_accuracy(lambda image: sky_probability(encoder, probe, image), labelled)
+
+
+def sky_accuracy(segmenter: Segmenter, labelled: Labelled) -> dict[str, Any]:
+    """Return images, intersection over union of sky (None without any), accuracy and share wrongly called sky.
+
+    Counted over all labelled pixels of all images together; sky is where the probability is at least 0.5.
+    """
     both = either = right = wrong = known = images = 0
     for image, sky, labelled_pixels in labelled:
-        found = sky_probability(encoder, probe, image) >= 0.5
+        found = segmenter(image) >= 0.5
         both += int((found & sky & labelled_pixels).sum())
         either += int(((found | sky) & labelled_pixels).sum())
         right += int(((found == sky) & labelled_pixels).sum())
@@ -122,16 +131,15 @@ def measure(encoder: Encoder, probe: Probe, labelled: Labelled) -> dict[str, Any
     }
 
 
-def _measure_real(encoder: Encoder, probe: Probe, samples: Path) -> dict[str, Any]:
+def real_samples(samples: Path) -> dict[str, Labelled]:
+    """Return what there is of real images with known sky in the folder of samples, by name."""
     indoors = sorted(samples.glob("7scenes/redkitchen/*0.color.jpg"))[::5] + sorted(
         samples.glob("nyu_depth_v2/sync/*/rgb_*.jpg")
     )
     return {
-        "ade20k (outdoor pairs of the samples)": measure(
-            encoder, probe, ade20k(samples / "ade20k/ADEChallengeData2016")
-        ),
-        "tartanair oldtown": measure(encoder, probe, tartanair(samples / "tartanair/oldtown/Easy/P000")),
-        "indoor photographs without sky": measure(encoder, probe, without_sky(indoors)),
+        "ade20k (outdoor pairs of the samples)": ade20k(samples / "ade20k/ADEChallengeData2016"),
+        "tartanair oldtown": tartanair(samples / "tartanair/oldtown/Easy/P000"),
+        "indoor photographs without sky": without_sky(indoors),
     }
 
 
@@ -140,7 +148,8 @@ def _report(encoder: Encoder, probe: Probe, samples: Path | None) -> dict[str, A
     for domain in rendered_world.DOMAINS:
         if domain != HELD_OUT:
             measured[f"rendered {domain}, other pictures"] = measure(encoder, probe, rendered(domain, 20, SEED + 1))
-    return measured | (_measure_real(encoder, probe, samples) if samples is not None else {})
+    real = {} if samples is None else real_samples(samples)
+    return measured | {name: measure(encoder, probe, labelled) for name, labelled in real.items()}
 
 
 def main() -> None:

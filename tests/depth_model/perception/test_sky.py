@@ -60,6 +60,15 @@ def test_what_the_stored_file_says_was_measured_holds(encoder):
     assert claimed["images"] == 40 and claimed["iou"] == pytest.approx(again["iou"], abs=0.08)
 
 
+def test_accuracy_counts_labelled_pixels_only():
+    image = np.zeros((2, 4, 3), np.uint8)
+    found = np.array([[0.9, 0.5, 0.4, 0.9], [0.1, 0.1, 0.9, 0.1]], np.float32)
+    sky = np.array([[1, 1, 1, 0], [0, 0, 0, 0]], bool)
+    known = np.array([[1, 1, 1, 1], [1, 1, 0, 0]], bool)
+    measured = train_sky_probe.sky_accuracy(lambda _: found, iter([(image, sky, known)]))
+    assert measured == {"images": 1, "iou": 0.5, "accuracy": 0.6667, "wrongly_sky": 0.1667}
+
+
 def test_probability_has_the_size_of_any_image_and_repeats(encoder):
     probe = sky_probe.read_probe()
     for shape in ((64, 160), (90, 77)):
