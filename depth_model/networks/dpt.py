@@ -110,7 +110,8 @@ class ResidualConvUnit(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(B, F, h, w) to the same shape."""
-        return values + self.conv2(functional.relu(self.conv1(functional.relu(values))))
+        # In place where nothing else needs the values: a fresh map costs more to allocate than to compute.
+        return self.conv2(functional.relu_(self.conv1(functional.relu(values)))) + values
 
 
 class FusionBlock(nn.Module):
@@ -153,7 +154,7 @@ def _scratch(features: int, out_channels: Sequence[int]) -> nn.Module:
         setattr(scratch, f"refinenet{tap}", FusionBlock(features))
     scratch.output_conv1 = nn.Conv2d(features, features // 2, 3, padding=1)
     scratch.output_conv2 = nn.Sequential(
-        nn.Conv2d(features // 2, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 1, 1)
+        nn.Conv2d(features // 2, 32, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(32, 1, 1)
     )
     return scratch
 
