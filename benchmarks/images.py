@@ -1,4 +1,4 @@
-"""Images a second on one core: strong perturbation, and evaluation of one KITTI-size image.
+"""Images a second of one core (its own time): strong perturbation, and evaluation of one KITTI-size image.
 
     python benchmarks/images.py
 
@@ -141,7 +141,7 @@ def main() -> None:
     rows = []
     for runs in (perturbations(), evaluations()):
         reference = list(runs)[1]
-        timings = measuring.interleaved(runs, reference, 7, "wall")
+        timings = measuring.interleaved(runs, reference, 7, "cpu")
         rows += [[name, f"{CALLS / one.seconds:.0f}", f"{one.ratio:.1f}"] for name, one in timings.items()]
     print(measuring.table(["what", "images/s, one core", "× peer"], rows))
 

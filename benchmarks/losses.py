@@ -1,4 +1,4 @@
-"""Milliseconds of each loss, forward and backward, against the same loss written as a loop over pictures.
+"""Milliseconds of each loss (one thread, its own time) against the same loss written as a loop over pictures.
 
     python benchmarks/losses.py
 
@@ -121,7 +121,7 @@ def row(name: str, values: Tensor, ours: Loss, loop: Loss) -> list[object]:
         for who, one in (("ours", ours), ("loop", loop))
         for part, run in runs(values, one).items()
     }
-    timings = measuring.interleaved(variants, "loop, with backward", ROUNDS, "wall")
+    timings = measuring.interleaved(variants, "loop, with backward", ROUNDS, "cpu")
     difference = abs(float(variants["ours, forward"]() / variants["loop, forward"]()) - 1)
     times = [f"{1000 * one.seconds:.1f}" for one in timings.values()]
     return [name, *times, f"{timings['ours, with backward'].ratio:.2f}", f"{difference:.1e}"]
