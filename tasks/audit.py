@@ -42,6 +42,9 @@ def _build(place: Workplace, settings: params.Params, catalogs: dict[str, Any]) 
         summary = {"sources": found, "refuted_by_pixels": refuted, "pairs": pairs}
         files.write_json(place.result / "report" / "summary.json", summary)
         run.log_metrics({f"{reason}/{name}": value for name, one in found.items() for reason, value in one.items()})
+        kept = {f"{role}/{name}": one for role, catalog in catalogs.items() for name, one in catalog.items()}
+        run.log_metrics({f"quarantined/{name}": one["quarantined"] for name, one in kept.items()})
+        run.log_metrics({f"bytes/{name}": one["bytes"] for name, one in kept.items()})
         run.log_metrics({f"refuted_by_pixels/{kind}": value for kind, value in refuted.items()})
         run.artifact(place.result / "report", "audit")
 

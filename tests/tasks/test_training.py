@@ -108,6 +108,18 @@ def test_every_stage_leaves_one_finished_run(trained, stage):
     assert run.info.status == "FINISHED"
 
 
+def test_the_audit_logs_its_counts_and_keeps_what_the_report_shows(trained):
+    (run,) = runs("audit")
+    assert run.data.metrics["images/unlabeled/hills"] == 8
+    assert run.data.metrics["leak/labeled/streets"] == 0
+    assert run.data.metrics["quarantined/evaluation/columns"] == 0
+    artifacts = tracking.connect().list_artifacts(run.info.run_id, "audit")
+    assert [one.path for one in artifacts] == ["audit/summary.json"]
+    summary = json.loads((trained / "reports" / "audit" / "summary.json").read_text())
+    assert summary["pairs"] == []
+    assert list(summary["sources"]) == ["labeled/streets", "unlabeled/hills", "unlabeled/photographs"]
+
+
 def test_the_run_holds_parameters_curves_and_data(trained):
     (run,) = runs("train_student")
     assert run.data.params["alpha"] == "0.85"
