@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -41,6 +43,8 @@ def fabric() -> Fabric:
         alone.launch()
         return alone
     local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # a matter of speed
     strategy = DDPStrategy(timeout=PATIENCE, find_unused_parameters=True)
     joined = Fabric(
         accelerator=accelerator,
