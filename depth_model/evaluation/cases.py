@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -99,7 +99,10 @@ def read_cases(reader: str, root: Path, options: Any, listed: Sequence[str] | No
 
     Raises BadInput that names the first of `listed` that are not there.
     """
-    items = tuple(readers.get(reader).items(root, options))
+    chosen = readers.get(reader)
+    # Checked options may be of a class made for the check, which no other process knows.
+    options = chosen.options(**{field.name: getattr(options, field.name) for field in fields(chosen.options)})
+    items = tuple(chosen.items(root, options))
     if listed is not None:
         items = tuple(_chosen(items, listed))
     repeated = len(items) - len({item.key for item in items})

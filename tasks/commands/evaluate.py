@@ -10,10 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from tasks import entry, params
-from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side
+from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side, value_of
 
 if TYPE_CHECKING:
     from depth_model.evaluation.adapters import Settings
@@ -128,7 +126,7 @@ def chosen_protocol(given: argparse.Namespace) -> Protocol:
 
 def _source(given: argparse.Namespace, protocol: Protocol) -> params.Source:
     """Return the source that the command line describes, with its options checked."""
-    own = {key: yaml.safe_load(value) for key, value in given.options}
+    own = {key: value_of(value) for key, value in given.options}
     options = {**protocol.options, **own} if given.set else own
     source = checked_source(given.reader or str(protocol.reader), given.root, options)
     if given.root is not None and not Path(given.root).is_dir():

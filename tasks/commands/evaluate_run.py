@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from depth_model import files
 from depth_model.datasets.sample import BadInput, files_below
 from tasks import entry, params
+from tasks.commands.shared import value_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +169,7 @@ def changed(protocol: Protocol, changes: Sequence[tuple[str, str]]) -> Protocol:
     for key, text in changes:
         if key not in known:
             raise entry.StageError(f"--change {key}: a protocol has no such key; there are: {', '.join(known)}")
-        value = yaml.safe_load(text)
+        value = value_of(text)
         value = tuple(value) if isinstance(value, list) else value
         default = getattr(protocol, key)
         if isinstance(default, bool) != isinstance(value, bool) or isinstance(default, str) != isinstance(value, str):

@@ -6,9 +6,7 @@ import argparse
 from itertools import islice
 from pathlib import Path
 
-import yaml
-
-from tasks.commands.shared import checked_source, key_value, purpose
+from tasks.commands.shared import checked_source, key_value, purpose, value_of
 
 _SHOWN = 3
 
@@ -32,7 +30,7 @@ def inspect(given: argparse.Namespace) -> None:
     from depth_model.datasets.sample import BadInput
     from depth_model.datasets.statistics import Statistics
 
-    source = checked_source(given.reader, given.root, {key: yaml.safe_load(value) for key, value in given.options})
+    source = checked_source(given.reader, given.root, {key: value_of(value) for key, value in given.options})
     reader, root, options = readers.get(source.reader), Path(given.root or ""), source.chosen_options()
     keys = [item.key for item in islice(reader.listed(root, options), _SHOWN)]
     print(f"first keys     {', '.join(keys) or 'none'}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from tasks import entry, params
 
@@ -104,3 +106,11 @@ def key_value(text: str) -> tuple[str, str]:
     if not separator:
         raise argparse.ArgumentTypeError(f"{text}: must be KEY=VALUE")
     return key, value
+
+
+def value_of(text: str) -> Any:
+    """Return the value that `text` is in YAML, or `text` itself where it is none (`*.png`)."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text

@@ -97,6 +97,14 @@ def test_stored_disparity_is_measured_as_the_model_that_made_it(monkeypatch, sam
     assert after == pytest.approx(before, rel=1e-6)
 
 
+def test_patterns_need_no_quotes_of_yaml_and_processes_may_be_several(monkeypatch, capsys, samples, models, tmp_path):
+    data = ["--reader", "rgbd_folder", "--root", samples / FOLDERS["nyu"]]
+    patterns = ["--options", "color=*/rgb_*.jpg", "depth=*/sync_depth_*.png", "unit=1000"]
+    how = ["--short-side", 56, "--processes", 2, "--no-pictures", "-o", tmp_path]
+    call(monkeypatch, "--model", models / "one", *data, *patterns, *how)
+    assert "mean over 2 images, generic" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
