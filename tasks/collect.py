@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from depth_model import files
@@ -10,10 +11,13 @@ from tasks import entry, params
 from tasks.inventory import inventory_path
 from tasks.workspace import Workplace, produce
 
+_PARTS = Path("result/parts")
+
 
 def _build(place: Workplace, role: str, name: str, settings: params.Params) -> None:
     from depth_model.datasets import readers
     from depth_model.datasets.collecting import WorkerKilled, collect_source
+    from depth_model.datasets.object_store import StoreError
     from depth_model.progress import progress_bar
 
     source = settings.source(role, name)
@@ -33,11 +37,21 @@ def _build(place: Workplace, role: str, name: str, settings: params.Params) -> N
                 place.scratch,
                 place.result / "source",
                 **settings.collect.model_dump(),
+                content=files.sha256(inventory_path(role, name)),
+                earlier=[part for folder in place.earlier() for part in (folder / _PARTS, folder / "scratch")],
                 labels=role != "unlabeled",
                 progress=progress,
             )
-        except WorkerKilled as error:
+        except (WorkerKilled, StoreError) as error:
             raise entry.StageError(f"sources.{role}.{name}: {error}") from error
+    _keep_parts(place)
+
+
+def _keep_parts(place: Workplace) -> None:
+    """Keep the shards with their tables, as links, for a later collection in which few files have changed."""
+    (place.folder / _PARTS).mkdir()
+    for path in place.scratch.glob("shard-*"):
+        os.link(path, place.folder / _PARTS / path.name)
 
 
 def main() -> None:
@@ -55,7 +69,7 @@ def main() -> None:
         f"collect_{given.role}@{given.name}",
         inputs={
             "source": source.model_dump(mode="json", exclude={"minimum_count", "protocol"}),
-            "collect": settings.collect.model_dump(exclude={"workers"}),
+            "collect": settings.collect.model_dump(exclude={"workers", "engine"}),
             "inventory": files.sha256(inventory),
         },
         outs={"source": Path("data", given.role, given.name)},

@@ -13,6 +13,7 @@ from typing import Any
 
 from depth_model import files
 from depth_model.datasets import readers
+from depth_model.datasets.object_store import StoreError
 from depth_model.datasets.sample import BadInput
 from tasks import entry, params
 
@@ -55,7 +56,10 @@ def main() -> None:
     if faults:
         raise entry.StageError("\n".join(faults))
     for role, name, source in listed:
-        write_inventory(inventory_path(role, name), _watched(source))
+        try:
+            write_inventory(inventory_path(role, name), _watched(source))
+        except StoreError as error:
+            raise entry.StageError(f"params.yaml: sources.{role}.{name}.root: {error}") from error
 
 
 if __name__ == "__main__":

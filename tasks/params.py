@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from depth_model.datasets import readers
+from depth_model.datasets.object_store import SCHEME, StoreRoot
 from depth_model.evaluation import protocols
 
 PATCH = 14
@@ -63,6 +64,10 @@ class Source(_Section):
             raise ValueError(f"reader {self.reader!r} is unknown{_close(self.reader, readers.names())}")
         if readers.get(self.reader).needs_root and self.root is None:
             raise ValueError(f"reader {self.reader!r} needs a 'root' (the folder of the data)")
+        if (self.root or "").startswith(SCHEME):
+            StoreRoot(self.root)
+            if not readers.get(self.reader).loose_files:
+                raise ValueError(f"reader {self.reader!r} reads folders, not object stores: copy the data first")
         return self
 
     def chosen_options(self) -> Any:
@@ -87,11 +92,13 @@ class EvaluationSource(Source):
         return self
 
 
-def source_root(source: Source) -> Path:
-    """Return the folder of a source's data: `root` as given, from the project's folder if relative.
+def source_root(source: Source) -> Path | StoreRoot:
+    """Return the folder of a source's data: `root` as given, from the project's folder if relative, or the store.
 
     DVC_ROOT names the project also when an experiment runs in a temporary copy, which lacks what git ignores.
     """
+    if (source.root or "").startswith(SCHEME):
+        return StoreRoot(source.root)
     return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / (source.root or "")
 
 
@@ -122,6 +129,7 @@ class Collect(_Section):
     minimum_side: Positive
     samples_per_shard: Positive
     workers: Positive
+    engine: Literal["local", "ray"]
 
 
 class Audit(_Section):

@@ -49,6 +49,15 @@ class Workplace:
         """Finished outs under their names."""
         return self.folder / "result"
 
+    def earlier(self) -> list[Path]:
+        """Return the folders of the same stage's work on other inputs by the same code, finished or not.
+
+        Another process may be at work there or remove them at any time.
+        """
+        code = (self.folder / "code.sha256").read_text()
+        others = sorted(self.folder.parent.glob("*/code.sha256"))
+        return [one.parent for one in others if one.parent != self.folder and one.read_text() == code]
+
 
 def work_root() -> Path:
     """Return `.work` of the project: DVC_ROOT names it also when an experiment runs in a temporary copy."""

@@ -1,40 +1,31 @@
 """From a reader to shards, manifest and quarantine: the only way images and labels enter the project.
 
-Items are listed lazily and cut into shards of equal numbers; one process reads, checks and writes one shard at
-a time, whole or not at all, so that a killed collection goes on with the shards that are missing. The result
-has the same bytes whatever the number of processes and interruptions. Every input ends in the manifest or, with
+Items are listed lazily and cut into parts (`parts`), one for each shard; one process or Ray task (`engines`)
+reads, checks and writes one shard at a time, whole or not at all, so that a killed collection goes on with the
+shards that are missing, and one with a few more images makes only the shards they fall into. The result has the
+same bytes whatever the number of processes and interruptions. Every input ends in the manifest or, with
 its reason, in the quarantine. Does not judge whether images are good, similar or wanted.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from depth_model import files
-from depth_model.datasets import images, manifest, rasters, shards
+from depth_model.datasets import images, inputs, manifest, object_store, rasters, shards
 from depth_model.datasets.disparity import labelled_pixels
+from depth_model.datasets.engines import Engine, WorkerKilled, ordered
+from depth_model.datasets.parts import Part, parts
 from depth_model.datasets.sample import TARGET_KINDS, BadInput, Item, Reader, Sample, check_key
 
+__all__ = ["WorkerKilled", "collect_source"]
+
 _NO_MEMBER = (0, 0)
-
-
-class WorkerKilled(RuntimeError):
-    """A worker process ended without a result; what is finished is kept."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +39,18 @@ class _Rules:
     max_side: int
     minimum_side: int
     labels: bool
+    earlier: tuple[Path, ...]
 
-
-@dataclass(frozen=True)
-class _Part:
-    """The items of one shard; `repeated` numbers those whose key stood before in the source."""
-
-    index: int
-    items: tuple[Item, ...]
-    repeated: frozenset[int]
-
-    def digest(self) -> str:
-        listed = [[item.key, item.source_path, *item.paths] for item in self.items]
-        return files.sha256_of_json([listed, sorted(self.repeated)])
+    def digest(self, content: str) -> str:
+        """Return the digest of what a shard depends on besides its items; `content` stands for their content."""
+        return files.sha256_of_json(
+            [self.reader.name, repr(self.options), self.max_side, self.minimum_side, self.labels, content]
+        )
 
 
 def collect_source(
     reader: Reader,
-    root: Path,
+    root: Path | str,
     options: Any,
     scratch: Path,
     result: Path,
@@ -74,121 +59,81 @@ def collect_source(
     minimum_side: int,
     samples_per_shard: int,
     workers: int,
+    engine: Engine = "local",
+    content: str = "",
+    earlier: Sequence[Path] = (),
     progress: Callable[[int, int], None] | None = None,
     labels: bool = True,
 ) -> None:
     """Read a whole source into `result`: shards, `manifest.parquet` and `quarantine.parquet`.
 
-    Finished shards in `scratch` are used again. `max_side` and `minimum_side` are pixels; larger images are
+    Finished shards in `scratch` and those of the same items and files in the folders `earlier` are used again.
+    `content` is a digest of what lies below `root`; readers of loose files do without, their files are looked at
+    one by one. `max_side` and `minimum_side` are pixels; larger images are
     scaled down, smaller ones refused. With `labels` False, targets and class labels are left out, as the
     unlabeled role wants it. `progress(kept, refused)` is called after each shard with the numbers so far.
     BadInput and OSError of one input put it into the quarantine; any other exception is a fault of the software
-    and ends the collection, WorkerKilled the loss of a worker.
+    or of an object store and ends the collection, WorkerKilled the loss of a worker.
     """
     plain = reader.options(**{field.name: getattr(options, field.name) for field in fields(reader.options)})
-    rules = _Rules(reader, Path(root), plain, Path(scratch), max_side, minimum_side, labels)
+    place, scratch, result = object_store.place(root), Path(scratch), Path(result)
+    rules = _Rules(reader, place, plain, scratch, max_side, minimum_side, labels, tuple(earlier))
     kept = refused = 0
     paths = []
-    for path in _finished_parts(_parts(reader.listed(rules.root, plain), samples_per_shard), rules, workers):
+    digest = rules.digest("" if reader.loose_files else content)
+    cut = parts(reader.listed(place, plain), samples_per_shard, _state(rules), digest)
+    for path in ordered(_collect_part, cut, rules, engine, workers):
         details = manifest.metadata(path)
         kept, refused = kept + details["samples"], refused + details["refused"]
         paths.append(path)
         if progress is not None:
             progress(kept, refused)
-    _join(paths, rules.scratch, Path(result))
+    _join(paths, scratch, result)
 
 
-def _parts(items: Iterator[Item], size: int) -> Iterator[_Part]:
-    seen = _SeenKeys()
-    index = 0
-    while chunk := tuple(islice(items, size)):
-        repeated = np.flatnonzero(seen.repeated([item.key for item in chunk]))
-        yield _Part(index, chunk, frozenset(repeated.tolist()))
-        index += 1
+def _state(rules: _Rules) -> Callable[[Item], Any]:
+    if not rules.reader.loose_files:
+        return lambda item: None
+    return lambda item: [inputs.state_below(rules.root, path) for path in item.paths if path]
 
 
-class _SeenKeys:
-    """Which keys stood before: 8 bytes for each, in sorted arrays of doubling length."""
-
-    def __init__(self) -> None:
-        self._levels: list[np.ndarray] = []
-
-    def repeated(self, keys: list[str]) -> np.ndarray:
-        """Return bool per key: whether it stood before, here or in an earlier call."""
-        hashes = np.array([_hash64(key) for key in keys], np.uint64)
-        distinct, first = np.unique(hashes, return_index=True)
-        repeated = np.ones(len(keys), bool)
-        repeated[first] = False
-        for level in self._levels:
-            places = np.minimum(np.searchsorted(level, hashes), len(level) - 1)
-            repeated |= level[places] == hashes
-        while self._levels and len(self._levels[-1]) <= len(distinct):
-            distinct = np.union1d(self._levels.pop(), distinct)
-        self._levels.append(distinct)
-        return repeated
-
-
-def _hash64(key: str) -> int:
-    return int.from_bytes(hashlib.blake2b(os.fsencode(key), digest_size=8).digest(), "big")
-
-
-def _finished_parts(parts: Iterator[_Part], rules: _Rules, workers: int) -> Iterator[Path]:
-    """Yield the table of every shard in order, made now or earlier, with at most 2 x `workers` in the works."""
-    if workers == 1:
-        yield from (_collect_part(part, rules) for part in parts)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=end_with_parent) as pool:
-        waiting: deque[Future[Path]] = deque()
-        try:
-            for part in parts:
-                waiting.append(pool.submit(_collect_part, part, rules))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise WorkerKilled(
-                "a collecting process was killed (out of memory?); finished shards are kept: run the same command "
-                "again, with fewer collect.workers if memory is short"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def end_with_parent() -> None:
-    """Make a worker process end when its parent is killed, and leave Ctrl-C to the parent."""
-
-    def wait() -> None:
-        parent_process().join()
-        os._exit(1)  # the parent was killed: nobody would ever stop this process
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the work
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def _collect_part(part: _Part, rules: _Rules) -> Path:
-    path = rules.scratch / shards.shard_name(part.index)
+def _collect_part(part: Part, rules: _Rules) -> Path:
+    path = rules.scratch / part.name
     table = path.with_suffix(".parquet")
-    digest = part.digest()
-    if table.exists() and manifest.metadata(table)["items"] == digest:
+    if table.exists() or any(_taken_over(path, folder) for folder in rules.earlier):
         return table
-    table.unlink(missing_ok=True)
     rows: list[dict[str, Any]] = []
-    refused: list[dict[str, str]] = []
+    refused: list[dict[str, Any]] = []
     written = shards.write_shard(path, _members(part, rules, rows, refused))
     for row, entry in zip(rows, written, strict=True):
         row.update(shard=entry["shard"], **_places(entry["members"]))
-    details = {"items": digest, "samples": len(rows), "refused": len(refused), "shard": None}
+    unread = sum(row["unread"] for row in refused)
+    details = {"samples": len(rows), "refused": len(refused), "unread": unread, "shard": None}
     if rows:
         details["shard"] = manifest.shard_entry(path, len(rows))
     _write(_quarantine_path(table), refused, manifest.QUARANTINE_SCHEMA, {})
-    _write(table, rows, manifest.MANIFEST_SCHEMA, details)
+    _write(table, rows, manifest.MANIFEST_SCHEMA, details)  # last: it says that the shard is finished
     return table
 
 
+def _taken_over(path: Path, folder: Path) -> bool:
+    """Link the finished shard `path.name` of `folder` to `path` with its tables; False when it is of no use."""
+    table = folder / path.with_suffix(".parquet").name
+    try:
+        details = manifest.metadata(table)
+        entry = details["shard"]
+        # Files that could not be read then may be readable now.
+        if details["unread"] or (entry and (folder / path.name).stat().st_size != entry["size"]):
+            return False
+        names = [path.name, _quarantine_path(table).name, table.name]
+        shards.link_shards(folder, path.parent, names if entry else names[1:])
+    except FileNotFoundError:  # never made, or just being removed by the work that it belongs to
+        return False
+    return True
+
+
 def _members(
-    part: _Part, rules: _Rules, rows: list[dict[str, Any]], refused: list[dict[str, str]]
+    part: Part, rules: _Rules, rows: list[dict[str, Any]], refused: list[dict[str, Any]]
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield the members of every good sample; its row, or the reason against it, is added to the lists."""
     for number, item in enumerate(part.items):
@@ -198,7 +143,8 @@ def _members(
             row, members = _read(item, rules)
         except (BadInput, OSError) as error:
             reason = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error.strerror or error}"
-            refused.append({"source_path": _text(item.source_path), "key": _text(item.key), "reason": _text(reason)})
+            row = {"source_path": _text(item.source_path), "key": _text(item.key), "reason": _text(reason)}
+            refused.append(row | {"unread": not isinstance(error, BadInput)})
         else:
             rows.append(row)
             yield item.key, members

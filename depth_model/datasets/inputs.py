@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from depth_model.datasets import object_store
 from depth_model.datasets.sample import BadInput, files_below
 
 Decoded = TypeVar("Decoded")
@@ -17,10 +19,13 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_/-]")
 
 
 def read_below(root: Path, relative: str) -> bytes:
-    """Return the content of the file `relative` (POSIX path) below `root`.
+    """Return the content of the file `relative` (POSIX path) below `root`, a folder or a store.
 
-    Raises BadInput when a link or `..` leads out of `root`, and OSError as the file system does.
+    Raises BadInput when a link or `..` leads out of `root`, OSError as the file system does, and BadInput or
+    StoreError as `object_store.read_object` does.
     """
+    if isinstance(root, object_store.StoreRoot):
+        return object_store.read_object(root, relative)
     base, path = os.path.realpath(root), os.path.realpath(os.path.join(root, relative))
     if os.path.commonpath((base, path)) != base:
         raise BadInput("a link leads out of the root of the source")
@@ -42,9 +47,31 @@ def decoded(root: Path, relative: str, decode: Callable[..., Decoded], *argument
         raise BadInput(f"{relative}: {reason}") from error
 
 
-def paths_below(root: Path) -> Iterator[str]:
-    """Yield the POSIX path, relative to `root`, of every file below it, folder by folder in sorted order."""
-    return (entry["path"] for entry in files_below(root))
+def state_below(root: Path, relative: str) -> tuple[int, int | str] | None:
+    """Return what changes when the file `relative` below `root` does, None when no such file can be seen.
+
+    Size in bytes and modification time in ns, or the etag of an object in a store.
+    """
+    if isinstance(root, object_store.StoreRoot):
+        return object_store.listed_state(root, relative)
+    try:
+        status = os.stat(os.path.join(root, relative))
+    except OSError:  # not there, a circle of links, or in a folder that may not be looked into
+        return None
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+
+def paths_below(root: Path, within: str = "") -> Iterator[str]:
+    """Yield the POSIX path, relative to `root`, of every file below it, folder by folder in sorted order.
+
+    Only those in the folder `within` when that is given; one that is not there holds nothing.
+    """
+    if isinstance(root, object_store.StoreRoot):
+        return (entry["path"] for entry in object_store.listed(root, within))
+    if within and not (root / within).is_dir():
+        return iter(())
+    start = f"{within}/" if within else ""
+    return (start + entry["path"] for entry in files_below(root / within))
 
 
 def matching(root: Path, pattern: str) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -54,11 +81,8 @@ def matching(root: Path, pattern: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     holds nothing.
     """
     start = re.split(r"\*|\{\}", pattern)[0].rpartition("/")[0]
-    if start and not (root / start).is_dir():
-        return
     matcher = wildcard(pattern)
-    for path in paths_below(root / start):
-        path = f"{start}/{path}" if start else path
+    for path in paths_below(root, start):
         if match := matcher.fullmatch(path):
             yield path, match.groups()
 

@@ -68,8 +68,14 @@ class Sample:
 def files_below(root: Path) -> Iterator[dict[str, Any]]:
     """Yield path (relative, POSIX), size in bytes and modification time in ns of every file below `root`.
 
-    In sorted order, without following links to folders; hidden files are left out.
+    In sorted order, without following links to folders; hidden files are left out. Objects of a store (`root` is
+    an `object_store.StoreRoot`) have an `etag` instead of the time.
     """
+    from depth_model.datasets import object_store
+
+    if isinstance(root, object_store.StoreRoot):
+        yield from object_store.listed(root)
+        return
     pending = [""]
     while pending:
         folder = pending.pop()
@@ -97,10 +103,12 @@ class Reader:
     `options` is a frozen dataclass of the reader's options; `items(root, options)` lists lazily in a stable
     order with unique keys; `load(root, item, options)` returns the sample or raises BadInput;
     `watch(root, options)` yields what the inventory records, so that a change re-collects this source only.
-    `expected(options)` names what must lie below the root, as patterns of `roots.fault`. `sky_label` is the class of
-    sky in `Sample.semantic`. The other fields are for the generated documentation:
-    `layout` as a tree, `unit` and `invalid` as stored on disk, `licence`, number of `images`, `where` to get it and
-    its place in the `paper`.
+    `expected(options)` names what must lie below the root, as patterns of `roots.fault`.
+    `sky_label` is the class of sky in `Sample.semantic`. `loose_files` says that a sample depends on the files
+    `Item.paths` and on nothing else, and that all are reached through `inputs`: such a source may lie in an object
+    store, and the shards of its unchanged files are used again when others change.
+    The other fields are for the generated documentation: `layout` as a tree, `unit` and `invalid` as stored on
+    disk, `licence`, number of `images`, `where` to get it and its place in the `paper`.
     """
 
     name: str
@@ -113,6 +121,7 @@ class Reader:
     expected: Callable[[Any], tuple[str, ...]] = _nothing_expected
     sky_label: int | None = None
     needs_root: bool = True
+    loose_files: bool = False
     unit: str = ""
     invalid: str = ""
     licence: str = ""
@@ -122,7 +131,12 @@ class Reader:
 
     def check_root(self, root: Path | str, options: Any) -> None:
         """Raise BadInput, one line, when the folder is missing or something that the layout has is not in it."""
-        if self.needs_root and (fault := roots.fault(Path(root), self.expected(options), self.where)):
+        from depth_model.datasets import object_store
+
+        place = object_store.place(root)
+        if isinstance(place, object_store.StoreRoot) or not self.needs_root:
+            return  # a store says itself what is missing, when it is listed
+        if fault := roots.fault(place, self.expected(options), self.where):
             raise BadInput(f"{self.name}: {fault}")
 
     def listed(self, root: Path | str, options: Any) -> Iterator[Item]:
@@ -130,9 +144,11 @@ class Reader:
 
         A reader that expects no layout (a folder of pictures) may list nothing.
         """
+        from depth_model.datasets import object_store
+
         self.check_root(root, options)
         empty = True
-        for item in self.items(Path(root), options):
+        for item in self.items(object_store.place(root), options):
             empty = False
             yield item
         if empty and (expected := self.expected(options)):
@@ -150,10 +166,12 @@ class Reader:
         A bad input raises BadInput, or is handed to `on_rejected(item, reason)` when that is given; an incomplete
         root raises BadInput as `listed` does.
         """
-        chosen = self.options(**options)
-        for item in self.listed(root, chosen):
+        from depth_model.datasets import object_store
+
+        chosen, place = self.options(**options), object_store.place(root)
+        for item in self.listed(place, chosen):
             try:
-                yield self.load(Path(root), item, chosen)
+                yield self.load(place, item, chosen)
             except BadInput as error:
                 if on_rejected is None:
                     raise BadInput(f"{item.source_path}: {error}") from error

@@ -20,9 +20,9 @@ from depth_model.datasets.sample import BadInput, check_key
 _MODE = 0o644
 
 
-def shard_name(index: int) -> str:
-    """Return the file name of shard `index` of a source, counted from 0."""
-    return f"shard-{index:06d}.tar"
+def shard_name(digest: str) -> str:
+    """Return the file name of the shard whose content is determined by what `digest`, a SHA-256, was taken over."""
+    return f"shard-{digest[:16]}.tar"
 
 
 def write_shard(path: Path, entries: Iterable[tuple[str, Mapping[str, bytes]]]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from depth_model import files
-from depth_model.datasets.collecting import WorkerKilled, end_with_parent
+from depth_model.datasets.engines import WorkerKilled, end_with_parent
 from depth_model.datasets.sample import BadInput
 from depth_model.evaluation import adapters
 from depth_model.evaluation.cases import Cases

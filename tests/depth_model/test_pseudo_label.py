@@ -83,8 +83,9 @@ def test_members_have_the_names_of_the_data_contract(source, teacher, tmp_path):
     import tarfile
 
     label(source, teacher, tmp_path)
-    with tarfile.open(tmp_path / "result" / "shard-000000.tar") as shard:
-        assert shard.getnames() == [f"{key}.target.dar" for key in source.manifest["key"][:3]]
+    name, rows = source.shards()[0]
+    with tarfile.open(tmp_path / "result" / name) as shard:
+        assert shard.getnames() == [f"{key}.target.dar" for key in source.keys(rows)]
 
 
 def test_images_of_one_shape_share_a_pass(source, teacher, tmp_path):
@@ -107,12 +108,13 @@ def test_progress_adds_up_and_finished_shards_are_not_labelled_again(source, tea
     with pytest.raises(KeyboardInterrupt):
         label(source, teacher, tmp_path, killer)
     assert not (tmp_path / "result").exists()
-    first = (tmp_path / "scratch" / "shard-000000.tar").stat().st_mtime_ns
+    name = source.shards()[0][0]
+    first = (tmp_path / "scratch" / name).stat().st_mtime_ns
     seen.clear()
     seen.extend([0, 0])
     assert label(source, teacher, tmp_path, seen.append) == undisturbed
     assert sum(seen) == len(SHAPES)
-    assert (tmp_path / "scratch" / "shard-000000.tar").stat().st_mtime_ns == first
+    assert (tmp_path / "scratch" / name).stat().st_mtime_ns == first
 
 
 def test_a_second_pass_over_finished_work_runs_no_network(source, teacher, tmp_path, undisturbed):

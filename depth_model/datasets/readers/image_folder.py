@@ -66,6 +66,7 @@ READER = Reader(
     items=_items,
     load=_load,
     watch=_watch,
+    loose_files=True,
     layout="any folder of JPEG, PNG, WebP, BMP and TIFF files, folders within it included",
     description="Pictures of your own, without labels. New files are found at the next run.",
     licence="yours",

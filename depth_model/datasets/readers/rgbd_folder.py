@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from depth_model.datasets import formats
-from depth_model.datasets.inputs import decoded, matching, read_below, safe_key
+from depth_model.datasets.inputs import decoded, matching, read_below, safe_key, state_below
 from depth_model.datasets.pairing import pairs_by_time
 from depth_model.datasets.sample import BadInput, Item, Reader, Sample
 
@@ -74,9 +74,9 @@ def _items(root: Path, options: Options) -> Iterator[Item]:
 def _by_wildcard(root: Path, options: Options) -> Iterator[Item]:
     for color, wildcards in matching(root, options.color):
         depth = _filled(options.depth, wildcards)
-        yield _pair(color, depth if (root / depth).is_file() else "", wildcards)
+        yield _pair(color, depth if state_below(root, depth) else "", wildcards)
     for depth, wildcards in matching(root, options.depth):
-        if not (root / _filled(options.color, wildcards)).is_file():
+        if not state_below(root, _filled(options.color, wildcards)):
             yield _unpaired_depth(depth, wildcards)
 
 
@@ -103,6 +103,7 @@ READER = Reader(
     options=Options,
     items=_items,
     load=_load,
+    loose_files=True,
     layout="colour and depth files whose paths agree in their wildcards: color: rgb/*.png, depth: depth/*.png",
     description="Pairs of colour image and depth map: RGB-D recordings of your own and many data sets.",
     unit="option `unit`: the stored value of one metre",

@@ -1,0 +1,84 @@
+"""Cutting a source into the parts that become shards, so that a new image changes its own shard and no other.
+
+The cut depends on the keys alone (content-defined, as in deduplicating storage): a part ends, anywhere in the
+second half of what it may hold, after the key of the smallest hash. An inserted key moves the cuts near it and
+no later ones. A part is named by the digest of all that its shard depends on, so that a finished shard is
+recognised wherever and whenever it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from depth_model import files
+from depth_model.datasets import shards
+from depth_model.datasets.sample import Item
+
+
+@dataclass(frozen=True)
+class Part:
+    """The items of one shard and its file name; `repeated` numbers those whose key stood before in the source."""
+
+    name: str
+    items: tuple[Item, ...]
+    repeated: frozenset[int]
+
+
+def parts(
+    items: Iterable[Item], size: int, state: Callable[[Item], Any], rules: str
+) -> Iterator[Part]:
+    """Yield the parts of `items`, each of at most `size` and, but for the last, at least half as many.
+
+    `state(item)` is a JSON value that changes when the files of the item do, `rules` the digest of everything
+    else that the shards depend on. Holds one part and 8 bytes per item in memory.
+    """
+    seen = _SeenKeys()
+    for chunk, hashes in _cut(items, size):
+        repeated = np.flatnonzero(seen.repeated(hashes)).tolist()
+        listed = [[item.key, item.source_path, item.paths, state(item)] for item in chunk]
+        yield Part(shards.shard_name(files.sha256_of_json([rules, listed, repeated])), chunk, frozenset(repeated))
+
+
+def _cut(items: Iterable[Item], size: int) -> Iterator[tuple[tuple[Item, ...], np.ndarray]]:
+    least = (size + 1) // 2
+    waiting: list[Item] = []
+    hashes: list[int] = []
+    for item in items:
+        waiting.append(item)
+        hashes.append(_hash64(item.key))
+        if len(waiting) > size:
+            end = least + int(np.argmin(np.array(hashes[least - 1 : size], np.uint64)))
+            yield tuple(waiting[:end]), np.array(hashes[:end], np.uint64)
+            del waiting[:end], hashes[:end]
+    if waiting:
+        yield tuple(waiting), np.array(hashes, np.uint64)
+
+
+class _SeenKeys:
+    """Which keys stood before: 8 bytes for each, in sorted arrays of doubling length."""
+
+    def __init__(self) -> None:
+        self._levels: list[np.ndarray] = []
+
+    def repeated(self, hashes: np.ndarray) -> np.ndarray:
+        """Return bool per key, given its hash, uint64: whether it stood before, here or in an earlier call."""
+        distinct, first = np.unique(hashes, return_index=True)
+        repeated = np.ones(len(hashes), bool)
+        repeated[first] = False
+        for level in self._levels:
+            places = np.minimum(np.searchsorted(level, hashes), len(level) - 1)
+            repeated |= level[places] == hashes
+        while self._levels and len(self._levels[-1]) <= len(distinct):
+            distinct = np.union1d(self._levels.pop(), distinct)
+        self._levels.append(distinct)
+        return repeated
+
+
+def _hash64(key: str) -> int:
+    return int.from_bytes(hashlib.blake2b(os.fsencode(key), digest_size=8).digest(), "big")
