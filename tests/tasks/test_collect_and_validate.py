@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from depth_model.datasets import rasters
+from depth_model.datasets import collecting, rasters
 from depth_model.datasets.pool import SamplePool
 from depth_model.datasets.source import SourceFolder, join_sidecar, write_sidecar_shard
 from tasks import collect, entry, inventory, params, validate
@@ -165,6 +165,27 @@ def test_collecting_again_changes_nothing_and_a_new_picture_only_its_source(proj
     inventory.main()
     start(monkeypatch, collect, "unlabeled", "photographs")
     assert pq.read_table(folder / "manifest.parquet")["source_path"].to_pylist() == ["good.png", "red.png"]
+
+
+def test_one_more_picture_makes_only_its_own_shard_again(project, monkeypatch):
+    folder = project / "photographs"
+    for number in range(40):
+        Image.new("RGB", (30, 20), (number, 0, 0)).save(folder / f"p{number:02d}.png")
+    inventory.main()
+    start(monkeypatch, collect, "unlabeled", "photographs")
+    read = []
+    original = collecting._read
+    monkeypatch.setattr(collecting, "_read", lambda item, rules: (read.append(item.key), original(item, rules))[1])
+    Image.new("RGB", (30, 20), "red").save(folder / "p20b.png")
+    inventory.main()
+    start(monkeypatch, collect, "unlabeled", "photographs")
+    assert "p20b" in read
+    assert len(read) <= 8  # of 42, in shards of one or two
+    again = {path.name: path.read_bytes() for path in (project / "data" / "unlabeled" / "photographs").iterdir()}
+    shutil.rmtree(project / ".work")
+    start(monkeypatch, collect, "unlabeled", "photographs")
+    fresh = {path.name: path.read_bytes() for path in (project / "data" / "unlabeled" / "photographs").iterdir()}
+    assert again == fresh
 
 
 def test_collecting_an_unknown_source_lists_those_there_are(project, monkeypatch):
