@@ -8,6 +8,7 @@ those of the whole batch, however many processes and parts share it (docs/traini
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -134,7 +135,7 @@ def train(run: Run, settings: LoopSettings, scratch: Path, on_metrics: OnMetrics
         _save_sound(run, course, scratch, asked)
     if asked:
         _say(f"{run.name}: stopped after step {course.finished} of {run.steps}")
-        stopping.end(stop.number)
+        stopping.end(stop.number or signal.SIGTERM)  # 0: another process was asked
     if course.average is not None:
         run.model.load_state_dict(course.average.module.state_dict())
     return course.history
