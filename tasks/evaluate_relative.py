@@ -39,9 +39,9 @@ def _build(place: Workplace, name: str, settings: params.Params) -> None:
         except BadInput as error:
             raise entry.StageError(f"sources.evaluation.{name}: {error}") from error
         table, skipped = measured(f"sources.evaluation.{name}", models, cases, protocol)
-        _write(place, summary_of(name, table, skipped, protocol), table)
-        _draw(place, table, models, cases, protocol)
-        _log(run, place)
+        write(place, summary_of(name, table, skipped, protocol), table)
+        draw(place, table, models, cases, protocol, MODELS[-1])
+        log(run, place)
 
 
 def _tracked(name: str, settings: params.Params) -> dict[str, Any]:
@@ -108,30 +108,38 @@ def summary_of(
     }
 
 
-def _write(place: Workplace, summary: dict[str, Any], table: pd.DataFrame) -> None:
+def write(place: Workplace, summary: dict[str, Any], table: pd.DataFrame) -> None:
+    """Leave the table of a set and its summary in the result of the stage."""
     folder = place.result / "details"
     folder.mkdir()
     table.to_parquet(folder / "per_image.parquet", index=False)
     files.write_json(place.result / "summary.json", summary)
 
 
-def _draw(
-    place: Workplace, table: pd.DataFrame, models: dict[str, Estimator], cases: Cases, protocol: Protocol
+def draw(
+    place: Workplace,
+    table: pd.DataFrame,
+    models: dict[str, Estimator],
+    cases: Cases,
+    protocol: Protocol,
+    main_model: str,
 ) -> None:
+    """Leave the pictures of a set in the result of the stage: examples in rank order of `main_model`, and its worst."""
     from depth_model.evaluation.figures import examples_figure
     from depth_model.evaluation.harness import chosen_examples, example, worst
 
     places = {cases.key(index): index for index in range(len(cases))}
     chosen = {
-        "examples.png": chosen_examples(table, MODELS[-1], EXAMPLES),
-        "worst.png": worst(table, MODELS[-1], WORST),
+        "examples.png": chosen_examples(table, main_model, EXAMPLES),
+        "worst.png": worst(table, main_model, WORST),
     }
     for name, keys in chosen.items():
         shown = [example(models, cases.load(places[key]), table, protocol) for key in keys]
         files.write_bytes(place.result / "details" / name, examples_figure(shown))
 
 
-def _log(run: tracking.Run, place: Workplace) -> None:
+def log(run: tracking.Run, place: Workplace) -> None:
+    """Log the means of the set and its pictures."""
     summary = json.loads((place.result / "summary.json").read_text(encoding="utf-8"))
     for model, measured in summary["models"].items():
         run.log_metrics({f"{model}/{metric}": value for metric, value in measured.items() if value is not None})

@@ -18,8 +18,9 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from depth_model.datasets import readers
+from depth_model.datasets import export, readers
 from depth_model.datasets.object_store import SCHEME, StoreRoot
+from depth_model.datasets.rendered_world import DOMAINS
 from depth_model.evaluation import protocols
 
 PATCH = 14
@@ -76,6 +77,14 @@ class Source(_Section):
         return TypeAdapter(checked).validate_python(self.options)
 
 
+def known_protocol(name: str) -> protocols.Protocol:
+    """Return the protocol `name`; raises ValueError that names those there are."""
+    try:
+        return protocols.get(name)
+    except KeyError as error:
+        raise ValueError(f"protocol {name!r}: {error.args[0]}") from error
+
+
 class EvaluationSource(Source):
     """A source that models are measured on: `protocol` as `<set>/<variant>`, or generic (see docs/evaluation.md)."""
 
@@ -83,11 +92,7 @@ class EvaluationSource(Source):
 
     @model_validator(mode="after")
     def _known_protocol(self) -> EvaluationSource:
-        try:
-            protocol = protocols.get(self.protocol)
-        except KeyError as error:
-            raise ValueError(f"protocol {self.protocol!r}: {error.args[0]}") from error
-        if protocol.is_metric:
+        if known_protocol(self.protocol).is_metric:
             raise ValueError(f"protocol {self.protocol!r} measures metric depth, the models of this role are relative")
         return self
 
@@ -120,6 +125,32 @@ class Sources(_Section):
     evaluation: dict[Name, EvaluationSource]
     metric: Named
     semantic: Named
+
+
+class Export(_Section):
+    """A part of the rendered world, written in the layout of a real data set to `data/exported/<name>`.
+
+    `counts`: pictures by split of the layout.
+    """
+
+    layout: str
+    domain: str
+    counts: dict[str, NotNegative]
+    seed: NotNegative
+    height: Annotated[int, Field(ge=32)]
+    width: Annotated[int, Field(ge=32)]
+
+    @model_validator(mode="after")
+    def _known_names(self) -> Export:
+        if self.layout not in export.names():
+            raise ValueError(f"layout {self.layout!r} is unknown{_close(self.layout, export.names())}")
+        if self.domain not in DOMAINS:
+            raise ValueError(f"domain {self.domain!r} is unknown{_close(self.domain, list(DOMAINS))}")
+        splits = export.get(self.layout).splits
+        for split in self.counts:
+            if split not in splits:
+                raise ValueError(f"layout {self.layout!r} has no split {split!r}{_close(split, list(splits))}")
+        return self
 
 
 class Collect(_Section):
@@ -218,6 +249,43 @@ class Student(_Section):
     perturbation: Perturbation
 
 
+class FinetuneMetric(_Section):
+    """Fine-tuning to metres on the metric source `source`: paper section 4.3.
+
+    `initial` is what it starts from: `student`, `teacher`, or weights as in `encoder.weights`; `start` says whether
+    the decoder is taken over too.
+    """
+
+    source: str
+    initial: str
+    start: Literal["encoder", "all"]
+    head: Literal["bins", "sigmoid"]
+    maximum: PositiveNumber
+    epochs: PositiveNumber
+    batch: Positive
+    learning_rate: PositiveNumber
+    reduction: PositiveNumber
+    weight_decay: Annotated[float, Field(ge=0)]
+    gradient_clip: PositiveNumber
+    height: Side
+    width: Side
+    crop: Literal["none", "kitti_benchmark"]
+    brightness: Annotated[float, Field(ge=0, lt=1)]
+
+
+class EvaluateMetric(_Section):
+    """Which metric source the metric models are measured on, and how: `protocol` as `<set>/<variant>`."""
+
+    source: str
+    protocol: str
+
+    @model_validator(mode="after")
+    def _metric_protocol(self) -> EvaluateMetric:
+        if not known_protocol(self.protocol).is_metric:
+            raise ValueError(f"protocol {self.protocol!r} aligns predictions; name one of metric depth (nyu/zoedepth)")
+        return self
+
+
 class FeatureAlignment(_Section):
     """Which block is held near the frozen encoder's, and the normaliser of equation 9."""
 
@@ -242,6 +310,7 @@ class Params(_Section):
 
     seed: NotNegative
     alpha: Annotated[float, Field(gt=0, le=1)]
+    export: dict[Name, Export]
     sources: Sources
     collect: Collect
     audit: Audit
@@ -253,6 +322,8 @@ class Params(_Section):
     student: Student
     feature_alignment: FeatureAlignment
     evaluation: Evaluation
+    finetune_metric: dict[Name, FinetuneMetric]
+    evaluate_metric: dict[Name, EvaluateMetric]
     resume: Resume
 
     @model_validator(mode="after")
@@ -279,11 +350,27 @@ class Params(_Section):
             if images < parts:
                 raise ValueError(f"{key} = {images}: training.processes x training.accumulation = {parts} is more")
 
+    @model_validator(mode="after")
+    def _metric_sources_exist(self) -> Params:
+        for section in ("finetune_metric", "evaluate_metric"):
+            for name, one in getattr(self, section).items():
+                if one.source not in self.sources.metric:
+                    hint = _close(one.source, list(self.sources.metric))
+                    raise ValueError(f"{section}.{name}.source = {one.source!r}: no metric source{hint}")
+        return self
+
     def source(self, role: str, name: str) -> Source:
         """Return the source `name` of `role`; raises ParamsError that lists the names there are."""
         named: dict[str, Source] = getattr(self.sources, role)
         if name not in named:
             raise ParamsError(f"params.yaml: no sources.{role}.{name}; there are: {', '.join(named) or 'none'}")
+        return named[name]
+
+    def section(self, section: str, name: str) -> Any:
+        """Return the entry `name` of a section that has one per set; raises ParamsError that lists the names."""
+        named: dict[str, Any] = getattr(self, section)
+        if name not in named:
+            raise ParamsError(f"params.yaml: no {section}.{name}; there are: {', '.join(named) or 'none'}")
         return named[name]
 
 

@@ -25,8 +25,8 @@ def is_follower() -> bool:
     return under_torchrun() and os.environ.get("RANK", "0") != "0"
 
 
-def launch(module: str, processes: int) -> None:
-    """Run `python -m module` in `processes` processes on this machine, and wait for them.
+def launch(module: str, *arguments: str, processes: int) -> None:
+    """Run `python -m module` with `arguments` in `processes` processes on this machine, and wait for them.
 
     When one ends with an error the others are stopped. Raises StageError then, and SystemExit for a signal, which is
     passed on to them.
@@ -48,7 +48,7 @@ def launch(module: str, processes: int) -> None:
         max_restarts=0,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", module)
+        elastic_launch(config, sys.executable)("-m", module, *arguments)
     except SignalException as stopped:
         sys.exit(128 + stopped.sigval)
     except ChildFailedError as error:

@@ -13,7 +13,8 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
+    from mlflow.types import Schema
 
-MODELS = {"teacher": "depth-anything-teacher", "student": "depth-anything-student"}
 CHAMPION = "champion"
 WEIGHTS_TAG = "weights_sha256"
 METRIC = "abs_rel"
@@ -34,16 +35,21 @@ METRICS = Path("reports/metrics.json")
 REQUIREMENTS = ("open-depth-anything", "mlflow", "torch", "timm", "numpy", "pandas", "pillow", "safetensors")
 
 
-def register_model(name: str, folder: Path, run: tracking.Run) -> str:
-    """Return the version of the registered model `name` that holds the weights of `folder`; made if there is none.
+def registered_name(model: str) -> str:
+    """Return the name in the registry of the model in `models/<model>`; `metric/nyu` is depth-anything-metric-nyu."""
+    return f"depth-anything-{model.replace('/', '-')}"
+
+
+def register_model(model: str, folder: Path, run: tracking.Run) -> str:
+    """Return the version of the registered `model` that holds the weights of `folder`; made if there is none.
 
     `folder` holds config.json and model.safetensors. `run`, the training run, is tagged with the weights' hash.
     """
     client = tracking.connect()
     weights = files.sha256(folder / "model.safetensors")
     run.tag(WEIGHTS_TAG, weights)
-    found = find_version(client, name, weights)
-    return str(found.version) if found else _add_version(client, name, folder, weights, run.id)
+    found = find_version(client, registered_name(model), weights)
+    return str(found.version) if found else _add_version(client, model, folder, weights, run.id)
 
 
 def find_version(client: MlflowClient, name: str, weights: str) -> ModelVersion | None:
@@ -52,18 +58,19 @@ def find_version(client: MlflowClient, name: str, weights: str) -> ModelVersion 
     return min(found, key=lambda version: int(version.version), default=None)
 
 
-def _add_version(client: MlflowClient, name: str, folder: Path, weights: str, run_id: str) -> str:
+def _add_version(client: MlflowClient, model: str, folder: Path, weights: str, run_id: str) -> str:
     import mlflow
 
+    name, kind = registered_name(model), registered_kind(model)
     tags = {WEIGHTS_TAG: weights, "pipeline": "experiment" if os.environ.get("DVC_EXP_NAME") else "workspace"}
     with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
         # An example image would be run through the model at every registration; the signature says it all.
         warnings.filterwarnings("ignore", ".*An input example was not provided")
         logged = mlflow.pyfunc.log_model(
             name=name,
-            python_model=str(Path(__file__).with_name("registered_model.py")),
+            python_model=str(Path(__file__).with_name(kind.code)),
             artifacts={"model": str(folder)},
-            signature=_signature(),
+            signature=kind.signature(),
             pip_requirements=[f"{package}=={installed_version(package)}" for package in REQUIREMENTS],
             registered_model_name=name,
             tags=tags,
@@ -72,17 +79,49 @@ def _add_version(client: MlflowClient, name: str, folder: Path, weights: str, ru
     return str(logged.registered_model_version)
 
 
-def _signature() -> ModelSignature:
+@dataclass(frozen=True)
+class Kind:
+    """What the registry holds of a kind of model: the `code` beside the weights, a file of this package, and the
+    signature."""
+
+    code: str
+    signature: Callable[[], ModelSignature]
+
+
+def registered_kind(model: str) -> Kind:
+    """Return the kind of the model in `models/<model>`, which its name tells."""
+    return KINDS.get(model.partition("/")[0], Kind("registered_model.py", _relative_signature))
+
+
+def _relative_signature() -> ModelSignature:
     # The default of short_side is what the pipeline evaluates with; who loads the model may ask for another.
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+    from mlflow.types import ParamSchema, ParamSpec
 
-    columns = [ColSpec("binary", "disparity"), ColSpec("long", "height"), ColSpec("long", "width")]
-    return ModelSignature(
-        inputs=Schema([ColSpec("binary", "image")]),
-        outputs=Schema(columns),
-        params=ParamSchema([ParamSpec("short_side", "long", params.load().evaluation.short_side)]),
-    )
+    parameters = ParamSchema([ParamSpec("short_side", "long", params.load().evaluation.short_side)])
+    return ModelSignature(inputs=_images(), outputs=_raster("disparity"), params=parameters)
+
+
+def _metric_signature() -> ModelSignature:
+    from mlflow.models import ModelSignature
+
+    return ModelSignature(inputs=_images(), outputs=_raster("depth"))
+
+
+def _images() -> Schema:
+    from mlflow.types import ColSpec, Schema
+
+    return Schema([ColSpec("binary", "image")])
+
+
+def _raster(name: str) -> Schema:
+    from mlflow.types import ColSpec, Schema
+
+    return Schema([ColSpec("binary", name), ColSpec("long", "height"), ColSpec("long", "width")])
+
+
+KINDS = {"metric": Kind("registered_metric_model.py", _metric_signature)}
+"""Kinds of fine-tuned models, by the folder in `models/` that holds one for every set."""
 
 
 def evaluation_hash() -> str:
@@ -102,7 +141,8 @@ def promote(evaluation: Mapping[str, Mapping[str, Mapping[str, float]]], evaluat
     version that is better than the champion under the same `evaluation_hash`; experiments never move it.
     """
     client = tracking.connect()
-    return [_judge(client, model, evaluation, evaluation_hash) for model in MODELS if model in evaluation["mean"]]
+    present = [model for model in evaluation["mean"] if (Path("models") / model / "model.safetensors").exists()]
+    return [_judge(client, model, evaluation, evaluation_hash) for model in present]
 
 
 def _judge(client: MlflowClient, model: str, evaluation: Mapping[str, Any], evaluation_hash: str) -> str:
@@ -120,20 +160,20 @@ def _score_tag(evaluation_hash: str) -> str:
 
 def _version_of_folder(client: MlflowClient, model: str) -> ModelVersion:
     """Return the version with the weights of models/<model>, registered now if DVC restored them from its cache."""
-    folder, name = Path("models") / model, MODELS[model]
+    folder, name = Path("models") / model, registered_name(model)
     weights = files.sha256(folder / "model.safetensors")
     found = find_version(client, name, weights)
     if found is None:
-        _register_without_training(client, name, folder, weights)
+        _register_without_training(client, model, folder, weights)
         found = find_version(client, name, weights)
     return found
 
 
-def _register_without_training(client: MlflowClient, name: str, folder: Path, weights: str) -> None:
+def _register_without_training(client: MlflowClient, model: str, folder: Path, weights: str) -> None:
     tags = tracking.run_tags("register", "") | {WEIGHTS_TAG: weights}
     experiment = tracking.experiment_id(client)
-    run = client.create_run(experiment, run_name=f"register-{folder.name}", tags=tags)
-    _add_version(client, name, folder, weights, run.info.run_id)
+    run = client.create_run(experiment, run_name=f"register-{model}", tags=tags)
+    _add_version(client, model, folder, weights, run.info.run_id)
     client.set_terminated(run.info.run_id)
 
 
@@ -187,12 +227,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Register the models that lie in models/.")
     parser.add_argument("--promote", action="store_true", help="also move 'champion' if reports/metrics.json says so")
     chosen = parser.parse_args()
-    present = [model for model in MODELS if (Path("models") / model / "model.safetensors").exists()]
+    present = sorted(path.parent.relative_to("models").as_posix() for path in Path("models").rglob("model.safetensors"))
     if not present:
         raise entry.StageError("models/ holds no model; run 'dvc repro' or 'dvc pull' first")
     client = tracking.connect()
     for model in present:
-        print(f"{MODELS[model]} version {_version_of_folder(client, model).version}")
+        print(f"{registered_name(model)} version {_version_of_folder(client, model).version}")
     if chosen.promote:
         _check_figures()
         for sentence in promote(json.loads(METRICS.read_text(encoding="utf-8")), evaluation_hash()):

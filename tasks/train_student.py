@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import entry, params
-from tasks.training import pool, train_stage, training_settings
+from tasks.training import TrainingStage, pool, train_stage, training_settings
 
 if TYPE_CHECKING:
     from depth_model.training.loop import OnMetrics
@@ -42,11 +42,17 @@ def main() -> None:
         "student": settings.student.model_dump(),
         "feature_alignment": settings.feature_alignment.model_dump(),
     }
-    train_stage(
+    stage = TrainingStage(
+        "train_student",
         "student",
+        ("labeled", "sky", "unlabeled", "pseudo"),
+        settings.encoder.weights,
+        settings.training.model_dump(),
+    )
+    train_stage(
+        stage,
         used,
         settings,
-        ["labeled", "sky", "unlabeled", "pseudo"],
         lambda scratch, on_metrics: _learn(settings, scratch, on_metrics),
     )
 

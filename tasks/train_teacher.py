@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import entry, params
-from tasks.training import pool, train_stage, training_settings
+from tasks.training import TrainingStage, pool, train_stage, training_settings
 
 if TYPE_CHECKING:
     from depth_model.training.loop import OnMetrics
@@ -31,11 +31,17 @@ def main() -> None:
     """Train the teacher into models/teacher; continues after a kill."""
     argparse.ArgumentParser(prog="python -m tasks.train_teacher", description=__doc__).parse_args()
     settings = params.load()
-    train_stage(
+    stage = TrainingStage(
+        "train_teacher",
         "teacher",
+        ("labeled", "sky"),
+        settings.encoder.weights,
+        settings.training.model_dump(),
+    )
+    train_stage(
+        stage,
         {"teacher": settings.teacher.model_dump()},
         settings,
-        ["labeled", "sky"],
         lambda scratch, on_metrics: _learn(settings, scratch, on_metrics),
     )
 

@@ -1,9 +1,10 @@
-"""What the two training stages share: reading catalogs, one MLflow run, a saved and registered model."""
+"""What all training stages share: reading catalogs, one MLflow run, a saved and registered model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,11 +14,11 @@ from tasks.workspace import Workplace, produce
 
 if TYPE_CHECKING:
     from depth_model.datasets.pool import SamplePool
-    from depth_model.networks import DepthAnything
     from depth_model.training.history import History
+    from depth_model.training.loop import LoopSettings
     from depth_model.training.start import TrainingSettings
 
-    Learn = Callable[[Path, Callable[[int, Mapping[str, float]], None]], tuple[DepthAnything, History]]
+    Learn = Callable[[Path, Callable[[int, Mapping[str, float]], None]], tuple[Any, History]]
 
 
 def catalog_path(role: str) -> Path:
@@ -35,17 +36,27 @@ def pool(role: str, sidecar: Literal["sky", "pseudo"]) -> SamplePool:
 
     Raises StageError when there are none, or when the files do not fit the catalog.
     """
+    catalog = json.loads(catalog_path(role).read_text(encoding="utf-8"))
+    return _checked_pool(role, f"sources.{role}", catalog, sidecar, exclusions_path(role))
+
+
+def source_pool(role: str, name: str) -> SamplePool:
+    """Return the samples of one source of `role`, without a sidecar; raises StageError as `pool` does."""
+    catalog = json.loads(catalog_path(role).read_text(encoding="utf-8"))
+    return _checked_pool(role, f"sources.{role}.{name}", {name: catalog[name]}, None, None)
+
+
+def _checked_pool(
+    role: str, where: str, catalog: Mapping[str, Any], sidecar: Literal["sky", "pseudo"] | None, excluded: Path | None
+) -> SamplePool:
     from depth_model.datasets.pool import SamplePool
 
-    catalog = json.loads(catalog_path(role).read_text(encoding="utf-8"))
     try:
-        samples = SamplePool(Path("data"), role, catalog, sidecar, exclusions_path(role))
+        samples = SamplePool(Path("data"), role, catalog, sidecar, excluded)
     except ValueError as error:
         raise entry.StageError(str(error)) from error
     if not len(samples):
-        raise entry.StageError(
-            f"sources.{role} of params.yaml holds no sample that the audit leaves: name a source with images in it"
-        )
+        raise entry.StageError(f"{where} of params.yaml holds no sample that may be used: name one with images in it")
     return samples
 
 
@@ -62,59 +73,84 @@ def training_settings(settings: params.Params) -> TrainingSettings:
     return TrainingSettings(**settings.training.model_dump(exclude={"processes"}))
 
 
-def encoder_inputs(settings: params.Params) -> dict[str, Any]:
-    """Return what the fingerprint of a training says of the encoder weights: their name, and the hashes of the file,
-    or of those in the folder, that they name."""
-    path = Path(settings.encoder.weights)
+LOOP = ("workers", "checkpoint_every", "precision", "accumulation", "bad_batch", "largest_skips")
+"""Parameters of `training` that fine-tuning takes over too: how the loop is carried out."""
+
+
+def loop_settings(settings: params.Params) -> LoopSettings:
+    """Return what fine-tuning takes over of the section `training` of params.yaml."""
+    from depth_model.training.loop import LoopSettings
+
+    return LoopSettings(**settings.training.model_dump(include=set(LOOP)))
+
+
+def weights_inputs(weights: str) -> dict[str, Any]:
+    """Return what the fingerprint of a training says of the weights that it starts from: their name, and the hashes of
+    the file, or of those in the folder, that they name."""
+    path = Path(weights)
     read = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path] if path.is_file() else []
-    return {"weights": settings.encoder.weights, "sha256": {one.name: files.sha256(one) for one in read}}
+    return {"weights": weights, "sha256": {one.name: files.sha256(one) for one in read}}
 
 
-def train_stage(
-    model: str, used: Mapping[str, Any], settings: params.Params, catalogs: list[str], learn: Learn
-) -> None:
+@dataclass(frozen=True)
+class TrainingStage:
+    """A stage that trains: its `address` in DVC, the folder `models/<model>` it leaves, the roles whose catalogs it
+    reads, the encoder `weights` it starts from, and the parameters of `training` that it depends on."""
+
+    address: str
+    model: str
+    catalogs: Sequence[str]
+    weights: str
+    training: Mapping[str, Any]
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The module that is this stage, and its arguments."""
+        name, _, argument = self.address.partition("@")
+        return (f"tasks.{name}", *([argument] if argument else []))
+
+
+def train_stage(stage: TrainingStage, used: Mapping[str, Any], settings: params.Params, learn: Learn) -> None:
     """Run one training stage: `learn(scratch, on_metrics)` gives the model and history of `models/<model>`.
 
-    `used` are the parameters it depends on, `catalogs` the roles it reads. The model is registered when the
+    `used` are the parameters it depends on, beside those that `stage` names. The model is registered when the
     training ends. With `training.processes` above 1 it starts them and waits. Raises StageError for what a user can
     mend.
     """
-    stage = f"train_{model}"
     if processes.is_follower():
         processes.follow(learn)
         return
     if settings.training.processes > 1 and not processes.under_torchrun():
-        processes.launch(f"tasks.{stage}", settings.training.processes)
+        processes.launch(*stage.command, processes=settings.training.processes)
         return
+    fixed = {name: value for name, value in stage.training.items() if name not in WITHOUT_EFFECT}
     inputs = {
-        "parameters": {**used, "training": settings.training.model_dump(exclude=WITHOUT_EFFECT), "seed": settings.seed},
-        "encoder": encoder_inputs(settings),
-        "catalogs": {role: files.sha256(catalog_path(role)) for role in catalogs},
-        "exclusions": {role: files.sha256(exclusions_path(role)) for role in catalogs if role in AUDITED},
+        "parameters": {**used, "training": fixed, "seed": settings.seed},
+        "encoder": weights_inputs(stage.weights),
+        "catalogs": {role: files.sha256(catalog_path(role)) for role in stage.catalogs},
+        "exclusions": {role: files.sha256(exclusions_path(role)) for role in stage.catalogs if role in AUDITED},
     }
-    logged = {"seed": settings.seed, "encoder": settings.encoder.model_dump()}
-    logged |= {**used, "training": settings.training.model_dump()}
-
+    logged = {"seed": settings.seed, "encoder": {"weights": stage.weights}, **used, "training": dict(stage.training)}
     built: list[Workplace] = []
 
     def build(place: Workplace) -> None:
         built.append(place)
-        with tracking.stage_run(stage, logged, place) as run:
-            for role in catalogs:
+        with tracking.stage_run(stage.address, logged, place) as run:
+            for role in stage.catalogs:
                 run.data_sets(catalog_path(role))
             trained, history = _learned(learn, place, run)
             folder = place.result / "model"
             trained.save(folder)
             history.write(folder / "history.csv")
-            version = register.register_model(register.MODELS[model], folder, run)
-            print(f"{stage}: registered as {register.MODELS[model]} version {version}")
+            version = register.register_model(stage.model, folder, run)
+            print(f"{stage.address}: registered as {register.registered_name(stage.model)} version {version}")
 
-    produce(stage, inputs=inputs, outs={"model": Path("models", model)}, build=build)
+    produce(stage.address, inputs=inputs, outs={"model": Path("models", stage.model)}, build=build)
     if not built:
         processes.lead(None)
 
 
-def _learned(learn: Learn, place: Workplace, run: tracking.Run) -> tuple[DepthAnything, History]:
+def _learned(learn: Learn, place: Workplace, run: tracking.Run) -> tuple[Any, History]:
     from depth_model.networks import BadCheckpoint, BadWeights, PackagedEncoderMissing
     from depth_model.training.divergence import TrainingFailed
     from depth_model.training.processes import ProcessLost

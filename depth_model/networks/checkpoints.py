@@ -149,8 +149,8 @@ def write_folder(folder: Path, state: dict[str, Tensor], settings: dict[str, Any
     """Write a folder that transformers' DepthAnythingForDepthEstimation and its pipeline load as it is.
 
     `state` has the official names; `settings` are size, blocks, position_embedding, heads, features and
-    out_channels of the model, and of a metric one `maximum` (metres) and `domain`. The same input gives the same
-    bytes; each file appears whole or not at all.
+    out_channels of the model, and of a metric one `maximum` (metres), `domain` and `input_size`. The same input gives
+    the same bytes; each file appears whole or not at all.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in transformers_names(state).items()}
     files.write_bytes(folder / "model.safetensors", safetensors_bytes(tensors, metadata={"format": "pt"}))
@@ -189,7 +189,7 @@ def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[s
         "max_depth": int(maximum) if maximum == int(maximum) else maximum,  # transformers wants whole metres
         "size": settings["size"],
         "position_embedding": settings["position_embedding"],
-        **({"domain": settings["domain"]} if "domain" in settings else {}),
+        **{name: settings[name] for name in ("domain", "input_size") if name in settings},
     }
 
 

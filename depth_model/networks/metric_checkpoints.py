@@ -39,7 +39,8 @@ def metric_settings(path: str | Path) -> dict[str, Any]:
     try:
         config = json.loads(config_file.read_text("utf-8"))
         if config["model_type"] == MODEL_TYPE:
-            return {name: config[name] for name in ("blocks", "position_embedding", "maximum", "strength", "domain")}
+            names = ("blocks", "position_embedding", "maximum", "strength", "domain", "input_size")
+            return {name: config[name] for name in names}
         if config["model_type"] != "depth_anything" or config["depth_estimation_type"] != "metric":
             raise BadCheckpoint(f"{config_file} describes no model of metric depth")
         return {
@@ -47,6 +48,7 @@ def metric_settings(path: str | Path) -> dict[str, Any]:
             "position_embedding": config.get("position_embedding", "exact"),
             "maximum": config["max_depth"],
             "domain": config.get("domain", ""),
+            **({"input_size": config["input_size"]} if "input_size" in config else {}),
         }
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise BadCheckpoint(f"{config_file} is no configuration of a metric model ({error!r})") from error

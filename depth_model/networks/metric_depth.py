@@ -6,6 +6,7 @@ decoder are those of the relative model, which says what they start from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,8 @@ from depth_model.networks.metric_checkpoints import (
     write_bins_folder,
 )
 
+INPUT_SIZE = (392, 518)
+"""Height and width to which the released models squash every image (paper.md section 5)."""
 MINIMUM = 1e-3
 """Least depth in metres that training and evaluation know (paper.md 4.2)."""
 
@@ -48,7 +51,8 @@ class MetricDepth(nn.Module):
     `relative` brings encoder and decoder, which become part of this model: `DepthAnything(size, weights)` for the
     paper's start (encoder only, random decoder), `DepthAnything.load(path)` for the released code's (the decoder
     too). `head` is "bins" or "sigmoid", `maximum` the range in metres that the model is for (10 indoors, 80
-    outdoors; the sigmoid cannot exceed it), `domain` what it was made for, in a word. `strength` is the alpha of the
+    outdoors; the sigmoid cannot exceed it), `domain` what it was made for, in a word,
+    `input_size` (height, width) to what images are squashed for it. `strength` is the alpha of the
     attractors, `seed` draws the head. Raises ValueError for an unknown head or a maximum that is not positive.
     """
 
@@ -58,6 +62,7 @@ class MetricDepth(nn.Module):
         head: Literal["bins", "sigmoid"],
         maximum: float,
         domain: str = "",
+        input_size: Sequence[int] = INPUT_SIZE,
         strength: float = STRENGTH,
         seed: int = 0,
     ) -> None:
@@ -67,7 +72,7 @@ class MetricDepth(nn.Module):
         if not maximum > MINIMUM:
             raise ValueError(f"maximum={maximum}: give the largest depth in metres")
         self.encoder, self.decoder, self.blocks = relative.encoder, relative.decoder, relative.blocks
-        self.maximum, self.domain = float(maximum), domain
+        self.maximum, self.domain, self.input_size = float(maximum), domain, (input_size[0], input_size[1])
         features = CHANNELS[self.encoder.size][0]
         self.head = MetricBins(features, strength, seed) if head == "bins" else SigmoidDepth(self.maximum)
 
@@ -94,9 +99,9 @@ class MetricDepth(nn.Module):
         if maximum is None:
             raise BadCheckpoint(f"{path} does not say the largest depth it is for: give it in metres")
         strength = settings.pop("strength", RELEASED_STRENGTH)
-        domain = settings.pop("domain", "")
+        domain, input_size = settings.pop("domain", ""), settings.pop("input_size", INPUT_SIZE)
         relative = DepthAnything(size_of(state, str(path)), **settings)
-        model = cls(relative, "bins" if bins else "sigmoid", maximum, domain, strength)
+        model = cls(relative, "bins" if bins else "sigmoid", maximum, domain, input_size, strength)
         checkpoints.load_strictly(model, state, str(path))
         return model
 
@@ -134,6 +139,7 @@ class MetricDepth(nn.Module):
             "out_channels": out_channels,
             "maximum": self.maximum,
             "domain": self.domain,
+            "input_size": list(self.input_size),
         }
         return settings | ({"strength": self.head.strength} if isinstance(self.head, MetricBins) else {})
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
 from depth_model.networks.encoder import PATCH
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -28,6 +33,19 @@ def transformers_size(height: int, width: int, short_side: int) -> tuple[int, in
     """
     scale = min(short_side / height, short_side / width, key=lambda one: abs(1 - one))
     return _rounded(scale * height, PATCH), _rounded(scale * width, PATCH)
+
+
+def squashed(image: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Return `image`, float32 (H, W, 3), as (1, 3, *size): bilinear with corners aligned, whatever its aspect ratio, as
+    the released metric models see it (paper.md section 5)."""
+    values = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    return functional.interpolate(values, size=size, mode="bilinear", align_corners=True)
+
+
+def normalised(images: Tensor) -> Tensor:
+    """Return `images` (B, 3, H, W) in [0, 1], normalised with ImageNet's mean and deviation."""
+    mean, deviation = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+    return (images - mean) / deviation
 
 
 def _rounded(length: float, least: int) -> int:

@@ -28,6 +28,7 @@ def project(tmp_path, repository, monkeypatch):
     """A collected project: labeled `one` and `two` (5 pairs each), unlabeled `photographs` (1 good, 1 bad)."""
     generator = np.random.default_rng(0)
     content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content |= {"finetune_metric": {}, "evaluate_metric": {}}
     options = {"color": "c*.png", "depth": "d*.png", "unit": 1000}
     content["sources"] = {
         "labeled": {name: {"reader": "rgbd_folder", "root": name, "options": options} for name in ("two", "one")},

@@ -41,6 +41,7 @@ def project(tmp_path, repository, empty_store, monkeypatch):
     shutil.copy2(empty_store, tmp_path / "mlflow.db")
     parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
+    parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
     parameters["evaluation"] = {"short_side": 70}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters))
     return tmp_path
@@ -55,7 +56,7 @@ def trained(project, weights: bytes, model="student") -> tuple[str, str]:
     place = Workplace(f"train_{model}", weights.hex().ljust(64, "0"), project / ".work" / weights.hex())
     place.scratch.mkdir(parents=True, exist_ok=True)
     with tracking.stage_run(f"train_{model}", {"alpha": 0.85}, place) as run:
-        version = register.register_model(register.MODELS[model], folder, run)
+        version = register.register_model(model, folder, run)
         assert tracking.connect().get_run(run.id).info.status == "RUNNING"
     shutil.rmtree(place.folder)
     return version, run.id

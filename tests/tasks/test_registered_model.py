@@ -38,6 +38,7 @@ def project(tmp_path_factory, repository):
     folder = tmp_path_factory.mktemp("project")
     parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
+    parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
     parameters["evaluation"] = {"short_side": SHORT_SIDE}
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
     DepthAnything("tiny", weights="none", seed=1).save(folder / "models" / "student")
@@ -49,7 +50,7 @@ def project(tmp_path_factory, repository):
         patch.setenv("DVC_ROOT", str(folder))
         patch.chdir(folder)
         with tracking.stage_run("train_student", {}, place) as run:
-            register.register_model(NAME, Path("models/student"), run)
+            register.register_model("student", Path("models/student"), run)
         register.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64)
     return folder
 

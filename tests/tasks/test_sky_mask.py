@@ -18,6 +18,7 @@ from tasks import collect, entry, inventory, sky_mask
 def project(tmp_path, repository, monkeypatch):
     """A collected project: `world` (class labels, 3 pictures) and `pairs` (none, 5 pictures with a bright top)."""
     content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content |= {"finetune_metric": {}, "evaluate_metric": {}}
     world = {"domain": "hills", "count": 3, "seed": 4, "height": 64, "width": 96}
     pairs = {"color": "c*.png", "depth": "d*.png", "unit": 1000}
     content["sources"] = {

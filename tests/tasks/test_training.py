@@ -18,6 +18,9 @@ from tasks import (
     audit,
     collect,
     entry,
+    evaluate_metric,
+    export,
+    finetune_metric,
     inventory,
     params,
     pseudo_label,
@@ -55,13 +58,14 @@ def trained(tmp_path_factory, repository):
         patch.chdir(project)
         for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
+        start(export, "nyu")
         start(inventory)
         listed = [("labeled", "streets"), ("unlabeled", "hills"), ("unlabeled", "photographs")]
-        listed.append(("evaluation", "columns"))
+        listed += [("evaluation", "columns"), ("metric", "nyu"), ("metric", "nyu_test")]
         for role, name in listed:
             start(collect, role, name)
         add_sky(project / "data", "streets")
-        for role in ("labeled", "unlabeled", "evaluation", "sky"):
+        for role in ("labeled", "unlabeled", "evaluation", "metric", "sky"):
             start(validate, role)
         start(audit)
         start(train_teacher)
@@ -181,7 +185,7 @@ def test_other_encoder_weights_of_the_same_name_are_another_training(trained, tm
         settings = settings.model_copy(
             update={"encoder": settings.encoder.model_copy(update={"weights": str(weights)})}
         )
-        return training.encoder_inputs(settings)
+        return training.weights_inputs(settings.encoder.weights)
 
     assert inputs(1) == inputs(1)
     assert inputs(1) != inputs(2)

@@ -1,0 +1,79 @@
+"""Stage `finetune_metric@<set>`: metric depth for one kind of scene (paper 4.3), from the student's encoder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import entry, params
+from tasks.training import LOOP, TrainingStage, loop_settings, source_pool, train_stage
+
+if TYPE_CHECKING:
+    from depth_model.training.loop import OnMetrics
+    from depth_model.training.metric import MetricSettings
+
+OURS = ("student", "teacher")
+"""Names of `initial` that mean a model of this pipeline."""
+
+
+def model_name(name: str) -> str:
+    """Return the folder below `models/` of the model that is fine-tuned under `finetune_metric.<name>`."""
+    return f"metric/{name}"
+
+
+def initial_weights(initial: str) -> str:
+    """Return where the weights lie that `initial` names: a model of the pipeline by its name, else as given."""
+    return str(Path("models", initial)) if initial in OURS else initial
+
+
+def _settings(wanted: params.FinetuneMetric) -> MetricSettings:
+    from depth_model.training.metric import MetricSettings
+    from depth_model.training.metric_augmentation import MetricInput
+
+    given = wanted.model_dump(exclude={"source", "initial", "height", "width", "crop", "brightness"})
+    shown = MetricInput(**wanted.model_dump(include={"height", "width", "crop", "brightness"}))
+    return MetricSettings(**given, input=shown)
+
+
+def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any:
+    from depth_model.training.metric import train_metric
+
+    wanted = settings.section("finetune_metric", name)
+    return train_metric(
+        source_pool("metric", wanted.source),
+        initial_weights(wanted.initial),
+        settings.teacher.encoder if wanted.initial == "teacher" else settings.student.encoder,
+        name,
+        _settings(wanted),
+        loop_settings(settings),
+        settings.seed,
+        scratch,
+        on_metrics,
+    )
+
+
+def main() -> None:
+    """Fine-tune to metres into models/metric/<set>; continues after a kill."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.finetune_metric", description=__doc__)
+    parser.add_argument("set", help="a name below `finetune_metric` in params.yaml")
+    name = parser.parse_args().set
+    settings = params.load()
+    wanted = settings.section("finetune_metric", name)
+    stage = TrainingStage(
+        f"finetune_metric@{name}",
+        model_name(name),
+        ("metric",),
+        initial_weights(wanted.initial),
+        settings.training.model_dump(include=set(LOOP)),
+    )
+    train_stage(
+        stage,
+        {"finetune_metric": wanted.model_dump()},
+        settings,
+        lambda scratch, on_metrics: _learn(name, settings, scratch, on_metrics),
+    )
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,109 @@
+"""Metric fine-tuning: schedule and groups are those of torch and the released code, and metres are learned."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from depth_model.networks import DepthAnything
+from depth_model.objectives import silog_loss
+from depth_model.training import metric
+from depth_model.training.loop import LoopSettings
+from depth_model.training.metric_augmentation import MetricInput
+from depth_model.training.metric_batches import metric_batch
+
+INPUT = MetricInput(height=42, width=56, crop="none", brightness=0.25)
+LOOP = LoopSettings(workers=0, checkpoint_every=100, precision="fp32")
+
+
+def settings(**changes):
+    values = {
+        "head": "bins",
+        "start": "encoder",
+        "maximum": 10.0,
+        "epochs": 20,
+        "batch": 3,
+        "learning_rate": 1e-2,
+        "reduction": 5.0,
+        "weight_decay": 0.01,
+        "gradient_clip": 0.1,
+        "input": INPUT,
+    }
+    return metric.MetricSettings(**(values | changes))
+
+
+@pytest.mark.parametrize("total", [7, 40, 333])
+def test_one_cycle_is_that_of_torch(total):
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.AdamW([parameter], lr=1.0, betas=metric.ADAMW_BETAS)
+    peer = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 1.61e-4, total_steps=total, pct_start=0.7, div_factor=1, final_div_factor=1e4
+    )
+    for step in range(total):
+        ours = metric.one_cycle({"base_lr": 1.61e-4}, step, total)
+        group = optimizer.param_groups[0]
+        assert ours["lr"] == pytest.approx(group["lr"], rel=1e-9)
+        assert ours["betas"] == pytest.approx(group["betas"], rel=1e-9)
+        optimizer.step()
+        if step < total - 1:
+            peer.step()
+
+
+def test_polynomial_decay_is_that_of_torch():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=5e-6)
+    peer = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=30, power=0.9)
+    for step in range(30):
+        found = metric.polynomial_decay({"base_lr": 5e-6}, step, 30)["lr"]
+        assert found == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
+        peer.step()
+
+
+def test_groups_are_those_of_the_released_fine_tuning():
+    model = metric.initial_metric_model("none", "tiny", "indoor", settings(), 0)
+    released = settings(learning_rate=1.61e-4, reduction=50.0)
+    groups = {group["part"]: group for group in metric.metric_groups(model, released)}
+    assert {part: group["lr"] for part, group in groups.items()} == pytest.approx(
+        {"encoder": 3.22e-6, "position_embedding": 3.22e-6, "decoder": 3.22e-6, "head": 1.61e-4}
+    )
+    assert len(groups["position_embedding"]["params"]) == 1
+    assert len(groups["head"]["params"]) == 46
+    members = [one for group in groups.values() for one in group["params"]]
+    assert len(members) == len(set(map(id, members))) == sum(one.requires_grad for one in model.parameters())
+
+
+def test_the_start_is_the_encoder_or_the_whole_of_the_relative_model(tmp_path):
+    relative = DepthAnything("tiny", seed=9)
+    relative.save(tmp_path)
+    for start in ("encoder", "all"):
+        model = metric.initial_metric_model(tmp_path, "tiny", "indoor", settings(start=start), 0)
+        pairs = zip(model.encoder.state_dict().values(), relative.encoder.state_dict().values(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+        same = torch.equal(model.decoder.projects[0].weight, relative.decoder.projects[0].weight)
+        assert same == (start == "all")
+
+
+@pytest.mark.parametrize(("head", "form"), [("bins", "zoedepth"), ("sigmoid", "second_version")])
+def test_the_loss_is_over_the_pixels_of_the_whole_batch_at_the_size_of_the_labels(pools, head, form):
+    model = metric.initial_metric_model("none", "tiny", "indoor", settings(head=head), 0)
+    batch = metric_batch(pools[0], 3, 3, INPUT, 6.0, 0)
+    with torch.no_grad():
+        found = metric.metric_loss(model, batch)["silog"]
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    images = (batch["images"] - mean.view(3, 1, 1)) / deviation.view(3, 1, 1)
+    with torch.no_grad():
+        predicted = nn.Upsample(size=(48, 64), mode="bilinear", align_corners=True)(model(images)[:, None])[:, 0]
+    assert float(found) == pytest.approx(float(silog_loss(predicted, batch["depth"], batch["valid"], form)), rel=1e-5)
+
+
+@pytest.mark.parametrize("head", ["bins", "sigmoid"])
+def test_metres_are_learned_and_a_second_run_gives_the_same(pools, tmp_path, head):
+    run = partial(metric.train_metric, pools[0], "none", "tiny", "indoor", settings(head=head), LOOP, 1)
+    model, history = run(tmp_path / "a", lambda step, metrics: None)
+    first = history.rows[0][1 + history.columns.index("abs_rel")]
+    assert history.recent("abs_rel", 5) < 0.5 * first
+    again, _ = run(tmp_path / "b", lambda step, metrics: None)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
