@@ -34,11 +34,16 @@ def _estimators(names: list[str]) -> dict[str, Estimator]:
 def _build(place: Workplace, name: str, settings: params.Params) -> None:
     from depth_model.datasets.source import SourceFolder
     from depth_model.evaluation import protocols
+    from depth_model.evaluation.baselines import constant_depth
     from depth_model.evaluation.cases import CollectedCases
+    from depth_model.evaluation.harness import CONSTANT
 
     wanted = settings.section("evaluate_metric", name)
     names = _models(settings)
     models, protocol = _estimators(names), protocols.get(wanted.protocol)
+    if name in settings.finetune_metric:
+        learned_from = settings.finetune_metric[name].source
+        models[CONSTANT] = constant_depth(SourceFolder(Path("data/metric", learned_from)))
     with tracking.stage_run(f"evaluate_metric@{name}", wanted.model_dump(), place) as run:
         try:
             cases = CollectedCases(SourceFolder(Path("data/metric", wanted.source)))
@@ -69,8 +74,14 @@ def _evaluated(name: str, settings: params.Params) -> str:
 
 
 def _inputs(name: str, settings: params.Params) -> dict[str, Any]:
-    weights = {model: files.sha256(Path("models", model, "model.safetensors")) for model in _models(settings)}
-    return {"evaluated": _evaluated(name, settings), **weights}
+    if name in settings.finetune_metric:  # the constant that stands beside the models is that of its training data
+        learned_from = Path("data/metric", settings.finetune_metric[name].source, "manifest.parquet")
+        return _weights(settings) | {"evaluated": _evaluated(name, settings), "constant": files.sha256(learned_from)}
+    return _weights(settings) | {"evaluated": _evaluated(name, settings)}
+
+
+def _weights(settings: params.Params) -> dict[str, Any]:
+    return {model: files.sha256(Path("models", model, "model.safetensors")) for model in _models(settings)}
 
 
 def main() -> None:

@@ -8,12 +8,15 @@ import sys
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from depth_model.datasets import rasters
 from depth_model.datasets.source import SidecarFolder, SourceFolder, join_sidecar, write_sidecar_shard
+from depth_model.metric_inference import MetricPredictor
 from depth_model.networks import DepthAnything
+from depth_model.networks.metric_depth import MetricDepth
 from tasks import (
     audit,
     collect,
@@ -73,6 +76,8 @@ def trained(tmp_path_factory, repository):
             start(pseudo_label, name)
         start(validate, "pseudo")
         start(train_student)
+        start(finetune_metric, "nyu")
+        start(evaluate_metric, "nyu")
         yield project
 
 
@@ -106,10 +111,52 @@ def test_a_model_folder_holds_weights_and_history(trained, model, steps):
     assert len(lines) == steps + 1
 
 
-@pytest.mark.parametrize("stage", ["train_teacher", "pseudo_label@hills", "train_student"])
+STAGES = ["train_teacher", "pseudo_label@hills", "train_student", "finetune_metric@nyu", "evaluate_metric@nyu"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_leaves_one_finished_run(trained, stage):
     (run,) = runs(stage)
     assert run.info.status == "FINISHED"
+
+
+def test_a_metric_model_starts_from_the_students_encoder_and_is_registered(trained):
+    folder = trained / "models" / "metric" / "nyu"
+    model = MetricDepth.load(folder)
+    assert (model.maximum, model.domain, model.input_size) == (10.0, "nyu", (28, 42))
+    student = DepthAnything.load(trained / "models" / "student")
+    before, after = (one.encoder.blocks[0].attn.qkv.weight for one in (student, model))
+    assert 0 < float((after - before).abs().max()) < 0.05 * float(before.abs().max())
+    assert len((folder / "history.csv").read_text().splitlines()) == 1 + 4  # 2 epochs of 4 images, 2 at a time
+    champion = tracking.connect().get_model_version_by_alias("depth-anything-metric-nyu", "champion")
+    assert str(champion.version) == "1"
+
+
+def test_metric_models_are_measured_in_metres(trained):
+    summary = json.loads((trained / "reports/evaluation/metric/nyu.json").read_text())
+    assert summary["images"] == 2
+    assert set(summary["models"]) == {"metric/nyu", "constant"}
+    assert set(summary["models"]["metric/nyu"]) >= {"abs_rel", "delta1", "rmse", "sq_rel", "rmse_log"}
+    (run,) = runs("finetune_metric@nyu")
+    assert run.data.metrics["evaluation/nyu/abs_rel"] == summary["models"]["metric/nyu"]["abs_rel"]
+
+
+def test_the_registered_metric_model_gives_metres_at_the_size_of_the_image(trained):
+    image = next(iter((trained / "data/exported/nyu/test").rglob("rgb_*.jpg"))).read_bytes()
+    loaded = mlflow.pyfunc.load_model("models:/depth-anything-metric-nyu@champion")
+    row = loaded.predict(pd.DataFrame({"image": [image]})).iloc[0]
+    found = np.frombuffer(row["depth"], "<f4").reshape(row["height"], row["width"])
+    assert found.shape == (64, 80) and found.min() > 0
+    expected = MetricPredictor(MetricDepth.load(trained / "models/metric/nyu"))(image)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_metric_sources_and_sets_that_are_not_there_are_named(trained, change):
+    with pytest.raises(params.ParamsError, match=r"no finetune_metric\.kitti; there are: nyu"):
+        start(finetune_metric, "kitti")
+    change(lambda content: content["finetune_metric"]["nyu"].update(source="nyuu"))
+    with pytest.raises(params.ParamsError, match="did you mean 'nyu'"):
+        params.load()
 
 
 def test_the_audit_logs_its_counts_and_keeps_what_the_report_shows(trained):
