@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from depth_model import files
 from tasks import entry, params
 from tasks.audit import REPORT as AUDIT
+from tasks.evaluate_metric import REPORTS as METRIC_REPORTS
 from tasks.evaluate_relative import MODELS, REPORTS
 from tasks.report_audit import audit_section
+from tasks.report_metric import metric_section
 from tasks.report_page import page
 from tasks.workspace import Workplace, produce
 
@@ -52,6 +55,16 @@ def _audit() -> str:
     return audit_section(summary, {one["picture"]: (AUDIT / one["picture"]).read_bytes() for one in summary["pairs"]})
 
 
+def _metric(settings: params.Params) -> str:
+    names = list(settings.evaluate_metric)
+    pictures = {name: (METRIC_REPORTS / name / "examples.png").read_bytes() for name in names}
+    return metric_section({name: _read(METRIC_REPORTS / f"{name}.json") for name in names}, pictures)
+
+
+def _evaluated(folder: Path, names: Iterable[str]) -> list[Path]:
+    return [path for name in names for path in (folder / f"{name}.json", folder / name / "examples.png")]
+
+
 def _build(place: Workplace, settings: params.Params) -> None:
     content = page(
         figures=_read(Path("reports/metrics.json")),
@@ -60,7 +73,7 @@ def _build(place: Workplace, settings: params.Params) -> None:
         curves=_training_curves(settings.alpha),
         catalogs={role: _read(_catalog(role)) for role in CATALOGS},
         quarantine=quarantine_reasons(),
-        audit=_audit(),
+        more={"Metric depth": _metric(settings), "Duplicates and leaks": _audit()},
         parameters=settings.model_dump(mode="json", exclude={"sources", "resume"}),
     )
     files.write_text(place.result / "index.html", content)
@@ -71,8 +84,7 @@ def main() -> None:
     argparse.ArgumentParser(prog="python -m tasks.report", description=__doc__).parse_args()
     settings = params.load()
     read = [Path("reports/metrics.json"), AUDIT / "summary.json", *map(_catalog, CATALOGS)]
-    read += [REPORTS / name / "examples.png" for name in settings.sources.evaluation]
-    read += [REPORTS / f"{name}.json" for name in settings.sources.evaluation]
+    read += _evaluated(REPORTS, settings.sources.evaluation) + _evaluated(METRIC_REPORTS, settings.evaluate_metric)
     read += [Path("models", model, "history.csv") for model in MODELS]
     produce(
         "report",

@@ -32,19 +32,19 @@ def page(
     curves: bytes,
     catalogs: Mapping[str, Mapping[str, Mapping[str, Any]]],
     quarantine: Sequence[tuple[str, str, int]],
-    audit: str,
+    more: Mapping[str, str],
     parameters: Mapping[str, Any],
 ) -> str:
     """Return the whole page. `figures` is reports/metrics.json, `sets` the summary per evaluation set, `examples`
-    and `curves` are PNG bytes, `quarantine` holds (source, reason, count), `audit` is HTML."""
+    and `curves` are PNG bytes, `quarantine` holds (source, reason, count), `more` the HTML of further sections."""
     sections = [
         f"<h1>Open Depth Anything</h1><p class='soft'>Report of one run of the pipeline</p><p>{_INTRODUCTION}</p>",
         "<h2>Teacher beside student, zero-shot</h2>" + _result_table(figures, sets),
         _verdict(figures),
         "<h2>Examples</h2>" + "".join(_example(name, sets[name], png) for name, png in examples.items()),
-        "<h2>Training</h2>" + _image(curves, "loss terms of both models, and the fraction of tokens below alpha"),
+        "<h2>Training</h2>" + image_element(curves, "loss terms of both models, fraction of tokens below alpha"),
         "<h2>Data</h2>" + _data_table(catalogs) + _quarantine(quarantine),
-        "<h2>Duplicates and leaks</h2>" + audit,
+        *(f"<h2>{escape(title)}</h2>{section}" for title, section in more.items()),
         "<h2>Parameters</h2>" + _parameters(parameters),
     ]
     return document("Open Depth Anything: report", "".join(sections))
@@ -114,7 +114,7 @@ def _example(name: str, summary: Mapping[str, Any], png: bytes) -> str:
         caption += f" {_counted(len(summary['skipped']), 'image')} could not be measured: {_reasons(summary)}."
     for model, images in summary["constant_predictions"].items():
         caption += f" The {model}'s prediction is one constant on {_counted(images, 'image')}."
-    return f"<h3>{escape(name)}</h3><p class='soft'>{escape(caption)}</p>{_image(png, f'examples of {name}')}"
+    return f"<h3>{escape(name)}</h3><p class='soft'>{escape(caption)}</p>{image_element(png, f'examples of {name}')}"
 
 
 def _reasons(summary: Mapping[str, Any]) -> str:
@@ -126,7 +126,8 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _image(png: bytes, description: str) -> str:
+def image_element(png: bytes, description: str) -> str:
+    """Return the picture `png` as an element that carries its own bytes."""
     data = base64.b64encode(png).decode("ascii")
     return f"<figure><img alt='{escape(description)}' src='data:image/png;base64,{data}'></figure>"
 

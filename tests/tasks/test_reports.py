@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tasks import report_audit, report_page, summarise, summary
+from tasks import report_audit, report_metric, report_page, summarise, summary
 
 METRICS = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "log10", "silog")
 
@@ -85,7 +85,7 @@ def a_page(**changes):
         "examples": {"fog": b"png"},
         "curves": b"png",
         "catalogs": {"labeled": {"rooms": {"samples": 5, "quarantined": 2}}},
-        "audit": "<p>nothing</p>",
+        "more": {"Duplicates & leaks": "<p>nothing</p>"},
         "quarantine": [("labeled/rooms", "truncated <script>", 2)],
         "parameters": {"alpha": 0.85, "student": {"trim": 0.1}},
     }
@@ -153,3 +153,12 @@ def test_the_audit_names_both_images_of_a_pair_and_shows_them():
     assert "<a>" not in section
     clean = {"unlabeled/hills": sources["unlabeled/hills"]}
     assert "None of the 7" in text_of(report_audit.audit_section({"sources": clean, "pairs": []}, {}))
+
+
+def test_metric_models_stand_beside_the_constant_in_metres():
+    values = {"abs_rel": 0.25, "delta1": 0.5, "rmse": 1.5, "log10": 0.1, "silog": 20.0}
+    models = {"metric/nyu": values, "constant": values | {"abs_rel": 0.75}}
+    section = report_metric.metric_section({"nyu": {"models": models, "images": 24}}, {"nyu": b"png"})
+    assert section.count("<tr") == 3
+    assert "0.2500" in section and "0.7500" in section and "data:image/png;base64,cG5n" in section
+    assert "No metric model" in report_metric.metric_section({}, {})
