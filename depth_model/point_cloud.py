@@ -22,18 +22,26 @@ def relative_depth(disparity: np.ndarray, farthest: float) -> np.ndarray:
     return 1 / (nearness + (1 - nearness) / farthest)
 
 
-def points(depth: np.ndarray, field_of_view: float) -> np.ndarray:
-    """Return the points (H, W, 3) float64 that a pinhole camera sees: x right, y down, z forward.
+def camera(field_of_view: float, height: int, width: int) -> tuple[float, float, float, float]:
+    """Return (fx, fy, cx, cy) in pixels of a picture whose horizontal `field_of_view` is known, in degrees.
 
-    `depth` (H, W) is along z, in any unit; `field_of_view` is horizontal, in degrees, with square pixels and the
-    optical axis through the centre. Raises ValueError unless 0 < `field_of_view` < 180.
+    Pixels are square, the optical axis goes through the centre, pixel centres lie at whole numbers. Raises ValueError
+    unless 0 < `field_of_view` < 180.
     """
     if not 0 < field_of_view < 180:
         raise ValueError(f"field of view of {field_of_view} degrees: must be between 0 and 180")
-    height, width = depth.shape
     focal = width / 2 / math.tan(math.radians(field_of_view) / 2)
-    row, column = np.mgrid[:height, :width] + 0.5
-    return np.stack([(column - width / 2) / focal * depth, (row - height / 2) / focal * depth, depth], axis=-1)
+    return focal, focal, (width - 1) / 2, (height - 1) / 2
+
+
+def points(depth: np.ndarray, intrinsics: tuple[float, float, float, float]) -> np.ndarray:
+    """Return the points (H, W, 3) float64 that a pinhole camera sees: x right, y down, z forward.
+
+    `depth` (H, W) is along z, in any unit; `intrinsics` are (fx, fy, cx, cy) in pixels, see `camera`.
+    """
+    fx, fy, cx, cy = intrinsics
+    row, column = np.mgrid[: depth.shape[0], : depth.shape[1]]
+    return np.stack([(column - cx) / fx * depth, (row - cy) / fy * depth, depth], axis=-1)
 
 
 def ply(places: np.ndarray, image: np.ndarray) -> bytes:

@@ -54,6 +54,16 @@ def metric_settings(path: str | Path) -> dict[str, Any]:
         raise BadCheckpoint(f"{config_file} is no configuration of a metric model ({error!r})") from error
 
 
+def is_metric(path: str | Path) -> bool:
+    """Whether `path` is a metric model as far as its name and config.json tell: a folder, or a released `.pt`."""
+    if not Path(path).is_dir():
+        return str(path).endswith(".pt")
+    try:
+        return bool(metric_settings(path))
+    except BadCheckpoint:
+        return False
+
+
 def our_metric_names(tensors: dict[str, Tensor], path: str) -> dict[str, Tensor]:
     """Translate any known layout of a metric model to the project's names. Raises BadCheckpoint, naming `path`."""
     if any(name.startswith("core.core.") for name in tensors):

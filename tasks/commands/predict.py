@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from depth_model.datasets.sample import BadInput
 from tasks import entry
 from tasks.commands.inputs import PICTURES, VIDEOS, inputs, is_video
-from tasks.commands.results import COLORS, write_results
-from tasks.commands.shared import load_model, model_arguments, purpose
+from tasks.commands.results import COLORS, write_metric_results, write_results
+from tasks.commands.shared import load_metric_model, load_model, model_arguments, model_folder, purpose
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,16 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--field-of-view", type=_within(0, 180), help="horizontal angle in degrees: write a point cloud (.ply) too"
     )
     one.add_argument(
+        "--intrinsics",
+        type=_within(0, float("inf")),
+        nargs=4,
+        metavar=("FX", "FY", "CX", "CY"),
+        help="of the camera, in pixels of the picture: write a point cloud (.ply) with them",
+    )
+    one.add_argument(
+        "--maximum", type=_within(0, float("inf")), help="metres a released metric .pt is for (indoor: 10, outdoor: 80)"
+    )
+    one.add_argument(
         "--farthest",
         type=_within(1, float("inf")),
         default=FARTHEST,
@@ -52,17 +62,42 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def predict(given: argparse.Namespace) -> None:
     """Write for every picture, and every frame of a video, a 16-bit grey PNG (disparity from its least to its largest,
-    brighter is nearer), a coloured PNG and the disparity itself as float32 .npy; with a field of view also a coloured
-    point cloud, .ply.
+    brighter is nearer), a coloured PNG and the disparity itself as float32 .npy; with a field of view or intrinsics
+    also a coloured point cloud, .ply. Of a metric model the .npy holds metres and the grey PNG millimetres.
 
     Raises StageError at the end for what could not be read.
     """
-    from depth_model.inference import DepthPredictor, inference_device
     from depth_model.progress import progress_bar
 
     found = inputs(given.pictures)
     if not found:
         raise entry.StageError(f"no picture or video ({', '.join(PICTURES + VIDEOS)}) was found in what you named")
+    predictor, write = _predictor(given)
+    refused = []
+    with progress_bar("predict", len(found), "files") as bar:
+        for place, path in found.items():
+            try:
+                for stem, image in _images(path, given.out / place):
+                    write(predictor(image), image, stem, given)
+            except (BadInput, OSError) as error:
+                refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+            bar.update()
+    if refused:
+        raise entry.StageError("\n".join(refused))
+    print(f"{len(found)} files: {os.path.relpath(given.out)}", file=sys.stderr)
+
+
+def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[..., None]]:
+    """Return what predicts one image, and what writes its results: disparity, or metres of a metric model."""
+    from depth_model.inference import DepthPredictor, inference_device
+    from depth_model.metric_inference import MetricPredictor
+    from depth_model.networks.metric_checkpoints import is_metric
+
+    if is_metric(model_folder(given.model)):
+        if given.tile is not None or given.preprocessing != "official":
+            raise entry.StageError("--tile and --preprocessing are for relative models; a metric one sees whole images")
+        model = load_metric_model(given.model, given.maximum).to(inference_device())
+        return MetricPredictor(model, flip_averaging=given.flip_averaging), write_metric_results
     predictor = DepthPredictor(
         load_model(given.model).to(inference_device()),
         given.short_side,
@@ -70,18 +105,7 @@ def predict(given: argparse.Namespace) -> None:
         preprocessing=given.preprocessing,
         tile=given.tile,
     )
-    refused = []
-    with progress_bar("predict", len(found), "files") as bar:
-        for place, path in found.items():
-            try:
-                for stem, image in _images(path, given.out / place):
-                    write_results(predictor(image), image, stem, given)
-            except (BadInput, OSError) as error:
-                refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
-            bar.update()
-    if refused:
-        raise entry.StageError("\n".join(refused))
-    print(f"{len(found)} files: {os.path.relpath(given.out)}", file=sys.stderr)
+    return predictor, write_results
 
 
 def _images(path: Path, stem: Path) -> Iterator[tuple[Path, np.ndarray]]:

@@ -17,31 +17,75 @@ COLORS = "Spectral_r"
 def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS, beside: np.ndarray | None = None) -> None:
     """Write float32 `disparity` (H, W) as `<stem>.npy`, and scaled to its own range as `.png` and `.color.png`, the
     latter in the colour map `colors` of matplotlib and to the right of the image `beside` (H, W, 3) uint8 if given."""
-    import io
-
     import numpy as np
-    from matplotlib import colormaps
-    from PIL import Image
 
     low, high = float(disparity.min()), float(disparity.max())
     share = (disparity - low) / max(high - low, np.finfo(np.float32).tiny)
-    colored = (colormaps[colors](share)[:, :, :3] * 255).round().astype(np.uint8)
-    colored = colored if beside is None else np.concatenate([beside, colored], axis=1)
-    grey = (share * 65535).round().astype(np.uint16)
-    for suffix, picture in ((".png", Image.fromarray(grey)), (".color.png", Image.fromarray(colored))):
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
-        files.write_bytes(stem.with_name(stem.name + suffix), buffer.getvalue())
-    buffer = io.BytesIO()
-    np.save(buffer, disparity)
-    files.write_bytes(stem.with_name(stem.name + ".npy"), buffer.getvalue())
+    _write_colored(share, stem, colors, beside)
+    _write_png((share * 65535).round().astype(np.uint16), stem, ".png")
+    _write_npy(disparity, stem)
+
+
+def write_metres(depth: np.ndarray, stem: Path, colors: str = COLORS, beside: np.ndarray | None = None) -> None:
+    """Write float32 `depth` (H, W) in metres as `<stem>.npy`, as `.png` in whole millimetres (16 bits; 0 above 65.5 m)
+    and by nearness as `.color.png`, in the colour map `colors`, to the right of the image `beside` if given."""
+    import numpy as np
+
+    nearness = 1 / depth
+    low, high = float(nearness.min()), float(nearness.max())
+    _write_colored((nearness - low) / max(high - low, np.finfo(np.float32).tiny), stem, colors, beside)
+    millimetres = np.rint(depth * 1000)
+    _write_png(np.where(millimetres <= 65535, millimetres, 0).astype(np.uint16), stem, ".png")
+    _write_npy(depth, stem)
 
 
 def write_results(disparity: np.ndarray, image: np.ndarray, stem: Path, given: argparse.Namespace) -> None:
     """Write all that `given` asks for of one picture (H, W, 3) and its `disparity` (H, W), under names from `stem`."""
-    from depth_model.point_cloud import ply, points, relative_depth
+    from depth_model.point_cloud import relative_depth
 
     write_disparity(disparity, stem, given.colors, image if given.side_by_side else None)
-    if given.field_of_view is not None:
-        places = points(relative_depth(disparity, given.farthest), given.field_of_view)
-        files.write_bytes(stem.with_name(stem.name + ".ply"), ply(places, image))
+    _write_cloud(relative_depth(disparity, given.farthest), image, stem, given)
+
+
+def write_metric_results(depth: np.ndarray, image: np.ndarray, stem: Path, given: argparse.Namespace) -> None:
+    """Write all that `given` asks for of one picture (H, W, 3) and its `depth` (H, W) in metres."""
+    write_metres(depth, stem, given.colors, image if given.side_by_side else None)
+    _write_cloud(depth, image, stem, given)
+
+
+def _write_cloud(depth: np.ndarray, image: np.ndarray, stem: Path, given: argparse.Namespace) -> None:
+    from depth_model.point_cloud import camera, ply, points
+
+    if given.intrinsics is None and given.field_of_view is None:
+        return
+    intrinsics = given.intrinsics or camera(given.field_of_view, *depth.shape)
+    files.write_bytes(stem.with_name(stem.name + ".ply"), ply(points(depth, tuple(intrinsics)), image))
+
+
+def _write_colored(share: np.ndarray, stem: Path, colors: str, beside: np.ndarray | None) -> None:
+    """Write `share` (H, W) in [0, 1] in the colour map `colors`, to the right of the image `beside` if given."""
+    import numpy as np
+    from matplotlib import colormaps
+
+    colored = (colormaps[colors](share)[:, :, :3] * 255).round().astype(np.uint8)
+    _write_png(colored if beside is None else np.concatenate([beside, colored], axis=1), stem, ".color.png")
+
+
+def _write_png(values: np.ndarray, stem: Path, suffix: str) -> None:
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    files.write_bytes(stem.with_name(stem.name + suffix), buffer.getvalue())
+
+
+def _write_npy(values: np.ndarray, stem: Path) -> None:
+    import io
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    files.write_bytes(stem.with_name(stem.name + ".npy"), buffer.getvalue())

@@ -13,6 +13,7 @@ from tasks import entry, params
 
 if TYPE_CHECKING:
     from depth_model.networks import DepthAnything
+    from depth_model.networks.metric_depth import MetricDepth
 
 WEIGHTS = "model"
 """The artifact of a registered model that holds config.json and model.safetensors (see tasks.register)."""
@@ -35,6 +36,20 @@ def load_model(
         return DepthAnything.load(folder, blocks, position_embedding)
     except ValueError as error:
         raise entry.StageError(f"--model {name}: {error}") from error
+
+
+def load_metric_model(name: str, maximum: float | None = None) -> MetricDepth:
+    """Load a metric model by folder, released `.pt` file or registry name; `maximum` is the range of a bare file.
+
+    Raises StageError for a name that leads nowhere or to another model, and for a bare file without its range.
+    """
+    from depth_model.networks.metric_depth import MetricDepth
+
+    try:
+        return MetricDepth.load(model_folder(name), maximum)
+    except ValueError as error:
+        hint = " (--maximum)" if maximum is None else ""
+        raise entry.StageError(f"--model {name}: {error}{hint}") from error
 
 
 def model_folder(name: str) -> str:

@@ -6,17 +6,26 @@ import cv2
 import numpy as np
 import pytest
 
-from depth_model.point_cloud import ply, points, relative_depth
+from depth_model.point_cloud import camera, ply, points, relative_depth
 
 
 def test_opencv_projects_the_points_back_onto_their_pixels():
     depth = np.random.default_rng(0).uniform(1, 5, (6, 10))
-    places = points(depth, 90)
-    camera = np.array([[5.0, 0, 4.5], [0, 5, 2.5], [0, 0, 1]])  # 90 degrees over 10 columns
-    pixels, _ = cv2.projectPoints(places.reshape(-1, 3), np.zeros(3), np.zeros(3), camera, None)
+    places = points(depth, camera(90, 6, 10))
+    matrix = np.array([[5.0, 0, 4.5], [0, 5, 2.5], [0, 0, 1]])  # 90 degrees over 10 columns
+    pixels, _ = cv2.projectPoints(places.reshape(-1, 3), np.zeros(3), np.zeros(3), matrix, None)
     rows, columns = np.mgrid[:6, :10]
     np.testing.assert_allclose(pixels[:, 0], np.stack([columns.ravel(), rows.ravel()], 1), atol=1e-9)
     np.testing.assert_array_equal(places[..., 2], depth)
+
+
+def test_any_camera_can_be_given():
+    depth = np.random.default_rng(1).uniform(1, 5, (6, 10))
+    places = points(depth, (7.0, 8.0, 3.0, 2.0))
+    matrix = np.array([[7.0, 0, 3.0], [0, 8.0, 2.0], [0, 0, 1]])
+    pixels, _ = cv2.projectPoints(places.reshape(-1, 3), np.zeros(3), np.zeros(3), matrix, None)
+    rows, columns = np.mgrid[:6, :10]
+    np.testing.assert_allclose(pixels[:, 0], np.stack([columns.ravel(), rows.ravel()], 1), atol=1e-9)
 
 
 def test_depth_runs_from_one_to_the_farthest_whatever_scale_and_shift_disparity_has():
@@ -45,7 +54,7 @@ def test_the_file_holds_place_and_colour_of_every_pixel():
 @pytest.mark.parametrize("angle", [0, 180, float("nan")])
 def test_an_impossible_field_of_view_is_refused(angle):
     with pytest.raises(ValueError, match="between 0 and 180"):
-        points(np.ones((2, 2)), angle)
+        camera(angle, 2, 2)
 
 
 @pytest.mark.parametrize("farthest", [1, 0.5, float("nan")])

@@ -22,7 +22,8 @@ AFTER_STUDENT = [
 def test_the_first_run_leaves_models_metrics_and_a_report(project):
     stages = project.ran(project.first_output)
     assert stages[:2] == ["export@nyu", "inventory"]
-    assert {"train_teacher", "pseudo_label@hills", "train_student", "audit", "finetune_metric@nyu", "report"} <= set(stages)
+    learned = {"train_teacher", "pseudo_label@hills", "train_student", "finetune_metric@nyu"}
+    assert learned | {"audit", "report"} <= set(stages)
     metrics = json.loads((project.folder / "reports" / "metrics.json").read_text())
     for model in ("teacher", "student"):
         assert 0 < metrics["columns"][model]["abs_rel"]

@@ -13,7 +13,9 @@ from PIL import Image
 
 from depth_model.datasets.video import frames
 from depth_model.inference import DepthPredictor
+from depth_model.metric_inference import MetricPredictor
 from depth_model.networks import DepthAnything
+from depth_model.networks.metric_depth import MetricDepth
 from tasks import command_line, register, tracking
 from tasks.workspace import Workplace
 
@@ -31,6 +33,12 @@ def album(tmp_path):
         (tmp_path / "album" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / "album" / name)
     return tmp_path / "album"
+
+
+@pytest.fixture
+def metric_model(tmp_path):
+    MetricDepth(DepthAnything("tiny", seed=1), "bins", 10.0, input_size=(42, 56), seed=2).save(tmp_path / "metric")
+    return tmp_path / "metric"
 
 
 def call(monkeypatch, *arguments):
@@ -286,3 +294,29 @@ def test_what_cannot_be_evaluated_is_one_line(monkeypatch, capsys, model, album,
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
+
+
+def test_a_metric_model_writes_metres_millimetres_and_a_cloud_of_the_camera(monkeypatch, tmp_path, metric_model, album):
+    picture, out = album / "a.png", tmp_path / "out"
+    call(monkeypatch, "predict", picture, "--model", metric_model, "-o", out, "--intrinsics", 50, 50, 29.5, 19.5)
+    metres = np.load(out / "a.png.npy")
+    np.testing.assert_array_equal(metres, MetricPredictor(MetricDepth.load(metric_model))(picture))
+    millimetres = np.asarray(Image.open(out / "a.png.png"))
+    assert millimetres.dtype == np.uint16
+    assert abs(millimetres / 1000 - metres).max() <= 0.0005 + 1e-6
+    body = (out / "a.png.ply").read_bytes().partition(b"end_header\n")[2]
+    first = np.frombuffer(body[:12], "<f4")
+    np.testing.assert_allclose(first, metres[0, 0] * np.array([-29.5 / 50, -19.5 / 50, 1]), rtol=1e-5)
+
+
+def test_a_released_metric_file_needs_its_range_and_takes_no_tiles(monkeypatch, tmp_path, capsys, metric_model, album):
+    released = tmp_path / "indoor.pt"
+    MetricDepth.load(metric_model).export_released(released)
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", album / "a.png", "--model", released, "-o", tmp_path / "out")
+    assert "--maximum" in capsys.readouterr().err
+    call(monkeypatch, "predict", album / "a.png", "--model", released, "-o", tmp_path / "out", "--maximum", 10)
+    assert (tmp_path / "out" / "a.png.npy").exists()
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", album / "a.png", "--model", metric_model, "-o", tmp_path / "out", "--tile", 100)
+    assert "relative models" in capsys.readouterr().err
