@@ -22,11 +22,14 @@ from depth_model.datasets.images import decode_rgb, upright_rgb
 from depth_model.datasets.sample import BadInput
 from depth_model.networks import DepthAnything
 from depth_model.networks.encoder import PATCH
+from depth_model.networks.precision import bfloat16_copy
 from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, network_size, transformers_size
 from depth_model.tiling import tiled
 
 MEAN = np.array(IMAGENET_MEAN, np.float32)
 DEVIATION = np.array(IMAGENET_DEVIATION, np.float32)
+
+PRECISIONS = ("fp32", "bf16")
 
 Picture = np.ndarray | torch.Tensor | Image.Image | bytes | str | Path
 
@@ -101,9 +104,10 @@ class DepthPredictor:
     518); `batch` bounds how many images of one shape go through the network at once; `flip_averaging` takes the mean
     with the mirrored map of the mirrored image (paper.md 4.2), at twice the cost. `preprocessing` is "official" or
     "transformers", which resizes with antialiasing and shows small images smaller (paper.md 8.3): choose it to get what
-    a transformers pipeline gives. Raises ValueError for a `short_side` that is no positive multiple of 14 and for
-    another `preprocessing`. `tile`: for images larger than so many pixels, add the detail of overlapping tiles of that
-    side (see `depth_model.tiling`); None takes every image whole.
+    a transformers pipeline gives. `tile`: for images larger than so many pixels, add the detail of overlapping tiles of
+    that side (see `depth_model.tiling`); None takes every image whole. `precision` "bf16" computes with a copy of the
+    model in bfloat16 (`bfloat16_copy`), faster where the hardware has it, at the accuracy in docs/speed.md. Raises
+    ValueError for a `short_side` that is no positive multiple of 14 and for another `preprocessing` or `precision`.
     """
 
     def __init__(
@@ -114,10 +118,13 @@ class DepthPredictor:
         flip_averaging: bool = False,
         preprocessing: str = "official",
         tile: int | None = None,
+        precision: str = "fp32",
     ) -> None:
         if short_side <= 0 or short_side % PATCH:
             raise ValueError(f"short_side = {short_side}: must be a positive multiple of {PATCH}")
-        self.model = model.eval()
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision = {precision!r}: choose one of {', '.join(PRECISIONS)}")
+        self.model = model.eval() if precision == "fp32" else bfloat16_copy(model.eval())
         self.short_side = short_side
         self.batch = batch
         self.flip_averaging = flip_averaging

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from depth_model.allocation import keep_freed_memory
 from depth_model.datasets.sample import BadInput
 from tasks.params import ParamsError
 from tasks.workspace import WorkError
@@ -17,8 +18,9 @@ class StageError(RuntimeError):
 def run(main: Callable[[], None]) -> None:
     """Call `main` and end the process with 1 and a line on stderr for a fault that a user can mend.
 
-    A fault of the software itself keeps its traceback.
+    A fault of the software itself keeps its traceback. Freed memory stays with the process (`keep_freed_memory`).
     """
+    keep_freed_memory()
     try:
         main()
     except (ParamsError, WorkError, StageError, BadInput, FileNotFoundError) as error:

@@ -18,6 +18,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from depth_model.networks import checkpoints
+from depth_model.networks.attention import SelfAttention
 from depth_model.networks.packaged_encoder import packaged_state
 
 PATCH = 14
@@ -62,6 +63,8 @@ class Encoder(nn.Module):
         self.patch_embed = vit.patch_embed
         self.blocks = vit.blocks
         self.norm = vit.norm
+        for block in self.blocks:
+            block.attn = SelfAttention(block.attn)
 
     @property
     def dimension(self) -> int:
@@ -85,7 +88,8 @@ class Encoder(nn.Module):
             raise ValueError(f"blocks={list(blocks)}: give numbers from 0 to {self.depth - 1}")
         tokens = self.patch_embed.proj(images).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), tokens], dim=1)
-        tokens = tokens + self._positions(rows, columns)
+        # In bfloat16 (see `bfloat16_copy`) all before the first block is still float32, as it costs next to nothing.
+        tokens = (tokens + self._positions(rows, columns)).to(self.norm.weight.dtype)
         taken = {}
         for index, block in enumerate(self.blocks[: max(blocks) + 1]):
             tokens = self._run(block, tokens)

@@ -35,6 +35,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         default="official",
         help="how images are resized: as the authors do (default), or as a transformers pipeline does",
     )
+    one.add_argument(
+        "--precision",
+        choices=["fp32", "bf16"],
+        default="fp32",
+        help="bf16 is faster where the hardware has bfloat16, and a little less exact (default: fp32)",
+    )
     one.add_argument("--tile", type=_pixels, help="of larger pictures, add the detail of tiles of so many pixels")
     one.add_argument("--colors", type=_color_map, default=COLORS, help=f"matplotlib's colour map (default: {COLORS})")
     one.add_argument("--side-by-side", action="store_true", help="coloured PNG with the picture to its left")
@@ -94,8 +100,8 @@ def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.nda
     from depth_model.networks.metric_checkpoints import is_metric
 
     if is_metric(model_folder(given.model)):
-        if given.tile is not None or given.preprocessing != "official":
-            raise entry.StageError("--tile and --preprocessing are for relative models; a metric one sees whole images")
+        if given.tile is not None or (given.preprocessing, given.precision) != ("official", "fp32"):
+            raise entry.StageError("--tile, --preprocessing and --precision are for relative models only")
         model = load_metric_model(given.model, given.maximum).to(inference_device())
         return MetricPredictor(model, flip_averaging=given.flip_averaging), write_metric_results
     predictor = DepthPredictor(
@@ -104,6 +110,7 @@ def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.nda
         flip_averaging=given.flip_averaging,
         preprocessing=given.preprocessing,
         tile=given.tile,
+        precision=given.precision,
     )
     return predictor, write_results
 

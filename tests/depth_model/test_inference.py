@@ -196,3 +196,19 @@ def test_the_fastest_device_at_hand_is_used(monkeypatch, cuda, mps, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cuda))
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: bool(mps))
     assert inference_device().type == expected
+
+
+def test_bfloat16_predicts_near_float32_and_leaves_the_model_as_it_is():
+    model = DepthAnything("tiny", seed=1)
+    image, kinds = picture(90, 60), []
+    exact, half = DepthPredictor(model, 56), DepthPredictor(model, 56, precision="bf16")
+    half.model.encoder.blocks[0].register_forward_hook(lambda block, given, found: kinds.append(found.dtype))
+    expected, found = exact(image), half(image)
+    assert kinds == [torch.bfloat16] and found.dtype == np.float32
+    assert 0 < np.abs(found - expected).max() < 0.05 * np.ptp(expected)
+    assert {one.dtype for one in model.parameters()} == {torch.float32}
+    assert half.model.decoder.scratch.output_conv2[2].weight.dtype == torch.float32
+    # More than 256 values between the octaves of the output: the last convolution rounds nothing.
+    assert len(np.unique(found)) > 2000
+    with pytest.raises(ValueError, match="fp32, bf16"):
+        DepthPredictor(model, precision="fp16")

@@ -86,7 +86,7 @@ def test_a_point_cloud_and_the_picture_beside_its_depth(monkeypatch, model, albu
 
 
 @pytest.mark.parametrize(
-    ("side", "option", "value"), [(28, "tile", 28), (56, "preprocessing", "transformers")]
+    ("side", "option", "value"), [(28, "tile", 28), (56, "preprocessing", "transformers"), (56, "precision", "bf16")]
 )
 def test_an_option_of_the_predictor_is_used_when_asked_for(monkeypatch, model, album, tmp_path, side, option, value):
     arguments = ("--short-side", side, f"--{option}", value)
