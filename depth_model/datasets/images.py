@@ -139,6 +139,11 @@ def stored_image(data: bytes, max_side: int) -> StoredImage:
     return StoredImage(encoded, suffix, size[1], size[0], fingerprint, _digest(encoded), height, width, rotated)
 
 
+def encode_jpeg(image: np.ndarray) -> bytes:
+    """Return a uint8 (H, W, 3) image as JPEG of quality 95: the same bytes for the same image."""
+    return _encoded(Image.fromarray(image), lossy=True)[0]
+
+
 def _encoded(image: Image.Image, lossy: bool) -> tuple[bytes, str]:
     buffer = io.BytesIO()
     if lossy:

@@ -18,6 +18,19 @@ Decoded = TypeVar("Decoded")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_/-]")
 
 
+def path_below(root: Path, relative: str) -> Path:
+    """Return the real path of `relative` (POSIX path) below the folder `root`.
+
+    Raises BadInput when a link or `..` leads out of `root`, and for a store, which has no paths.
+    """
+    if isinstance(root, object_store.StoreRoot):
+        raise BadInput("archives and videos are read from folders, not from a store: unpack it there")
+    base, path = os.path.realpath(root), os.path.realpath(os.path.join(root, relative))
+    if os.path.commonpath((base, path)) != base:
+        raise BadInput("a link leads out of the root of the source")
+    return Path(path)
+
+
 def read_below(root: Path, relative: str) -> bytes:
     """Return the content of the file `relative` (POSIX path) below `root`, a folder or a store.
 
@@ -26,11 +39,7 @@ def read_below(root: Path, relative: str) -> bytes:
     """
     if isinstance(root, object_store.StoreRoot):
         return object_store.read_object(root, relative)
-    base, path = os.path.realpath(root), os.path.realpath(os.path.join(root, relative))
-    if os.path.commonpath((base, path)) != base:
-        raise BadInput("a link leads out of the root of the source")
-    with open(path, "rb") as handle:
-        return handle.read()
+    return path_below(root, relative).read_bytes()
 
 
 def decoded(root: Path, relative: str, decode: Callable[..., Decoded], *arguments: object) -> Decoded:

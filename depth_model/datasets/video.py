@@ -1,7 +1,8 @@
-"""Frames of a video file, in order, as images."""
+"""Frames of a video file as images, in order or by number."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import cv2
 import numpy as np
 
 from depth_model.datasets.sample import BadInput
+
+MAX_PIXELS = 2**26
 
 
 def announced_frames(path: Path) -> int:
@@ -41,6 +44,44 @@ def frames(path: Path) -> Iterator[np.ndarray]:
         video.release()
     if not count:
         raise BadInput("not one frame of the video can be read")
+
+
+_forward = threading.local()
+
+
+def frame(path: Path, number: int) -> np.ndarray:
+    """Return frame `number` (from 0) of a video as `frames` yields it, uint8 (H, W, 3) RGB.
+
+    Every frame before it is decoded: seeking lands on another frame in some files. The video stays open for the next
+    call of the same thread, so that frames in order are decoded once in all. Raises BadInput as `frames` does, when
+    the video ends before this frame, and for frames of more than MAX_PIXELS pixels.
+    """
+    if not (getattr(_forward, "path", None) == path and _forward.following <= number):
+        _close_forward()
+        _forward.video, _forward.following, _forward.path = _opened(path), 0, path
+        _check_size(_forward.video)
+    while _forward.following <= number:
+        if not _forward.video.grab():
+            ends = _forward.following
+            _close_forward()
+            raise BadInput(f"frame {number} cannot be read: the video ends or is damaged after {ends} frames")
+        _forward.following += 1
+    found, image = _forward.video.retrieve()
+    if not found:
+        raise BadInput(f"frame {number} cannot be decoded")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _close_forward() -> None:
+    if getattr(_forward, "path", None) is not None:
+        _forward.path = None
+        _forward.video.release()
+
+
+def _check_size(video: cv2.VideoCapture) -> None:
+    width, height = (int(video.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > MAX_PIXELS:
+        raise BadInput(f"frames of {height} x {width} pixels: at most {MAX_PIXELS} are read")
 
 
 def _opened(path: Path) -> cv2.VideoCapture:

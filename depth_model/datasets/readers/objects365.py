@@ -1,0 +1,37 @@
+"""Objects365: pictures with everyday objects, in its patches; the boxes are not read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from depth_model.datasets import image_sets
+from depth_model.datasets.sample import Reader
+
+_SET = image_sets.ImageSet(
+    archives=re.compile(r"train/(?:.*/)?patch\d+\.tar(?:\.gz)?"),
+    images=re.compile(r"train/(?:.*/)?(objects365_v[12]_\d+)\.jpg"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """There are none."""
+
+
+READER = Reader(
+    name="objects365",
+    options=Options,
+    items=lambda root, options: _SET.items(root),
+    load=lambda root, item, options: image_sets.load(root, item),
+    watch=lambda root, options: _SET.watch(root),
+    layout="""
+train/patch0.tar.gz … patch50.tar.gz      hold patch0/objects365_v1_00000123.jpg
+                                          or the same unpacked: train/patch0/objects365_v1_00000123.jpg
+""",
+    description="1.7M pictures with objects of 365 kinds: the part `train`. A .tar.gz is read forward only: unpack it to plain tar files or folders when several processes collect.",
+    licence="CC BY 4.0 of the annotations; the pictures belong to their owners on Flickr",
+    images="1,742,289 (v2, train)",
+    where="https://www.objects365.org/",
+    paper="unlabeled (Table 1)",
+)

@@ -1,0 +1,38 @@
+"""SA-1B: the pictures of Segment Anything, in its tar files or unpacked; the masks beside them are not read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from depth_model.datasets import image_sets
+from depth_model.datasets.sample import Reader
+
+_SET = image_sets.ImageSet(
+    archives=re.compile(r"(?:.*/)?sa_\d{6}\.tar"),
+    images=re.compile(r"(?:.*/)?(sa_\d+)\.jpg"),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """There are none."""
+
+
+READER = Reader(
+    name="sa1b",
+    options=Options,
+    items=lambda root, options: _SET.items(root),
+    load=lambda root, item, options: image_sets.load(root, item),
+    watch=lambda root, options: _SET.watch(root),
+    layout="""
+sa_000000.tar          holds ./sa_1.jpg and ./sa_1.json
+sa_000001.tar
+...                    or the same unpacked, in folders of any name: sa_000000/sa_1.jpg
+""",
+    description="11.1M licensed photographs, short side 1500 pixels, with faces and number plates blurred.",
+    licence="SA-1B Dataset Research License",
+    images="11.1M in 1000 archives",
+    where="https://ai.meta.com/datasets/segment-anything-downloads/",
+    paper="unlabeled (Table 1)",
+)
