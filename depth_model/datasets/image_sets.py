@@ -8,20 +8,20 @@ one make the key, so that an image keeps its key whether its archive was unpacke
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from depth_model.datasets import archives
 from depth_model.datasets.inputs import path_below, paths_below, read_below, safe_key
-from depth_model.datasets.sample import BadInput, Item, Sample, files_below
+from depth_model.datasets.sample import BadInput, Item, Reader, Sample, files_below
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The images of a data set: which paths below the root are `archives`, which are `images`; one video frame in
-    `every`."""
+    """Which paths below the root are `archives`, which are `images`; of a video, one frame in `every`."""
 
     archives: re.Pattern[str]
     images: re.Pattern[str]
@@ -58,8 +58,23 @@ def _key(match: re.Match[str]) -> str:
     return safe_key("/".join(group for group in match.groups() if group))
 
 
-def load(root: Path, item: Item) -> Sample:
-    """Return the image of an item of `ImageSet.items`; raises BadInput and OSError as reading does."""
+def reader(of: Callable[[Any], ImageSet], **fields: Any) -> Reader:
+    """Return the reader of the set `of(options)`; `fields` are the other fields of Reader.
+
+    `of` must be a function of a module, as readers are sent to other processes.
+    """
+    return Reader(items=partial(_items, of), load=_load, watch=partial(_watch, of), **fields)
+
+
+def _items(of: Callable[[Any], ImageSet], root: Path, options: Any) -> Iterator[Item]:
+    return of(options).items(root)
+
+
+def _watch(of: Callable[[Any], ImageSet], root: Path, options: Any) -> Iterator[dict[str, Any]]:
+    return of(options).watch(root)
+
+
+def _load(root: Path, item: Item, options: Any) -> Sample:
     archive, *place = item.paths
     if not place:
         return Sample(item.key, read_below(root, archive), source_path=item.source_path)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 
 from depth_model.datasets import image_sets
-from depth_model.datasets.sample import Reader
 
 
 @dataclass(frozen=True)
@@ -30,16 +29,20 @@ def _set(options: Options) -> image_sets.ImageSet:
     )
 
 
-READER = Reader(
+def _expected(options: Options) -> tuple[str, ...]:
+    return ("videos/train",)
+
+
+READER = image_sets.reader(
     name="bdd100k",
     options=Options,
-    items=lambda root, options: _set(options).items(root),
-    load=lambda root, item, options: image_sets.load(root, item),
-    watch=lambda root, options: _set(options).watch(root),
+    of=_set,
+    expected=_expected,
     layout="""
-videos/train/0000f77c-6257be58.mov         40 seconds, 30 frames a second, 1280 x 720 pixels
-""",
-    description="Frames sampled evenly from the videos of the part `train`, stored as JPEG of quality 95. A video has as many frames as its header announces.",
+        videos/train/0000f77c-6257be58.mov         40 seconds, 30 frames a second, 1280 x 720 pixels
+    """,
+    description="Frames sampled evenly from the videos of the part `train`, stored as JPEG of quality 95: as many as "
+    "the header of a video announces.",
     licence="BDD100K licence: education, research and not for profit",
     images="70,000 videos; 8.2M frames at one in ten",
     where="http://bdd-data.berkeley.edu (Videos, 1.8 TB)",

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from depth_model.datasets import image_sets
-from depth_model.datasets.sample import Reader
-
-_SET = image_sets.ImageSet(
-    archives=re.compile(r"train/images_\d{3}\.tar"),
-    images=re.compile(r"train/(?:images_\d{3}\.tar/)?(?:[0-9a-f]/){3}([0-9a-f]{16})\.jpg"),
-)
 
 
 @dataclass(frozen=True)
@@ -19,16 +14,27 @@ class Options:
     """There are none."""
 
 
-READER = Reader(
+@cache
+def _set(options: Options) -> image_sets.ImageSet:
+    return image_sets.ImageSet(
+        archives=re.compile(r"train/images_\d{3}\.tar"),
+        images=re.compile(r"train/(?:images_\d{3}\.tar/)?(?:[0-9a-f]/){3}([0-9a-f]{16})\.jpg"),
+    )
+
+
+def _expected(options: Options) -> tuple[str, ...]:
+    return ("train",)
+
+
+READER = image_sets.reader(
     name="google_landmarks",
     options=Options,
-    items=lambda root, options: _SET.items(root),
-    load=lambda root, item, options: image_sets.load(root, item),
-    watch=lambda root, options: _SET.watch(root),
+    of=_set,
+    expected=_expected,
     layout="""
-train/images_000.tar … images_499.tar     hold 0/0/0/0001f0a0c1b2d3e4.jpg
-                                          or the same unpacked: train/0/0/0/0001f0a0c1b2d3e4.jpg
-""",
+        train/images_000.tar … images_499.tar     hold 0/0/0/0001f0a0c1b2d3e4.jpg
+                                                  or the same unpacked: train/0/0/0/0001f0a0c1b2d3e4.jpg
+    """,
     description="4.1M pictures of landmarks: the part `train`; index and test pictures are not read.",
     licence="CC BY, CC BY-SA or public domain, picture by picture (train_attribution.csv)",
     images="4,132,914",

@@ -8,7 +8,6 @@ from functools import cache
 
 from depth_model.datasets import archives, image_sets
 from depth_model.datasets.readers.image_folder import IMAGE_PATTERNS
-from depth_model.datasets.sample import Reader
 
 
 @dataclass(frozen=True)
@@ -41,18 +40,20 @@ def _set(options: Options) -> image_sets.ImageSet:
     )
 
 
-READER = Reader(
+READER = image_sets.reader(
     name="image_archives",
     options=Options,
-    items=lambda root, options: _set(options).items(root),
-    load=lambda root, item, options: image_sets.load(root, item),
-    watch=lambda root, options: _set(options).watch(root),
+    of=_set,
     layout="""
-holiday.zip                    JPEG, PNG, WebP, BMP or TIFF members at any depth
-2024/part-0.tar, part-1.tar.gz
-scenes_lmdb/data.mdb           every value is an encoded picture (or scenes.lmdb, a file)
-walk.mp4                       .mp4 .mov .avi .mkv .webm .m4v: frames, stored as JPEG of quality 95
-""",
-    description="Pictures of your own in archives and videos, without labels, read where they lie: nothing is unpacked. "
+        holiday.zip                    JPEG, PNG, WebP, BMP or TIFF members at any depth
+        2024/part-0.tar, part-1.tar.gz
+        scenes_lmdb/data.mdb           every value is an encoded picture (or scenes.lmdb, a file)
+        walk.mp4                       .mp4 .mov .avi .mkv .webm .m4v: frames, stored as JPEG of quality 95
+    """,
+    description="Pictures of your own in archives and videos, without labels, read where they lie. "
     "Plain tar, zip and LMDB are read at random; tar.gz and videos forward, so one process is best for these.",
+    licence="that of your pictures",
+    images="as many as there are",
+    where="any folder of yours",
+    paper="not in the paper",
 )

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from depth_model.datasets import image_sets
-from depth_model.datasets.sample import Reader
-
-_SET = image_sets.ImageSet(
-    archives=re.compile(r"(?:.*/)?n\d{8}\.tar"),
-    images=re.compile(r"(?:.*/)?n\d{8}(?:\.tar)?/(n\d{8}_\d+)\.JPEG"),
-)
 
 
 @dataclass(frozen=True)
@@ -19,16 +14,27 @@ class Options:
     """There are none."""
 
 
-READER = Reader(
+@cache
+def _set(options: Options) -> image_sets.ImageSet:
+    return image_sets.ImageSet(
+        archives=re.compile(r"(?:.*/)?n\d{8}\.tar"),
+        images=re.compile(r"(?:.*/)?n\d{8}(?:\.tar)?/(n\d{8}_\d+)\.JPEG"),
+    )
+
+
+def _expected(options: Options) -> tuple[str, ...]:
+    return ("n* | */n*",)
+
+
+READER = image_sets.reader(
     name="imagenet21k",
     options=Options,
-    items=lambda root, options: _SET.items(root),
-    load=lambda root, item, options: image_sets.load(root, item),
-    watch=lambda root, options: _SET.watch(root),
+    of=_set,
+    expected=_expected,
     layout="""
-n00004475.tar          holds n00004475_6590.JPEG
-...                    or the same unpacked: n00004475/n00004475_6590.JPEG
-""",
+        n00004475.tar          holds n00004475_6590.JPEG
+        ...                    or the same unpacked: n00004475/n00004475_6590.JPEG
+    """,
     description="Pictures by what they show; the number of the paper is that of the release of winter 2021.",
     licence="ImageNet terms of access: research and education, not commercial",
     images="13,153,500 in 19,167 synsets",

@@ -8,7 +8,6 @@ from functools import cache
 from typing import Literal
 
 from depth_model.datasets import image_sets
-from depth_model.datasets.sample import Reader
 
 
 @dataclass(frozen=True)
@@ -26,18 +25,22 @@ def _set(options: Options) -> image_sets.ImageSet:
     )
 
 
-READER = Reader(
+def _expected(options: Options) -> tuple[str, ...]:
+    return (f"**/*_{options.split}_lmdb",)
+
+
+READER = image_sets.reader(
     name="lsun",
     options=Options,
-    items=lambda root, options: _set(options).items(root),
-    load=lambda root, item, options: image_sets.load(root, item),
-    watch=lambda root, options: _set(options).watch(root),
+    of=_set,
+    expected=_expected,
     layout="""
-church_outdoor_train_lmdb/data.mdb        key -> encoded picture (WebP)
-bedroom_train_lmdb/data.mdb
-...                                       (unpacked from church_outdoor_train_lmdb.zip etc.)
-""",
-    description="Pictures of ten kinds of scenes. All that LSUN has of objects (`airplane`, `cat`, …) is not part of the paper's number and only read when its database has such a name.",
+        church_outdoor_train_lmdb/data.mdb        key -> encoded picture (WebP)
+        bedroom_train_lmdb/data.mdb
+        ...                                       (unpacked from church_outdoor_train_lmdb.zip etc.)
+    """,
+    description="Pictures of ten kinds of scenes; the databases of objects (`airplane`, `cat`, …) have other names and "
+    "are not read, as they are not part of the paper's number.",
     licence="none named by the authors: research use",
     images="9.9M in ten scene categories",
     where="https://github.com/fyu/lsun",

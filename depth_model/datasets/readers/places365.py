@@ -8,7 +8,6 @@ from functools import cache
 from typing import Literal
 
 from depth_model.datasets import image_sets
-from depth_model.datasets.sample import Reader
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,16 @@ def _set(options: Options) -> image_sets.ImageSet:
     )
 
 
-READER = Reader(
+READER = image_sets.reader(
     name="places365",
     options=Options,
-    items=lambda root, options: _set(options).items(root),
-    load=lambda root, item, options: image_sets.load(root, item),
-    watch=lambda root, options: _set(options).watch(root),
+    of=_set,
     layout="""
-train_large_places365standard.tar         holds data_large/a/abbey/00000001.jpg
-                                          or the same unpacked: data_large/a/abbey/00000001.jpg
-                                          (data_large_standard and …challenge.tar likewise)
-""",
-    description="Pictures of 365 kinds of places, by default at their larger size (`resolution: 256` for the small ones).",
+        train_large_places365standard.tar         holds data_large/a/abbey/00000001.jpg
+                                                  or the same unpacked: data_large/a/abbey/00000001.jpg
+                                                  (data_large_standard and …challenge.tar likewise)
+    """,
+    description="Pictures of 365 kinds of places, at their larger size unless told otherwise.",
     licence="research and education, not commercial",
     images="1.8M (standard), 8.0M (challenge); the paper: 6.5M, chosen in a way it does not tell",
     where="http://places2.csail.mit.edu/download-private.html",

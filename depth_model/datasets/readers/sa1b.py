@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from depth_model.datasets import image_sets
-from depth_model.datasets.sample import Reader
-
-_SET = image_sets.ImageSet(
-    archives=re.compile(r"(?:.*/)?sa_\d{6}\.tar"),
-    images=re.compile(r"(?:.*/)?(sa_\d+)\.jpg"),
-)
 
 
 @dataclass(frozen=True)
@@ -19,17 +14,28 @@ class Options:
     """There are none."""
 
 
-READER = Reader(
+@cache
+def _set(options: Options) -> image_sets.ImageSet:
+    return image_sets.ImageSet(
+        archives=re.compile(r"(?:.*/)?sa_\d{6}\.tar"),
+        images=re.compile(r"(?:.*/)?(sa_\d+)\.jpg"),
+    )
+
+
+def _expected(options: Options) -> tuple[str, ...]:
+    return ("sa_* | */sa_*",)
+
+
+READER = image_sets.reader(
     name="sa1b",
     options=Options,
-    items=lambda root, options: _SET.items(root),
-    load=lambda root, item, options: image_sets.load(root, item),
-    watch=lambda root, options: _SET.watch(root),
+    of=_set,
+    expected=_expected,
     layout="""
-sa_000000.tar          holds ./sa_1.jpg and ./sa_1.json
-sa_000001.tar
-...                    or the same unpacked, in folders of any name: sa_000000/sa_1.jpg
-""",
+        sa_000000.tar          holds ./sa_1.jpg and ./sa_1.json
+        sa_000001.tar
+        ...                    or the same unpacked, in folders of any name: sa_000000/sa_1.jpg
+    """,
     description="11.1M licensed photographs, short side 1500 pixels, with faces and number plates blurred.",
     licence="SA-1B Dataset Research License",
     images="11.1M in 1000 archives",

@@ -16,6 +16,7 @@ blendedmvs diml hrwsi irs megadepth tartanair
 seven_scenes tum_rgbd icl_nuim middlebury
 image_folder rgbd_folder rendered_world scikit_image
 kitti nyu sun_rgbd ddad hypersim ade20k
+bdd100k google_landmarks imagenet21k lsun objects365 open_images places365 sa1b image_archives
 diode sintel eth3d vkitti2 ibims cityscapes da2k
 """
 
