@@ -84,6 +84,19 @@ def write_png(path: Path, values: np.ndarray) -> None:
     files.write_bytes(path, buffer.getvalue())
 
 
+def write_npy(path: Path, values: np.ndarray) -> None:
+    """Write `values` as the NumPy file `path`, atomically."""
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    files.write_bytes(path, buffer.getvalue())
+
+
+def pfm(values: np.ndarray) -> bytes:
+    """Return `values`, float32 (H, W), as a little-endian PFM, whose rows run from the bottom."""
+    header = f"Pf\n{values.shape[1]} {values.shape[0]}\n-1.0\n"
+    return header.encode("ascii") + np.ascontiguousarray(values[::-1]).astype("<f4").tobytes()
+
+
 def pixels(sample: Sample) -> np.ndarray:
     """Return the image of `sample`, uint8 (H, W, 3)."""
     return np.asarray(Image.open(io.BytesIO(sample.image)))
