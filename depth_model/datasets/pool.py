@@ -71,11 +71,24 @@ class SamplePool:
 
     def load(self, index: int) -> StoredSample:
         """Read and decode sample `index`; raises IndexError out of range and BadInput for a damaged shard."""
+        source, number = self._place(index)
+        return source.load(number, self._sidecar)
+
+
+    def semantic(self, index: int) -> np.ndarray | None:
+        """Read the class labels of sample `index`, uint8 (h, w), 255 = ignore; None when it has none. Raises as `load`.
+
+        (h, w) is the size of the image as found, which `collect.max_side` may have made smaller.
+        """
+        source, number = self._place(index)
+        return source.semantic(number)
+
+    def _place(self, index: int) -> tuple[_Source, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         number = int(np.searchsorted(self._ends, index, side="right"))
         source = self._sources[number]
-        return source.load(index - int(self._ends[number]) + len(source), self._sidecar)
+        return source, index - int(self._ends[number]) + len(source)
 
 
 def _leave_out(sources: list[_Source], exclusions: Path) -> None:
@@ -93,7 +106,9 @@ class _Source:
     def __init__(self, data: Path, role: str, name: str, sidecar: str | None) -> None:
         self.name = name
         self.folder = data / role / name
-        columns = ["key", "shard", "target_kind", "image_offset", "image_size", "target_offset", "target_size"]
+        members = ("image", "target", "semantic")
+        places = [f"{member}_{what}" for member in members for what in ("offset", "size")]
+        columns = ["key", "shard", "target_kind", *places]
         table = manifest.read_table(self.folder / manifest.MANIFEST, columns)
         self.keys = table["key"]
         self.rows: np.ndarray | None = None  # those that are left, when some are left out
@@ -101,7 +116,7 @@ class _Source:
         self.kinds, self.kind = _coded(table["target_kind"])
         self.places = {
             member: (table[f"{member}_offset"].to_numpy(), table[f"{member}_size"].to_numpy())
-            for member in ("image", "target")
+            for member in members
         }
         if sidecar is not None:
             self._read_sidecar(data / sidecar / name)
@@ -124,8 +139,17 @@ class _Source:
             self.rows = np.flatnonzero(~excluded)
         return int(excluded.sum())
 
+    def _row(self, number: int) -> int:
+        return number if self.rows is None else int(self.rows[number])
+
+    def semantic(self, number: int) -> np.ndarray | None:
+        row = self._row(number)
+        if not self.places["semantic"][1][row]:
+            return None
+        return rasters.decode_labels(self._member(self.folder, "semantic", row))
+
     def load(self, number: int, sidecar: str | None) -> StoredSample:
-        row = number if self.rows is None else int(self.rows[number])
+        row = self._row(number)
         image = images.decode_rgb(self._member(self.folder, "image", row))
         raster = None
         if sidecar is not None:

@@ -2,7 +2,7 @@
 
 Paper 3.1: the decoder learns ten times as fast as the encoder; both rates fall linearly. Weight decay and betas are
 not published (paper.md 2.1); decay leaves out what it should not shrink: norms, biases, position embeddings,
-class and mask tokens and LayerScale.
+class and mask tokens, LayerScale, and the embeddings of queries and levels of Mask2Former (paper.md section 6).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 BETAS = (0.9, 0.999)
-_TOKENS = ("pos_embed", "cls_token", "mask_token")
+_TOKENS = ("pos_embed", "cls_token", "mask_token", "level_embed")
+_EMBEDDINGS = ("queries_embedder.weight", "queries_features.weight", "level_embed.weight")
 
 
 def parameter_groups(
@@ -68,4 +69,4 @@ def linear_decay(warmup: float, group: Mapping[str, Any], step: int, total: int)
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim > 1 and not name.endswith(_TOKENS)
+    return parameter.ndim > 1 and not name.endswith(_TOKENS + _EMBEDDINGS)
