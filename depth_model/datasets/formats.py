@@ -113,9 +113,11 @@ def npz(data: bytes, name: str) -> np.ndarray:
             # The size in the directory may be wrong; never more than it is read.
             with archive.open(entry) as member:
                 return npy(member.read(entry.file_size))
+    except BadInput:  # a ValueError itself
+        raise
     except KeyError as error:
         raise BadInput(f"no array {name!r} in the archive") from error
-    except (zipfile.BadZipFile, OSError, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, OSError, zlib.error, EOFError, ValueError, RuntimeError, struct.error) as error:
         raise BadInput(f"not a NumPy archive: {error}") from error
 
 
