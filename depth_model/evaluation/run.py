@@ -2,7 +2,8 @@
 
 Every finished image is a line of `results.jsonl` in the folder of the run, written by one process only and at once; a
 line that was cut off by a kill does not count. The same call goes on with the images that are missing. The folder
-belongs to one fingerprint of model, set and protocol: for another one it is emptied first.
+belongs to one fingerprint of model, set and protocol: for another one it is emptied first. PyTorch computes with one
+thread per process, for the number of threads changes rounding: the results are the same bytes however many processes.
 """
 
 from __future__ import annotations
@@ -95,11 +96,12 @@ def _results(job: Job, indices: list[int], processes: int) -> Iterator[tuple[int
     if not indices:
         return
     if processes == 1:
-        estimator = adapters.load(job.model, job.settings)
-        yield from ((index, _result(job, estimator, index)) for index in indices)
+        with _one_thread():
+            estimator = adapters.load(job.model, job.settings)
+            yield from ((index, _result(job, estimator, index)) for index in indices)
         return
     context = get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_start, initargs=(job, processes)) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=_start, initargs=(job,)) as pool:
         try:
             waiting = {pool.submit(_result_here, index): index for index in indices}
             for one in as_completed(waiting):
@@ -113,15 +115,27 @@ def _results(job: Job, indices: list[int], processes: int) -> Iterator[tuple[int
             pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 _here: tuple[Job, Estimator] | None = None
 
 
-def _start(job: Job, processes: int) -> None:
+def _start(job: Job) -> None:
     global _here
     import torch
 
     end_with_parent()
-    torch.set_num_threads(max(1, torch.get_num_threads() // processes))
+    torch.set_num_threads(1)
     _here = job, adapters.load(job.model, job.settings)
 
 

@@ -36,7 +36,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--predictions", choices=SPACES, help="folders without a model hold predictions in this space")
     one.add_argument("--unit", type=_positive, default=1.0, help="stored predictions are divided by it (default: 1)")
     one.add_argument("--model-maximum", type=_positive, help="metres a metric .pt file is for (released: 10 or 80)")
-    one.add_argument("--processes", type=_count, default=1, help="how many at once (default: 1)")
+    one.add_argument("--processes", type=_count, default=1, help="at once, one core each (default: 1)")
     one.add_argument("-o", "--out", type=Path, default=Path("evaluation"), help="for results (default: evaluation)")
     one.add_argument("--no-pictures", action="store_true", help="leave out examples and worst twenty")
     one.add_argument("--calibrate", action="store_true", help="measure published checkpoints beside Table 2")
