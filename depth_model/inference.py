@@ -163,7 +163,7 @@ class DepthPredictor:
         results: list[np.ndarray] = [np.empty(0)] * len(images)
         for size, places in self._batches(images):
             inputs = np.stack([network_image(images[place], size, self.preprocessing) for place in places])
-            for place, disparity in zip(places, self._disparity(inputs), strict=True):
+            for place, disparity in zip(places, self.batch_disparity(inputs), strict=True):
                 results[place] = disparity
         return results
 
@@ -176,7 +176,8 @@ class DepthPredictor:
                 yield size, places[start : start + self.batch]
 
     @torch.inference_mode()
-    def _disparity(self, inputs: np.ndarray) -> np.ndarray:
+    def batch_disparity(self, inputs: np.ndarray) -> np.ndarray:
+        """Return float32 disparity (B, h, w) of `inputs` (B, 3, h, w), each as `network_image` makes it."""
         device = next(self.model.parameters()).device
         images = torch.from_numpy(inputs).to(device)
         disparity = self.model(images).float()

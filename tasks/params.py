@@ -220,6 +220,13 @@ class PseudoLabel(_Section):
     short_side: Side
     bits: Annotated[int, Field(ge=8, le=16)]
     batch: Positive
+    precision: Literal["fp32", "bf16"]
+    quality: Literal["none", "flip"]
+    teachers: list[str]
+    engine: Literal["local", "ray"]
+    processes: Positive
+    threads: NotNegative
+    device: Literal["auto", "cpu", "gpu"]
 
 
 class Perturbation(_Section):
@@ -246,6 +253,7 @@ class Student(_Section):
     decoder_learning_rate: PositiveNumber
     trim: Annotated[float, Field(ge=0, lt=1)]
     ema: Annotated[float, Field(ge=0, lt=1)]
+    minimum_quality: Probability
     perturbation: Perturbation
 
 
@@ -333,6 +341,11 @@ class Params(_Section):
             raise ValueError(
                 f"feature_alignment.block = {self.feature_alignment.block}: "
                 f"the student's encoder {self.student.encoder!r} has blocks 0 to {blocks - 1}"
+            )
+        if self.student.minimum_quality and self.pseudo_label.quality == "none":
+            raise ValueError(
+                f"student.minimum_quality = {self.student.minimum_quality}: "
+                "pseudo_label.quality = 'none' gives no scores"
             )
         self._check_shares()
         if self.encoder.weights == "packaged" and {self.teacher.encoder, self.student.encoder} - {"vits"}:

@@ -11,37 +11,64 @@ from tasks import entry, params, tracking
 from tasks.workspace import Workplace, produce
 
 TEACHER = Path("models/teacher")
+WEIGHTS = "model.safetensors"
+WITHOUT_EFFECT = {"engine", "processes", "device"}
+"""Parameters that say where labels are made; `device` changes them by rounding only."""
+
+
+def _teachers(chosen: params.PseudoLabel) -> list[Path]:
+    """Return the folders of all teachers; raises StageError for one without a model."""
+    folders = [TEACHER, *(tracking.project_root() / path for path in chosen.teachers)]
+    for folder in folders:
+        if not (folder / WEIGHTS).is_file():
+            remedy = "'dvc repro train_teacher' makes it" if folder == TEACHER else "pseudo_label.teachers names it"
+            raise entry.StageError(f"{folder}: holds no {WEIGHTS}; {remedy}")
+    return folders
+
+
+def _hashes(chosen: params.PseudoLabel) -> list[str]:
+    return [files.sha256(folder / WEIGHTS) for folder in _teachers(chosen)]
 
 
 def _build(place: Workplace, name: str, settings: params.Params) -> None:
+    from depth_model.datasets.engines import WorkerKilled
     from depth_model.datasets.source import SourceFolder
-    from depth_model.inference import DepthPredictor
-    from depth_model.networks import BadCheckpoint, DepthAnything
+    from depth_model.networks import BadCheckpoint
     from depth_model.progress import progress_bar
-    from depth_model.pseudo_label import BadTeacher, label_source
-    from depth_model.training.loop import best_device
+    from depth_model.pseudo_label import BadTeacher, Labelling, NoDevice, label_source
 
     chosen = settings.pseudo_label
-    source = SourceFolder(Path("data/unlabeled", name))
-    try:
-        teacher = DepthPredictor(
-            DepthAnything.load(TEACHER).to(best_device()), chosen.short_side, chosen.batch
-        )
-    except BadCheckpoint as error:
-        raise entry.StageError(f"{error}; 'dvc repro train_teacher' makes it again") from error
-    fingerprint = files.sha256(TEACHER / "model.safetensors")
+    source = SourceFolder(Path("data/unlabeled", name).absolute())
+    hashes = _hashes(chosen)
+    labelling = Labelling(
+        teachers=tuple(folder.absolute() for folder in _teachers(chosen)),
+        sha256=hashes[0] if len(hashes) == 1 else files.sha256_of_json(hashes),
+        **chosen.model_dump(exclude={"teachers", "engine", "processes"}),
+    )
     with tracking.stage_run(f"pseudo_label@{name}", chosen.model_dump(), place) as run:
         started = time.monotonic()
         with progress_bar(f"pseudo_label {name}", len(source), "images") as bar:
             out = place.result / "labels"
             try:
-                label_source(source, teacher, fingerprint, chosen.bits, place.scratch, out, bar.update)
-            except BadTeacher as error:
-                raise entry.StageError(str(error)) from error
+                label_source(source, labelling, place.scratch, out, bar.update, chosen.engine, chosen.processes)
+            except BadCheckpoint as error:
+                raise entry.StageError(f"{error}; 'dvc repro train_teacher' makes it again") from error
+            except (BadTeacher, NoDevice, WorkerKilled) as error:
+                raise entry.StageError(f"pseudo_label {name}: {error}") from error
         seconds = time.monotonic() - started
-        run.log_metrics(
-            {"images": len(source), "seconds": seconds, "images_per_second": len(source) / seconds}
-        )
+        figures = {"images": len(source), "seconds": seconds, "images_per_second": len(source) / seconds}
+        run.log_metrics(figures | _quality(out))
+
+
+def _quality(labels: Path) -> dict[str, float]:
+    """Return the mean and the fifth percentile of the scores of `labels`, nothing where there are none."""
+    from depth_model.datasets import manifest
+
+    path = labels / manifest.SIDECAR
+    if "quality" not in manifest.schema(path).names:
+        return {}
+    scores = manifest.read_frame(path, ["quality"])["quality"]
+    return {"quality/mean": float(scores.mean()), "quality/percentile_5": float(scores.quantile(0.05))}
 
 
 def main() -> None:
@@ -54,9 +81,9 @@ def main() -> None:
     produce(
         f"pseudo_label@{name}",
         inputs={
-            "pseudo_label": settings.pseudo_label.model_dump(),
+            "pseudo_label": settings.pseudo_label.model_dump(exclude=WITHOUT_EFFECT),
             "manifest": files.sha256(Path("data/unlabeled", name, "manifest.parquet")),
-            "teacher": files.sha256(TEACHER / "model.safetensors"),
+            "teachers": _hashes(settings.pseudo_label),
         },
         outs={"labels": Path("data/pseudo", name)},
         build=lambda place: _build(place, name, settings),

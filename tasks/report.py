@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tasks.evaluate_metric import REPORTS as METRIC_REPORTS
 from tasks.evaluate_relative import MODELS, REPORTS
 from tasks.report_audit import audit_section
 from tasks.report_metric import metric_section
-from tasks.report_page import page
+from tasks.report_page import html_table, page
 from tasks.workspace import Workplace, produce
 
 CATALOGS = (*params.ROLES, "sky", "pseudo")
@@ -50,6 +51,26 @@ def quarantine_reasons() -> list[tuple[str, str, int]]:
     return rows
 
 
+def low_quality(minimum: float) -> list[tuple[str, int, int]]:
+    """Return (source, images whose pseudo label scores below `minimum`, all its images); nothing for a minimum of 0."""
+    from depth_model.datasets import manifest
+
+    found = []
+    for name in _read(_catalog("pseudo")) if minimum else {}:
+        path = Path("data/pseudo", name, manifest.SIDECAR)
+        if "quality" in manifest.schema(path).names:
+            scores = manifest.read_frame(path, ["quality"])["quality"]
+            found.append((name, int((scores < minimum).sum()), len(scores)))
+    return found
+
+
+def _left_out(minimum: float) -> dict[str, str]:
+    """Return the section on pseudo labels that the student did without; none when there is no minimum."""
+    rows = [("", [escape(source), str(out), str(images)]) for source, out, images in low_quality(minimum)]
+    title = f"Pseudo labels left out: quality below {minimum:g}"
+    return {title: html_table(["source", "left out", "of"], rows, texts=1)} if rows else {}
+
+
 def _audit() -> str:
     summary = _read(AUDIT / "summary.json")
     return audit_section(summary, {one["picture"]: (AUDIT / one["picture"]).read_bytes() for one in summary["pairs"]})
@@ -73,7 +94,8 @@ def _build(place: Workplace, settings: params.Params) -> None:
         curves=_training_curves(settings.alpha),
         catalogs={role: _read(_catalog(role)) for role in CATALOGS},
         quarantine=quarantine_reasons(),
-        more={"Metric depth": _metric(settings), "Duplicates and leaks": _audit()},
+        more=_left_out(settings.student.minimum_quality)
+        | {"Metric depth": _metric(settings), "Duplicates and leaks": _audit()},
         parameters=settings.model_dump(mode="json", exclude={"sources", "resume"}),
     )
     files.write_text(place.result / "index.html", content)

@@ -19,10 +19,11 @@ def _learn(settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any
 
     perturbation = settings.student.perturbation.model_dump()
     perturbation["blur_sigma"] = tuple(perturbation["blur_sigma"])
-    given = settings.student.model_dump() | {"perturbation": Perturbation(**perturbation)}
+    chosen = settings.student
+    given = chosen.model_dump(exclude={"minimum_quality"}) | {"perturbation": Perturbation(**perturbation)}
     return train_student(
         pool("labeled", "sky"),
-        pool("unlabeled", "pseudo"),
+        pool("unlabeled", "pseudo", chosen.minimum_quality),
         settings.encoder.weights,
         StudentSettings(**given),
         FeatureAlignment(alpha=settings.alpha, **settings.feature_alignment.model_dump()),

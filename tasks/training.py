@@ -31,13 +31,14 @@ def exclusions_path(role: str) -> Path:
     return Path("data/exclusions", f"{role}.parquet")
 
 
-def pool(role: str, sidecar: Literal["sky", "pseudo"]) -> SamplePool:
+def pool(role: str, sidecar: Literal["sky", "pseudo"], minimum_quality: float = 0.0) -> SamplePool:
     """Return the samples that the catalog of `role` lists and the audit does not exclude, with their sidecar.
 
-    Raises StageError when there are none, or when the files do not fit the catalog.
+    Says how many pseudo labels score below `minimum_quality` and are left out. Raises StageError when there are no
+    samples, or when the files do not fit the catalog.
     """
     catalog = json.loads(catalog_path(role).read_text(encoding="utf-8"))
-    return _checked_pool(role, f"sources.{role}", catalog, sidecar, exclusions_path(role))
+    return _checked_pool(role, f"sources.{role}", catalog, sidecar, exclusions_path(role), minimum_quality)
 
 
 def source_pool(role: str, name: str) -> SamplePool:
@@ -47,14 +48,22 @@ def source_pool(role: str, name: str) -> SamplePool:
 
 
 def _checked_pool(
-    role: str, where: str, catalog: Mapping[str, Any], sidecar: Literal["sky", "pseudo"] | None, excluded: Path | None
+    role: str,
+    where: str,
+    catalog: Mapping[str, Any],
+    sidecar: Literal["sky", "pseudo"] | None,
+    excluded: Path | None,
+    minimum_quality: float = 0.0,
 ) -> SamplePool:
     from depth_model.datasets.pool import SamplePool
 
     try:
-        samples = SamplePool(Path("data"), role, catalog, sidecar, excluded)
+        samples = SamplePool(Path("data"), role, catalog, sidecar, excluded, minimum_quality)
     except ValueError as error:
         raise entry.StageError(str(error)) from error
+    if samples.low_quality:
+        dropped = ", ".join(f"{name} {count}" for name, count in samples.low_quality.items())
+        print(f"{role}: left out for quality below {minimum_quality:g}: {dropped}; {len(samples)} remain")
     if not len(samples):
         raise entry.StageError(f"{where} of params.yaml holds no sample that may be used: name one with images in it")
     return samples

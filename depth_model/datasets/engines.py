@@ -12,9 +12,10 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
+from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
 Part = TypeVar("Part")
@@ -23,6 +24,7 @@ Result = TypeVar("Result")
 Engine = Literal["local", "ray"]
 _AHEAD = 2
 _TRIES = 4
+_LOCAL_TRIES = 2
 
 
 class WorkerKilled(RuntimeError):
@@ -30,41 +32,101 @@ class WorkerKilled(RuntimeError):
 
 
 def ordered(
-    function: Callable[..., Result], parts: Iterable[Part], shared: Any, engine: Engine, workers: int
+    function: Callable[..., Result],
+    parts: Iterable[Part],
+    shared: Any,
+    engine: Engine,
+    workers: int,
+    cpus: int = 1,
+    gpus: int = 0,
 ) -> Iterator[Result]:
     """Yield `function(part, shared)` for each of `parts`, in order, computed by `workers` at a time.
 
     `local` uses processes of this machine (none with one worker), `ray` tasks on the cluster that RAY_ADDRESS
-    names, or on this machine without one. Raises WorkerKilled when a local worker is killed, or one of Ray time
-    and again; an exception of `function` is raised as it is.
+    names, or on this machine without one; `cpus` and `gpus` are what a Ray task reserves. A killed worker costs the
+    part it was at, which is tried again. Raises WorkerKilled when that happens time and again; an exception of
+    `function` is raised as it is.
     """
     if engine == "ray":
-        yield from _by_ray(function, parts, shared, workers)
+        yield from _by_ray(function, parts, shared, workers, cpus, gpus)
     elif workers == 1:
         yield from (function(part, shared) for part in parts)
     else:
         yield from _by_processes(function, parts, shared, workers)
 
 
+class _Process:
+    """One worker process, made when it is first needed and again after it was killed."""
+
+    def __init__(self, slot: int) -> None:
+        self._slot = slot
+        self._pool: ProcessPoolExecutor | None = None
+
+    def call(self, function: Callable[..., Result], part: Part, shared: Any) -> Result:
+        """Return `function(part, shared)`, tried again once when the process is killed; then raises WorkerKilled."""
+        for _ in range(_LOCAL_TRIES):
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(1, get_context("spawn"), _start_worker, (self._slot,))
+            try:
+                return self._pool.submit(function, part, shared).result()
+            except BrokenProcessPool as error:
+                killed = error
+                self.end()
+        raise WorkerKilled(
+            f"a worker process was killed {_LOCAL_TRIES} times at the same part (out of memory?); finished shards are "
+            "kept: run the same command again, with fewer workers if memory is short"
+        ) from killed
+
+    def end(self) -> None:
+        """End the process after what it is at."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+
 def _by_processes(
     function: Callable[..., Result], parts: Iterable[Part], shared: Any, workers: int
 ) -> Iterator[Result]:
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=end_with_parent) as pool:
-        waiting: deque[Future[Result]] = deque()
+    # A pool for each process: a killed one takes a whole pool, and what it is at, with it.
+    processes = [_Process(slot) for slot in range(workers)]
+    free: SimpleQueue[_Process] = SimpleQueue()
+    for process in processes:
+        free.put(process)
+
+    def call(part: Part) -> Result:
+        process = free.get()
         try:
-            for part in parts:
-                waiting.append(pool.submit(function, part, shared))
-                if len(waiting) >= _AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise WorkerKilled(
-                "a collecting process was killed (out of memory?); finished shards are kept: run the same command "
-                "again, with fewer collect.workers if memory is short"
-            ) from error
+            return process.call(function, part, shared)
         finally:
-            pool.shutdown(cancel_futures=True)
+            free.put(process)
+
+    threads = ThreadPoolExecutor(workers)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for part in parts:
+            waiting.append(threads.submit(call, part))
+            if len(waiting) >= _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        threads.shutdown(cancel_futures=True)
+        for process in processes:
+            process.end()
+
+
+_slot = 0
+
+
+def slot() -> int:
+    """Return which of the local worker processes this one is, from 0; 0 in any other process."""
+    return _slot
+
+
+def _start_worker(number: int) -> None:
+    global _slot
+    _slot = number
+    end_with_parent()
 
 
 def end_with_parent() -> None:
@@ -78,16 +140,18 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _by_ray(function: Callable[..., Result], parts: Iterable[Part], shared: Any, workers: int) -> Iterator[Result]:
+def _by_ray(
+    function: Callable[..., Result], parts: Iterable[Part], shared: Any, workers: int, cpus: int, gpus: int
+) -> Iterator[Result]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # set before the import: Ray must not phone home
     import ray
 
     started = not ray.is_initialized()
     if started:
-        here = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
+        here = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers * cpus, "include_dashboard": False}
         ray.init(log_to_driver=False, **here)
     try:
-        task = ray.remote(num_cpus=1, max_retries=_TRIES)(function)
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_TRIES)(function)
         rules, waiting = ray.put(shared), deque()
         for part in parts:
             waiting.append(task.remote(part, rules))

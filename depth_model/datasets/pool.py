@@ -42,8 +42,9 @@ class SamplePool:
     `data` is the folder `data`, `catalog` the content of `data/catalog/<role>.json`: only the sources that it
     names are read. With sidecar "sky", samples carry a sky mask; with "pseudo", the target is the pseudo label
     and its kind `affine_disparity`. What `exclusions` (a table with the columns source and key, as
-    `data/exclusions/<role>.parquet`) names is left out. Raises ValueError when a folder does not fit the catalog or
-    its sidecar, or an exclusion names no sample.
+    `data/exclusions/<role>.parquet`) names is left out, and so are samples whose pseudo label has a score of quality
+    below `minimum_quality`; `low_quality` says how many of each source. Raises ValueError when a folder does not fit
+    the catalog or its sidecar, an exclusion names no sample, or there are no scores.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class SamplePool:
         catalog: Mapping[str, Any],
         sidecar: Literal["sky", "pseudo"] | None = None,
         exclusions: Path | None = None,
+        minimum_quality: float = 0.0,
     ) -> None:
         self._sidecar = sidecar
         self._sources = [_Source(Path(data), role, name, sidecar) for name in catalog]
@@ -64,6 +66,9 @@ class SamplePool:
                 )
         if exclusions is not None:
             _leave_out(self._sources, Path(exclusions))
+        self.low_quality: dict[str, int] = {}
+        if minimum_quality:
+            self.low_quality = {one.name: one.leave_out_below(minimum_quality) for one in self._sources}
         self._ends = np.cumsum([len(source) for source in self._sources])
 
     def __len__(self) -> int:
@@ -134,10 +139,23 @@ class _Source:
 
     def leave_out(self, keys: pa.ChunkedArray) -> int:
         """Leave out the samples `keys`; return how many of them are there."""
-        excluded = pc.is_in(self.keys, value_set=keys.combine_chunks()).to_numpy(zero_copy_only=False)
-        if excluded.any():
-            self.rows = np.flatnonzero(~excluded)
-        return int(excluded.sum())
+        return self._leave(pc.is_in(self.keys, value_set=keys.combine_chunks()).to_numpy(zero_copy_only=False))
+
+    def leave_out_below(self, quality: float) -> int:
+        """Leave out the samples whose pseudo label scores below `quality`; return how many that are."""
+        path = self.sidecar_folder / manifest.SIDECAR
+        if "quality" not in manifest.schema(path).names:
+            if not len(self):
+                return 0
+            raise ValueError(f"{path}: holds no scores; set pseudo_label.quality and run 'dvc repro'")
+        return self._leave(manifest.read_table(path, ["quality"])["quality"].to_numpy() < quality)
+
+    def _leave(self, out: np.ndarray) -> int:
+        """Leave out the samples where `out`, bool per row of the manifest; return how many were still there."""
+        left = np.arange(len(self.keys)) if self.rows is None else self.rows
+        if out.any():
+            self.rows = left[~out[left]]
+        return int(out[left].sum())
 
     def _row(self, number: int) -> int:
         return number if self.rows is None else int(self.rows[number])

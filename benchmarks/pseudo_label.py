@@ -1,0 +1,105 @@
+"""Pseudo labels a second, reading to finished shard, as a share of what the bare network does in the same run.
+
+    python benchmarks/pseudo_label.py --side 252
+    python benchmarks/pseudo_label.py --side 518 --bfloat16
+
+Bare: the network alone on batches that lie ready in memory. The source is photographs of scikit-image, cut into JPEGs
+of 640x480, in shards as collected. Both alternate, round by round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import measuring
+import numpy as np
+import torch
+from PIL import Image
+from skimage import data
+
+from depth_model.datasets import readers
+from depth_model.datasets.collecting import collect_source
+from depth_model.datasets.source import SourceFolder
+from depth_model.inference import DepthPredictor, network_image
+from depth_model.networks.preprocessing import network_size
+from depth_model.pseudo_label import Labelling, label_source
+
+BARE = "bare network"
+
+
+def photographs(folder: Path, count: int) -> SourceFolder:
+    """Return a collected source of `count` crops of photographs, half of them upright."""
+    pictures = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
+    (folder / "images").mkdir()
+    for number in range(count):
+        generator = np.random.default_rng(number)
+        picture = Image.fromarray(pictures[number % len(pictures)])
+        left, top = (int(generator.integers(0, side // 3)) for side in picture.size)
+        size = (640, 480) if number % 2 else (480, 640)
+        crop = picture.crop((left, top, left + picture.width * 2 // 3, top + picture.height * 2 // 3)).resize(size)
+        crop.save(folder / "images" / f"{number:04d}.jpg", quality=90)
+    reader = readers.get("image_folder")
+    settings = {"max_side": 1024, "minimum_side": 32, "samples_per_shard": count // 2, "workers": 1}
+    collect_source(reader, folder / "images", reader.options(), folder / "s", folder / "data", **settings)
+    return SourceFolder(folder / "data")
+
+
+def ready_batches(source: SourceFolder, side: int, batch: int) -> list[np.ndarray]:
+    """Return the network's inputs of the whole source, bucketed by shape as the engine does it, in memory."""
+    by_size: dict[tuple[int, int], list[np.ndarray]] = {}
+    for row in range(len(source)):
+        image = source.image(row)
+        size = network_size(*image.shape[:2], side)
+        by_size.setdefault(size, []).append(network_image(image, size))
+    return [np.stack(same[at : at + batch]) for same in by_size.values() for at in range(0, len(same), batch)]
+
+
+def main() -> None:
+    """Print images a second of both, and the median share."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="vits")
+    parser.add_argument("--side", type=int, default=252)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--count", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, nargs="*", default=[1], help="numbers of workers to compare")
+    parser.add_argument("--bfloat16", action="store_true")
+    given = parser.parse_args()
+    precision = "bf16" if given.bfloat16 else "fp32"
+    torch.set_num_threads(given.threads)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source, model = photographs(folder, given.count), measuring.ours(given.size)
+        model.save(folder / "teacher")
+        labelling = Labelling((folder / "teacher",), "0" * 64, given.side, 14, given.batch, precision)
+        predictor = DepthPredictor(model, given.side, precision=precision)
+        batches = ready_batches(source, given.side, given.batch)
+        variants: dict[str, Callable[[], object]] = {
+            BARE: lambda: [predictor.batch_disparity(one) for one in batches],
+            **{
+                f"{count} worker(s), {max(1, given.threads // count)} thread(s) each": partial(
+                    label, source, replace(labelling, threads=max(1, given.threads // count)), folder, count
+                )
+                for count in given.processes
+            },
+        }
+        timings = measuring.interleaved(variants, BARE, given.rounds, "wall")
+    rows = [[name, f"{given.count / one.seconds:.1f}", f"{one.ratio:.0%}"] for name, one in timings.items()]
+    print(given)
+    print(measuring.table(["what", "images/s", "of the bare network"], rows))
+
+
+def label(source: SourceFolder, labelling: Labelling, folder: Path, processes: int) -> None:
+    """Label the whole source anew."""
+    with tempfile.TemporaryDirectory(dir=folder) as out:
+        label_source(source, labelling, Path(out, "s"), Path(out, "r"), lambda _: None, processes=processes)
+
+
+if __name__ == "__main__":
+    main()
