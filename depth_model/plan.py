@@ -1,0 +1,178 @@
+"""What a training costs before it is started: hours, device hours, storage and traffic of every stage.
+
+Pure functions of counts of images, the parameters that matter, and a device's speed from `plan.yaml`, where every
+figure names its source. A forward pass costs in proportion to the pixels; that attention grows faster, waiting for
+data, evaluation and fine-tuning are left out, so the figures are what is needed at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+TABLE = Path(__file__).with_name("plan.yaml")
+REFERENCE_SIDE = 518
+_TERABYTE = 1e12
+_FLOAT32 = 4
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done: numbers of images, and the parameters of teacher, pseudo labels and student."""
+
+    labeled: int
+    unlabeled: int
+    teacher: str
+    teacher_epochs: float
+    teacher_batch: int
+    student: str
+    sweeps: float
+    labeled_per_batch: int
+    unlabeled_per_batch: int
+    crop: int
+    label_side: int
+    passes: int = 1
+    """Network passes for each pseudo label: one for each teacher, one more for the score of quality."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: `device_hours` of `device` in sum, `hours` on all workers, and terabytes.
+
+    `reads` and `writes` are of the store of shards, `stores` is what remains there, `exchanges` what the workers send
+    to each other.
+    """
+
+    name: str
+    device: str
+    device_hours: float
+    hours: float
+    reads: float = 0.0
+    writes: float = 0.0
+    stores: float = 0.0
+    exchanges: float = 0.0
+
+
+@cache
+def table() -> dict[str, Any]:
+    """Return the content of plan.yaml."""
+    import yaml
+
+    return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+
+
+def seconds_per_image(device: str, size: str, side: int, aspect: float = 1.0) -> float:
+    """Return the seconds of one forward pass of network `size` on an image of `side` x `side * aspect` pixels.
+
+    Raises ValueError for a device or size that the table lacks.
+    """
+    devices = table()["devices"]
+    if device not in devices:
+        raise ValueError(f"device {device!r} is unknown: choose one of {', '.join(devices)}")
+    known = devices[device]["milliseconds"]
+    if size not in known:
+        raise ValueError(f"encoder {size!r} was not measured on {device}: choose one of {', '.join(known)}")
+    return known[size] / 1000 * (side / REFERENCE_SIDE) ** 2 * aspect
+
+
+def student_steps(work: Work) -> float:
+    """Return the steps of the student: `sweeps` over the unlabeled images."""
+    return work.sweeps * work.unlabeled / work.unlabeled_per_batch
+
+
+def stages(work: Work, device: str, workers: int, cores: int) -> list[Stage]:
+    """Return the cost of each stage on `workers` devices, and on `cores` for each of them where no network runs.
+
+    Raises ValueError as `seconds_per_image` does.
+    """
+    return [
+        _collect("labeled", work.labeled, workers * cores),
+        _collect("unlabeled", work.unlabeled, workers * cores),
+        _teacher(work, device, workers),
+        _pseudo_label(work, device, workers),
+        _student(work, device, workers),
+    ]
+
+
+def bottleneck(plan: list[Stage]) -> Stage:
+    """Return the stage that takes the most hours."""
+    return max(plan, key=lambda stage: stage.hours)
+
+
+def _value(name: str) -> float:
+    return table()[name]["value"]
+
+
+def _images(count: float) -> float:
+    return count * _value("image_bytes") / _TERABYTE
+
+
+def _labels(work: Work, count: float) -> float:
+    pixels = work.label_side**2 * _value("aspect")
+    return count * pixels * _value("label_bytes_per_pixel") / _TERABYTE
+
+
+def _exchanged(size: str, steps: float, workers: int) -> float:
+    """Return terabytes of gradients that all workers send: a ring sends each 2 (N - 1) / N of the gradients."""
+    return steps * 2 * (workers - 1) * table()["networks"][size]["parameters"] * _FLOAT32 / _TERABYTE
+
+
+def _collect(role: str, count: int, cores: int) -> Stage:
+    core_hours = count / _value("collect_images_per_core_second") / 3600
+    moved = _images(count)
+    return Stage(f"collect {role}", "core", core_hours, core_hours / cores, reads=moved, writes=moved, stores=moved)
+
+
+def _teacher(work: Work, device: str, workers: int) -> Stage:
+    images = work.labeled * work.teacher_epochs
+    one = seconds_per_image(device, work.teacher, work.crop) * _value("training_factor")
+    hours = images * one / 3600
+    exchanged = _exchanged(work.teacher, images / work.teacher_batch, workers)
+    return Stage("train teacher", device, hours, hours / workers, reads=_images(images), exchanges=exchanged)
+
+
+def _pseudo_label(work: Work, device: str, workers: int) -> Stage:
+    one = seconds_per_image(device, work.teacher, work.label_side, _value("aspect")) * work.passes
+    hours = work.unlabeled * one / _value("labelling_share") / 3600
+    written = _labels(work, work.unlabeled)
+    read = _images(work.unlabeled)
+    return Stage("pseudo-label", device, hours, hours / workers, reads=read, writes=written, stores=written)
+
+
+def _student(work: Work, device: str, workers: int) -> Stage:
+    steps = student_steps(work)
+    labeled, unlabeled = steps * work.labeled_per_batch, steps * work.unlabeled_per_batch
+    forward = seconds_per_image(device, work.student, work.crop)
+    share = table()["networks"][work.student]["encoder_share"]  # the frozen encoder sees unlabeled images, forward only
+    hours = forward * ((labeled + unlabeled) * _value("training_factor") + unlabeled * share) / 3600
+    read = _images(labeled + unlabeled) + _labels(work, unlabeled)
+    exchanged = _exchanged(work.student, steps, workers)
+    return Stage("train student", device, hours, hours / workers, reads=read, exchanges=exchanged)
+
+
+def markdown(plan: list[Stage], workers: int) -> str:
+    """Return the plan as a Markdown table with a line on the bottleneck."""
+    moved = ["reads TB", "writes TB", "keeps TB", "exchanges TB"]
+    head = ["stage", "device", "device-hours", f"hours on {workers}", *moved]
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
+    for one in plan:
+        numbers = (one.device_hours, one.hours, one.reads, one.writes, one.stores, one.exchanges)
+        lines.append([one.name, one.device, *(f"{number:,.1f}" for number in numbers)])
+    worst, total = bottleneck(plan), sum(one.hours for one in plan)
+    sums = ["all, one after the other", "", "", f"{total:,.1f}", *_sums(plan)]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in [*lines, sums])
+    return f"{text}\n\nBottleneck: {worst.name}, {worst.hours / total:.0%} of the hours."
+
+
+def _sums(plan: list[Stage]) -> list[str]:
+    return [f"{sum(getattr(one, name) for one in plan):,.1f}" for name in ("reads", "writes", "stores", "exchanges")]
+
+
+def sources(device: str) -> list[str]:
+    """Return a line for each figure of the table that a plan for `device` uses, with where it is from."""
+    known: Mapping[str, Any] = table()
+    figures = [f"{name} = {one['value']}: {one['source']}" for name, one in known.items() if "value" in one]
+    return [f"{device}: {known['devices'][device]['source']}", *figures]
