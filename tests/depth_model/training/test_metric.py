@@ -8,6 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from depth_model.datasets import readers
+from depth_model.datasets.collecting import collect_source
+from depth_model.datasets.pool import SamplePool
+from depth_model.datasets.source import SourceFolder
+from depth_model.evaluation import protocols
+from depth_model.evaluation.adapters.depth_anything_metric import of_metric
+from depth_model.evaluation.cases import CollectedCases
+from depth_model.evaluation.harness import evaluate
 from depth_model.networks import DepthAnything
 from depth_model.objectives import silog_loss
 from depth_model.training import metric
@@ -107,3 +115,24 @@ def test_metres_are_learned_and_a_second_run_gives_the_same(pools, tmp_path, hea
     assert history.recent("abs_rel", 5) < 0.5 * first
     again, _ = run(tmp_path / "b", lambda step, metrics: None)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("reader", "folder", "maximum", "crop"),
+    [("nyu", "nyu_depth_v2/sync", 10.0, "none"), ("kitti", "kitti", 80.0, "kitti_benchmark")],
+)
+def test_real_samples_are_trained_on_and_measured(tmp_path, samples, reader, folder, maximum, crop):
+    chosen = readers.get(reader)
+    limits = {"max_side": 1300, "minimum_side": 32, "samples_per_shard": 4, "workers": 1}
+    data = tmp_path / "data" / "metric" / reader
+    collect_source(chosen, samples / folder, chosen.options(), tmp_path / "scratch", data, **limits)
+    pool = SamplePool(tmp_path / "data", "metric", {reader: {"samples": 2}}, None)
+    shown = MetricInput(height=42, width=98, crop=crop, brightness=0.1)
+    few = settings(maximum=maximum, epochs=15, batch=2, input=shown)
+    model, history = metric.train_metric(pool, "none", "tiny", reader, few, LOOP, 1, tmp_path / "work", lambda *_: None)
+    first = history.rows[0][1 + history.columns.index("abs_rel")]
+    assert history.recent("abs_rel", 3) < first
+    cases = CollectedCases(SourceFolder(data))
+    table, skipped = evaluate({"ours": of_metric(model)}, cases, protocols.get(f"{reader}/zoedepth"), lambda: None)
+    assert len(table) == 2 and not skipped
+    assert table["abs_rel"].between(0, 2).all()

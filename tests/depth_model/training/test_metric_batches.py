@@ -67,7 +67,9 @@ def test_a_batch_is_a_function_of_seed_and_step(pools):
     batch = make(5)
     assert batch["images"].shape == (4, 3, 28, 42) and batch["images"].dtype == torch.float32
     assert batch["depth"].shape == batch["valid"].shape == (4, 48, 64)
-    for name, value in make(5).items():
+    again = make(5)
+    assert again.pop("keys") == batch["keys"] and len(batch["keys"]) == 4
+    for name, value in again.items():
         np.testing.assert_array_equal(value.numpy(), batch[name].numpy())
     assert not torch.equal(make(6)["images"], batch["images"])
 
