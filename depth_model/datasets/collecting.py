@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from depth_model import files
-from depth_model.datasets import images, inputs, manifest, object_store, rasters, shards
+from depth_model.datasets import images, inputs, manifest, object_store, rasters, shards, target_statistics
 from depth_model.datasets.disparity import labelled_pixels
 from depth_model.datasets.engines import Engine, WorkerKilled, ordered
 from depth_model.datasets.parts import Part, parts
@@ -65,7 +65,7 @@ def collect_source(
     progress: Callable[[int, int], None] | None = None,
     labels: bool = True,
 ) -> None:
-    """Read a whole source into `result`: shards, `manifest.parquet` and `quarantine.parquet`.
+    """Read a whole source into `result`: shards, `manifest.parquet`, `quarantine.parquet`, `statistics.json`.
 
     Finished shards in `scratch` and those of the same items and files in the folders `earlier` are used again.
     `content` is a digest of what lies below `root`; readers of loose files do without, their files are looked at
@@ -100,7 +100,7 @@ def _state(rules: _Rules) -> Callable[[Item], Any]:
 def _collect_part(part: Part, rules: _Rules) -> Path:
     path = rules.scratch / part.name
     table = path.with_suffix(".parquet")
-    if table.exists() or any(_taken_over(path, folder) for folder in rules.earlier):
+    if _holds_statistics(table) or any(_taken_over(path, folder) for folder in rules.earlier):
         return table
     rows: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
@@ -109,11 +109,18 @@ def _collect_part(part: Part, rules: _Rules) -> Path:
         row.update(shard=entry["shard"], **_places(entry["members"]))
     unread = sum(row["unread"] for row in refused)
     details = {"samples": len(rows), "refused": len(refused), "unread": unread, "shard": None}
+    counted = [*(row["statistics"] for row in rows), target_statistics.refused(row["reason"] for row in refused)]
+    details["statistics"] = target_statistics.total(counted)
     if rows:
         details["shard"] = manifest.shard_entry(path, len(rows))
     _write(_quarantine_path(table), refused, manifest.QUARANTINE_SCHEMA, {})
     _write(table, rows, manifest.MANIFEST_SCHEMA, details)  # last: it says that the shard is finished
     return table
+
+
+def _holds_statistics(table: Path) -> bool:
+    """Tell whether the shard of `table` is finished, by code that counted its samples."""
+    return table.exists() and "statistics" in manifest.metadata(table)
 
 
 def _taken_over(path: Path, folder: Path) -> bool:
@@ -169,9 +176,11 @@ def _read(item: Item, rules: _Rules) -> tuple[dict[str, Any], dict[str, bytes]]:
         "split": getattr(rules.options, "split", None),
         **_intrinsics(sample, image),
     }
+    target = sample.target if rules.labels else None
     if rules.labels:
         row.update(_add_target(sample, image, members))
         _add_semantic(sample, image, members)
+    row["statistics"] = target_statistics.of_sample(row, target)
     return row, members
 
 
@@ -253,3 +262,5 @@ def _join(paths: list[Path], scratch: Path, result: Path) -> None:
     refused = (manifest.read_table(_quarantine_path(path)) for path in paths)
     manifest.write_table(result / manifest.MANIFEST, rows, manifest.MANIFEST_SCHEMA, {"shards": entries})
     manifest.write_table(result / manifest.QUARANTINE, refused, manifest.QUARANTINE_SCHEMA, {})
+    counted = target_statistics.total(manifest.metadata(path)["statistics"] for path in paths)
+    files.write_json(result / target_statistics.STATISTICS, counted)
