@@ -172,6 +172,13 @@ class Audit(_Section):
     duplicate_likeness: Probability
 
 
+class Drift(_Section):
+    """From which distance to the accepted collection on there is a warning, or no catalog (docs/collection.md)."""
+
+    tolerance: PositiveNumber
+    action: Literal["warn", "stop"]
+
+
 class Sky(_Section):
     """Which model finds the sky of labeled images, and from which probability on."""
 
@@ -322,6 +329,7 @@ class Params(_Section):
     sources: Sources
     collect: Collect
     audit: Audit
+    drift: Drift
     sky: Sky
     encoder: EncoderWeights
     training: Training

@@ -12,9 +12,11 @@ from typing import Any
 from depth_model import files
 from tasks import entry, params
 from tasks.audit import REPORT as AUDIT
+from tasks.collection import statistics_path
 from tasks.evaluate_metric import REPORTS as METRIC_REPORTS
 from tasks.evaluate_relative import MODELS, REPORTS
 from tasks.report_audit import audit_section
+from tasks.report_collection import collection_section
 from tasks.report_metric import metric_section
 from tasks.report_page import html_table, page
 from tasks.workspace import Workplace, produce
@@ -76,6 +78,14 @@ def _audit() -> str:
     return audit_section(summary, {one["picture"]: (AUDIT / one["picture"]).read_bytes() for one in summary["pairs"]})
 
 
+def _collection(settings: params.Params) -> str:
+    from depth_model.evaluation.collection_figure import collection_figure
+
+    found = {role: one for role in params.ROLES if (one := _read(statistics_path(role)))["sources"]}
+    figures = {role: collection_figure(one["sources"]) for role, one in found.items()}
+    return collection_section(found, figures, settings.drift.tolerance)
+
+
 def _metric(settings: params.Params) -> str:
     names = list(settings.evaluate_metric)
     pictures = {name: (METRIC_REPORTS / name / "examples.png").read_bytes() for name in names}
@@ -95,7 +105,11 @@ def _build(place: Workplace, settings: params.Params) -> None:
         catalogs={role: _read(_catalog(role)) for role in CATALOGS},
         quarantine=quarantine_reasons(),
         more=_left_out(settings.student.minimum_quality)
-        | {"Metric depth": _metric(settings), "Duplicates and leaks": _audit()},
+        | {
+            "Metric depth": _metric(settings),
+            "Collection": _collection(settings),
+            "Duplicates and leaks": _audit(),
+        },
         parameters=settings.model_dump(mode="json", exclude={"sources", "resume"}),
     )
     files.write_text(place.result / "index.html", content)
@@ -107,6 +121,7 @@ def main() -> None:
     settings = params.load()
     read = [Path("reports/metrics.json"), AUDIT / "summary.json", *map(_catalog, CATALOGS)]
     read += _evaluated(REPORTS, settings.sources.evaluation) + _evaluated(METRIC_REPORTS, settings.evaluate_metric)
+    read += map(statistics_path, params.ROLES)
     read += [Path("models", model, "history.csv") for model in MODELS]
     produce(
         "report",

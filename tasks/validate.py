@@ -2,7 +2,9 @@
 
 Great Expectations checks the manifests (or sidecars) of all sources of a role together. When all expectations
 hold, `data/catalog/<role>.json` lists what training may read, in the order of params.yaml; otherwise there is a
-line for every expectation that fails, and no catalog. Opens no shard.
+line for every expectation that fails, and no catalog. Opens no shard. `data/statistics/<role>.json` says what the
+sources hold; what has moved beyond `drift.tolerance` since it was accepted is a warning, or with `drift.action: stop`
+the end.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from tasks import entry, params
+from tasks import collection, entry, params
 from tasks.expectations import ADDED, ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES, Expectation, sample_suite
 
 if TYPE_CHECKING:
@@ -111,7 +113,8 @@ def faults(table: pd.DataFrame, suite: list[Expectation], index: list[str]) -> l
     form = {"result_format": "SUMMARY", "unexpected_index_column_names": index, "partial_unexpected_count": _SHOWN}
     wanted = [
         # One suite for all: its expectations share one pass over the columns, and come back in another order.
-        _wanted(number, one) for number, one in enumerate(suite)
+        _wanted(number, one)
+        for number, one in enumerate(suite)
     ]
     results = batch.validate(gx.ExpectationSuite(name="suite", expectations=wanted), result_format=form).results
     failed = {result.expectation_config.meta["number"]: result for result in results if not result.success}
@@ -176,13 +179,29 @@ def validate(role: str, sources: Mapping[str, params.Source]) -> dict[str, Any]:
     return {name: _summary(role, _table_path(role, name)) for name in sources}
 
 
+def _describe(role: str, sources: Mapping[str, params.Source], drift: params.Drift) -> None:
+    """Write the statistics of `role`; warn of drift beyond the tolerance, or raise StageError when that should stop."""
+    description = collection.described(role, sources)
+    moved = collection.beyond(description, drift.tolerance)
+    against = f"compared with {collection.ACCEPTED} (drift.tolerance {drift.tolerance:g})"
+    lines = [f"{role}: {line}, {against}" for line in moved]
+    files.write_json(collection.statistics_path(role), description)
+    if lines and drift.action == "stop":
+        raise entry.StageError("\n".join([*lines, "'python -m tasks.accept' accepts the collection as it is now"]))
+    for line in lines:
+        print(f"warning: {line}", file=sys.stderr)
+
+
 def main() -> None:
     """Validate the role that the command line names and write `data/catalog/<role>.json`."""
     parser = argparse.ArgumentParser(prog="python -m tasks.validate", description=__doc__)
     parser.add_argument("role", choices=sorted(SAMPLE_SUITES))
     role = parser.parse_args().role
-    sources = getattr(params.load().sources, ANNOTATED.get(role, role))
+    settings = params.load()
+    sources = getattr(settings.sources, ANNOTATED.get(role, role))
     catalog = validate(role, sources)
+    if role not in ANNOTATED:
+        _describe(role, sources, settings.drift)
     files.write_json(Path("data", "catalog", f"{role}.json"), catalog)
     for name, summary in catalog.items():
         refused = f", {summary['quarantined']} in quarantine" if summary.get("quarantined") else ""

@@ -53,7 +53,7 @@ def examples_figure(examples: Sequence[Example]) -> bytes:
     figure.subplots_adjust(left=0.004, right=1 - 0.26 / columns, bottom=0.01, top=1 - TITLE / sum(heights), wspace=0.36)
     for row, example in zip(grid, examples):
         _draw_example(figure, row, example)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 def _shape(example: Example) -> tuple[int, int]:
@@ -122,7 +122,7 @@ def training_figure(histories: Mapping[str, pd.DataFrame], alpha: float) -> byte
         one.xaxis.get_major_locator().set_params(integer=True)
         one.grid(alpha=0.3)
         one.legend(fontsize=8)
-    return _png(figure)
+    return png_bytes(figure)
 
 
 ACTIVE = "feature_alignment/active_fraction"
@@ -147,7 +147,8 @@ def _draw_curve(axes: Axes, table: pd.DataFrame, term: str, label: str) -> None:
     axes.plot(table["step"], smooth, linewidth=1.6, color=line.get_color(), label=label)
 
 
-def _png(figure: Figure) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
+    """Return `figure` as a PNG that holds neither a time nor the version of a library."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

@@ -56,7 +56,9 @@ def test_parts_add_up_in_any_order():
     generator = np.random.default_rng(2)
     targets = [generator.uniform(1, 9, (8, 8)).astype(np.float32) for _ in range(6)]
     parts = [target_statistics.of_sample(row(one, "metric_depth"), one) for one in targets]
-    parts.append(target_statistics.refused(["no pixel has a label: x", "image of 3 x 4 pixels", "image of 5 x 6 pixels"]))
+    parts.append(
+        target_statistics.refused(["no pixel has a label: x", "image of 3 x 4 pixels", "image of 5 x 6 pixels"])
+    )
     whole = target_statistics.total(parts)
     halves = [target_statistics.total(parts[4:]), target_statistics.total(parts[:4])]
     assert whole == target_statistics.total(halves)
