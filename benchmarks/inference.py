@@ -16,6 +16,8 @@ import measuring
 import torch
 from torch import Tensor, nn
 
+from depth_model.networks.precision import bfloat16_copy
+
 REFERENCE = "transformers, float32"
 
 
@@ -27,15 +29,18 @@ def variants(size: str, images: Tensor, precisions: list[str]) -> dict[str, Call
         "transformers": measuring.transformers_model(model, "sdpa").eval(),
         "transformers eager (as official)": measuring.transformers_model(model, "eager").eval(),
     }
-    return {
+    runs = {
         f"{name}, {precision}": forward(one, images, precision)
         for precision in precisions
         for name, one in models.items()
     }
+    if "bfloat16" in precisions:
+        runs["ours, weights in bfloat16"] = forward(bfloat16_copy(model), images, "float32")
+    return runs
 
 
 def forward(model: nn.Module, images: Tensor, precision: str) -> Callable[[], Tensor]:
-    """Return a function that runs `model` on `images` and gives the disparity in float32."""
+    """Return a function that runs `model` on `images` and gives the disparity in float32; bfloat16 is autocast."""
 
     def run() -> Tensor:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
@@ -54,10 +59,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--clock", choices=list(measuring.CLOCKS), default="wall")
+    parser.add_argument("--keep-memory", action="store_true", help="all variants with the allocation of our stages")
     parser.add_argument("--bfloat16", action="store_true", help="that too; takes minutes where the CPU lacks it")
     given = parser.parse_args()
     precisions = ["float32", "bfloat16"][: 1 + given.bfloat16]
-    torch.set_num_threads(given.threads)
+    measuring.prepare(given.threads, given.keep_memory)
     images = torch.randn(given.batch, 3, given.side, given.side, generator=torch.Generator().manual_seed(0))
     runs = variants(given.size, images, precisions)
     work = measuring.operations(runs["transformers eager (as official), float32"])
@@ -66,7 +72,7 @@ def main() -> None:
     timings = measuring.interleaved(runs, REFERENCE, given.rounds, given.clock)
     rows = []
     for name, timing in timings.items():
-        peak = peaks[name.rpartition(", ")[2]]
+        peak = peaks["bfloat16" if "bfloat16" in name else "float32"]
         difference = float((runs[name]() - expected).abs().max() / (expected.max() - expected.min()))
         rows.append(
             [

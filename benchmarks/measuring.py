@@ -19,9 +19,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DepthAnythingForDepthEstimation
 
+from depth_model.allocation import keep_freed_memory
 from depth_model.networks import DepthAnything
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+def prepare(threads: int, keep_memory: bool) -> None:
+    """Set torch's `threads`, and glibc's allocation for all variants: as our stages have it, or as it is by default."""
+    torch.set_num_threads(threads)
+    if keep_memory:
+        keep_freed_memory()
 
 
 class Timing(NamedTuple):

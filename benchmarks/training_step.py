@@ -64,10 +64,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clock", choices=list(measuring.CLOCKS), default="wall")
+    parser.add_argument("--keep-memory", action="store_true", help="all variants with the allocation of our stages")
     parser.add_argument("--bfloat16", action="store_true", help="that too; takes minutes where the CPU lacks it")
     given = parser.parse_args()
     precisions = ["float32", "bfloat16"][: 1 + given.bfloat16]
-    torch.set_num_threads(given.threads)
+    measuring.prepare(given.threads, given.keep_memory)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(given.batch, 3, given.side, given.side, generator=generator)
     target = torch.rand(given.batch, given.side, given.side, generator=generator)

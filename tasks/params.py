@@ -43,8 +43,9 @@ NotNegative = Annotated[int, Field(ge=0)]
 PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(gt=0), AfterValidator(_multiple_of_patch)]
-Size = Literal["tiny", "vits", "vitb", "vitl"]
+Size = Literal["tiny", "vits", "vitb", "vitl", "tiny_reg", "vits_reg", "vitb_reg", "vitl_reg"]
 BLOCKS = {"tiny": 4, "vits": 12, "vitb": 12, "vitl": 24}
+BLOCKS |= {f"{size}_reg": count for size, count in BLOCKS.items()}
 
 
 class _Section(BaseModel):

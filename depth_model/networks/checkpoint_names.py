@@ -20,11 +20,24 @@ def official_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     if "pretrained.cls_token" in state:
         return dict(state)
     if "cls_token" in state and "blocks.0.attn.qkv.weight" in state:
-        return {f"pretrained.{name}": value for name, value in state.items()}
-    for prefix in ("backbone.", "dinov2.", ""):
+        return {f"pretrained.{name}": value for name, value in _without_timms_registers(state).items()}
+    for prefix in ("backbone.", "dinov2.", "dinov2_with_registers.", ""):
         if f"{prefix}embeddings.cls_token" in state:
             return _from_transformers(_with_backbone_prefix(state, prefix))
     raise BadCheckpoint(f"tensor {next(iter(state))!r} is of no known layout; give DINOv2 or Depth Anything")
+
+
+def _without_timms_registers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return `state` with registers as DINOv2 has them; timm adds the position of the class token to that token."""
+    if "reg_token" not in state:
+        return state
+    others = {name: value for name, value in state.items() if name != "reg_token"}
+    return others | {"register_tokens": state["reg_token"], "pos_embed": with_class_position(state["pos_embed"])}
+
+
+def with_class_position(positions: Tensor) -> Tensor:
+    """Return the `positions` (1, N, D) of patches with one of zero for the class token in front, (1, 1 + N, D)."""
+    return torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)
 
 
 def official_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -97,6 +110,7 @@ def _name_table(depth: int) -> dict[str, str]:
     table = {
         "pretrained.cls_token": "backbone.embeddings.cls_token",
         "pretrained.mask_token": "backbone.embeddings.mask_token",
+        "pretrained.register_tokens": "backbone.embeddings.register_tokens",
         "pretrained.pos_embed": "backbone.embeddings.position_embeddings",
         "pretrained.patch_embed.proj": "backbone.embeddings.patch_embeddings.projection",
         "pretrained.norm": "backbone.layernorm",

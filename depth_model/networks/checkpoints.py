@@ -173,6 +173,9 @@ def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[s
         "apply_layernorm": True,
         "reshape_hidden_states": False,
     }
+    if "pretrained.register_tokens" in state:
+        registers = state["pretrained.register_tokens"].shape[1]
+        backbone |= {"model_type": "dinov2_with_registers", "num_register_tokens": registers}
     return {
         "architectures": ["DepthAnythingForDepthEstimation"],
         "model_type": "depth_anything",

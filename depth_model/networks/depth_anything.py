@@ -13,18 +13,19 @@ from depth_model.networks.dpt import CHANNELS, DPT
 from depth_model.networks.encoder import SIZES, Encoder, build_encoder, patch_grid
 
 SPREAD_BLOCKS = {"tiny": (0, 1, 2, 3), "vits": (2, 5, 8, 11), "vitb": (2, 5, 8, 11), "vitl": (4, 11, 17, 23)}
+SPREAD_BLOCKS |= {f"{size}_reg": blocks for size, blocks in SPREAD_BLOCKS.items()}
 """The encoder blocks that the second Depth Anything reads, 0-based (paper.md 2.2); the first reads the last four."""
 
 
 class DepthAnything(nn.Module):
     """Normalised images in, disparity of unknown scale and shift out (larger is closer).
 
-    `size`: "tiny" (tests), "vits", "vitb", "vitl". `weights` initialise the encoder only, as the paper starts
-    teacher and student: "none", "hub", "packaged" or a path (see `build_encoder`); the decoder is always random.
-    `seed` draws everything that is random, without touching the global generator. `position_embedding` is
-    "official" or "exact" (see `Encoder`). `blocks`: the four encoder blocks the decoder reads, 0-based and
-    increasing, the last one the final block; by default the last four, as in the first Depth Anything.
-    Raises ValueError for a bad argument, BadWeights or BadCheckpoint for weights that cannot be had.
+    `size`: "tiny" (tests), "vits", "vitb", "vitl", or one of them with "_reg" at its end (see `Encoder`). `weights`
+    initialise the encoder only, as the paper starts teacher and student: "none", "hub", "packaged" or a path (see
+    `build_encoder`); the decoder is always random. `seed` draws everything that is random, without touching the global
+    generator. `position_embedding` is "official" or "exact" (see `Encoder`). `blocks`: the four encoder blocks the
+    decoder reads, 0-based and increasing, the last one the final block; by default the last four, as in the first
+    Depth Anything. Raises ValueError for a bad argument, BadWeights or BadCheckpoint for weights that cannot be had.
     """
 
     def __init__(
@@ -83,7 +84,8 @@ class DepthAnything(nn.Module):
 
         transformers' DepthAnythingForDepthEstimation.from_pretrained and its depth-estimation pipeline load the
         folder as it is; at sizes other than 518x518 transformers resizes the position embedding its own way
-        ("exact"). Equal models give equal bytes.
+        ("exact"). A folder with registers is for this project alone: transformers' decoder does not know them. Equal
+        models give equal bytes.
         """
         size = self.encoder.size
         features, out_channels = CHANNELS[size]
@@ -128,12 +130,13 @@ def _checked_blocks(blocks: Sequence[int] | None, depth: int) -> list[int]:
 
 
 def size_of(state: dict[str, Tensor], path: str | Path) -> str:
-    """Tell the model size from the width of its fusion path, which no two sizes share.
+    """Tell the model size from the width of its fusion path, which no two sizes share, and from its registers.
 
     `state` has the names of this module; raises BadCheckpoint, naming `path`, for a decoder of another width.
     """
     convolution = state.get("decoder.scratch.output_conv1.weight")
-    for size in SIZES:
+    with_registers = "encoder.register_tokens" in state
+    for size in (one for one in SIZES if one.endswith("_reg") is with_registers):
         if convolution is not None and convolution.shape[1:2] == (CHANNELS[size][0],):
             return size
     raise BadCheckpoint(f"{path} has a decoder of no known size; known are {', '.join(SIZES)}")

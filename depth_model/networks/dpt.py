@@ -22,6 +22,7 @@ CHANNELS = {
     "vitb": (128, (96, 192, 384, 768)),
     "vitl": (256, (256, 512, 1024, 1024)),
 }
+CHANNELS |= {f"{size}_reg": widths for size, widths in CHANNELS.items()}
 """Fusion width (`features`) and width of each of the four taps (`out_channels`) by model size."""
 
 INITIAL_DISPARITY = 1.0

@@ -1,8 +1,8 @@
 """The DINOv2 encoder: timm's ViT blocks with a position embedding for any image size.
 
 Parameter names are DINOv2's own, so that an official state dict loads by its names. Tokens of any block can be
-taken after the final LayerNorm, as the decoder and feature alignment want them. Not included: register tokens,
-the SwiGLU blocks of ViT-G, and training with masked patches (`mask_token` is only carried along).
+taken after the final LayerNorm, as the decoder and feature alignment want them. Not included: the SwiGLU blocks of
+ViT-G, and training with masked patches (`mask_token` is only carried along).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from depth_model.networks import checkpoints
 from depth_model.networks.attention import SelfAttention
+from depth_model.networks.checkpoint_names import official_encoder, with_class_position
 from depth_model.networks.packaged_encoder import packaged_state
 
 PATCH = 14
@@ -27,11 +28,17 @@ TIMM_MODELS = {
     "vits": "vit_small_patch14_dinov2",
     "vitb": "vit_base_patch14_dinov2",
     "vitl": "vit_large_patch14_dinov2",
+    "vits_reg": "vit_small_patch14_reg4_dinov2",
+    "vitb_reg": "vit_base_patch14_reg4_dinov2",
+    "vitl_reg": "vit_large_patch14_reg4_dinov2",
 }
-TINY = {"patch_size": PATCH, "embed_dim": 48, "depth": 4, "num_heads": 3}
-"""Shape of the "tiny" encoder, which exists for tests and trial runs."""
+REGISTERS = 4
+"""Register tokens of the sizes that end in `_reg`."""
 
-SIZES = ("tiny", *TIMM_MODELS)
+TINY = {"patch_size": PATCH, "embed_dim": 48, "depth": 4, "num_heads": 3}
+"""Shape of the "tiny" encoders, which exist for tests and trial runs."""
+
+SIZES = ("tiny", "tiny_reg", *TIMM_MODELS)
 
 
 class BadWeights(RuntimeError):
@@ -41,11 +48,15 @@ class BadWeights(RuntimeError):
 class Encoder(nn.Module):
     """A DINOv2 ViT with patches of 14 pixels (paper.md section 2.2).
 
-    `size` is "tiny", "vits", "vitb" or "vitl"; the weights are random (LayerScale 1), drawn from `seed` alone.
+    `size` is "tiny", "vits", "vitb" or "vitl"; the weights are random (LayerScale 1), drawn from `seed` alone. With
+    "_reg" at its end the encoder has four register tokens beside the class token, which take up what DINOv2 otherwise
+    stores in patches without content ("Vision Transformers Need Registers", ICLR 2024); no block's tokens include them.
     `position_embedding` says how the 37x37 table is resized to other grids: "official" as DINOv2 does it (bicubic
     by the factor (n + 0.1) / 37, unchanged for a 37x37 grid), "exact" as transformers does it (bicubic to exactly
-    n). Set `checkpointing` to compute blocks again in the backward pass instead of keeping what they computed: the
-    same gradients in less memory and more time. Raises ValueError for an unknown size or variant.
+    n). Encoders with registers were trained with a third way, which is theirs whatever `position_embedding` says:
+    bicubic to exactly n, with antialiasing. Set `checkpointing` to compute blocks again in the backward pass instead of
+    keeping what they computed: the same gradients in less memory and more time. Raises ValueError for an unknown size
+    or variant.
     """
 
     def __init__(self, size: str, seed: int = 0, position_embedding: str = "official") -> None:
@@ -59,6 +70,9 @@ class Encoder(nn.Module):
         self.checkpointing = False
         self.cls_token = vit.cls_token
         self.pos_embed = vit.pos_embed
+        if vit.reg_token is not None:
+            self.pos_embed = nn.Parameter(with_class_position(vit.pos_embed.detach()))
+        self.register_tokens = vit.reg_token
         self.mask_token = nn.Parameter(torch.zeros(1, vit.embed_dim), requires_grad=False)
         self.patch_embed = vit.patch_embed
         self.blocks = vit.blocks
@@ -76,12 +90,17 @@ class Encoder(nn.Module):
         """Number of blocks."""
         return len(self.blocks)
 
+    @property
+    def prefix(self) -> int:
+        """Number of tokens before those of the patches: class and registers."""
+        return 1 if self.register_tokens is None else 1 + self.register_tokens.shape[1]
+
     def forward(self, images: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """Return for each of `blocks` (0-based, any order) its patch tokens (B, N, D) after the final LayerNorm.
 
         `images` are (B, 3, H, W), normalised with ImageNet mean and deviation, H and W multiples of 14; the N =
-        H/14 * W/14 tokens are in row order, without the class token. Blocks after the last one asked for do not
-        run. Raises ValueError for other sizes and for a block that does not exist.
+        H/14 * W/14 tokens are in row order, without class and register tokens. Blocks after the last one asked for do
+        not run. Raises ValueError for other sizes and for a block that does not exist.
         """
         rows, columns = patch_grid(images)
         if not blocks or not all(0 <= block < self.depth for block in blocks):
@@ -89,13 +108,19 @@ class Encoder(nn.Module):
         tokens = self.patch_embed.proj(images).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), tokens], dim=1)
         # In bfloat16 (see `bfloat16_copy`) all before the first block is still float32, as it costs next to nothing.
-        tokens = (tokens + self._positions(rows, columns)).to(self.norm.weight.dtype)
+        tokens = self.with_registers(tokens + self._positions(rows, columns)).to(self.norm.weight.dtype)
         taken = {}
         for index, block in enumerate(self.blocks[: max(blocks) + 1]):
             tokens = self._run(block, tokens)
             if index in blocks:
-                taken[index] = self.norm(tokens)[:, 1:]
+                taken[index] = self.norm(tokens)[:, self.prefix :]
         return [taken[block] for block in blocks]
+
+    def with_registers(self, tokens: Tensor) -> Tensor:
+        """Return `tokens` (B, 1 + N, D) with the registers, if there are any, between class token and patches."""
+        if self.register_tokens is None:
+            return tokens
+        return torch.cat([tokens[:, :1], self.register_tokens.expand(tokens.shape[0], -1, -1), tokens[:, 1:]], dim=1)
 
     def _run(self, block: nn.Module, tokens: Tensor) -> Tensor:
         if self.checkpointing and torch.is_grad_enabled():
@@ -108,12 +133,13 @@ class Encoder(nn.Module):
         if rows == columns == native:
             return self.pos_embed
         table = self.pos_embed[:, 1:].float().unflatten(1, (native, native)).permute(0, 3, 1, 2)
-        if self.position_embedding == "official":
+        antialias = self.register_tokens is not None
+        if self.position_embedding == "official" and not antialias:
             # The 0.1 keeps the rounded size right; DINOv2's weights were trained with the shift it causes.
             target = {"scale_factor": ((rows + 0.1) / native, (columns + 0.1) / native)}
         else:
             target = {"size": (rows, columns)}
-        resized = functional.interpolate(table, mode="bicubic", antialias=False, **target).to(self.pos_embed.dtype)
+        resized = functional.interpolate(table, mode="bicubic", antialias=antialias, **target).to(self.pos_embed.dtype)
         return torch.cat([self.pos_embed[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
 
 
@@ -139,6 +165,8 @@ def _random_vit(size: str, seed: int) -> VisionTransformer:
         torch.manual_seed(seed)
         if size == "tiny":
             return VisionTransformer(**TINY, **options)
+        if size == "tiny_reg":
+            return VisionTransformer(**TINY, **options, reg_tokens=REGISTERS, no_embed_class=True)
         return timm.create_model(TIMM_MODELS[size], pretrained=False, **options)
 
 
@@ -186,4 +214,4 @@ def _hub_state(size: str) -> dict[str, Tensor]:
             f"the model hub did not deliver {TIMM_MODELS[size]} ({type(error).__name__}): set encoder.weights to "
             "'packaged' or to the path of DINOv2 weights, or restore the connection"
         ) from error
-    return state
+    return official_encoder(state)

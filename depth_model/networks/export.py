@@ -25,7 +25,9 @@ LEAST_ROWS = 3
 
 MOST_ROWS = 1000
 BICUBIC = -0.75
-"""The parameter a of the cubic kernel that torch.nn.functional.interpolate has."""
+"""The parameter a of the cubic kernel that torch.nn.functional.interpolate has, without antialiasing."""
+ANTIALIASED = -0.5
+"""The same with antialiasing."""
 
 
 class ExportUnavailable(RuntimeError):
@@ -46,12 +48,12 @@ class AnySize(nn.Module):
         rows, columns = patches.shape[2:]
         tokens = patches.flatten(2).transpose(1, 2) + self._positions(rows, columns)
         first = (encoder.cls_token + encoder.pos_embed[:, :1]).expand(images.shape[0], -1, -1)
-        tokens = torch.cat([first, tokens], dim=1)
+        tokens = encoder.with_registers(torch.cat([first, tokens], dim=1))
         taken = []
         for index, block in enumerate(encoder.blocks):
             tokens = block(tokens)
             if index in self.model.blocks:
-                taken.append(encoder.norm(tokens)[:, 1:])
+                taken.append(encoder.norm(tokens)[:, encoder.prefix :])
         return decoder(taken, rows, columns)
 
     def _positions(self, rows: int, columns: int) -> Tensor:
@@ -63,8 +65,11 @@ class AnySize(nn.Module):
         excess = torch.zeros(())
         if self.model.encoder.position_embedding == "official":
             excess = 0.1 * (1 - ((tall == native) & (wide == native)).float())
-        by_row = bicubic_matrix(native, rows, (tall + excess) / native)
-        by_column = bicubic_matrix(native, columns, (wide + excess) / native)
+        if self.model.encoder.register_tokens is not None:
+            by_row, by_column = (antialiased_matrix(native, *side) for side in ((rows, tall), (columns, wide)))
+        else:
+            by_row = bicubic_matrix(native, rows, (tall + excess) / native)
+            by_column = bicubic_matrix(native, columns, (wide + excess) / native)
         resized = torch.einsum("ri,ijd->rjd", by_row, table.unflatten(0, (native, native)))
         return torch.einsum("cj,rjd->rcd", by_column, resized).flatten(0, 1)
 
@@ -75,11 +80,28 @@ def bicubic_matrix(found: int, wanted: int, scale: Tensor) -> Tensor:
     first = places.floor()
     taps = torch.arange(-1.0, 3.0)
     distance = (taps - (places - first)[:, None]).abs()
-    near = ((BICUBIC + 2) * distance - (BICUBIC + 3)) * distance**2 + 1
-    far = ((BICUBIC * distance - 5 * BICUBIC) * distance + 8 * BICUBIC) * distance - 4 * BICUBIC
-    weights = torch.where(distance <= 1, near, far)
+    weights = _cubic(distance, BICUBIC)
     sources = (first[:, None] + taps).clamp(0, found - 1)
     return (weights[:, :, None] * (sources[:, :, None] == torch.arange(found))).sum(dim=1)
+
+
+def antialiased_matrix(found: int, wanted: int, count: Tensor) -> Tensor:
+    """Return the matrix (wanted, found) of bicubic resizing with antialiasing; `count` is `wanted` as a tensor.
+
+    Each row sums to one: what the kernel would take beyond an edge is left out, not repeated.
+    """
+    step = found / count
+    places = (torch.arange(wanted) + 0.5) * step
+    distance = (torch.arange(found) + 0.5 - places[:, None]).abs() / step.clamp(min=1)
+    weights = torch.where(distance < 2, _cubic(distance, ANTIALIASED), 0.0)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def _cubic(distance: Tensor, a: float) -> Tensor:
+    """Return Keys' cubic kernel with parameter `a` at `distance` from 0 to 2."""
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return torch.where(distance <= 1, near, far)
 
 
 def export_official(model: DepthAnything, path: Path) -> None:
