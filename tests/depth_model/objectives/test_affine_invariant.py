@@ -150,6 +150,22 @@ def test_no_valid_pixel_gives_a_zero_that_is_connected_to_the_graph(trim):
     assert torch.equal(prediction.grad, torch.zeros(2, 8, 8))
 
 
+@pytest.mark.parametrize("label", [torch.inf, -torch.inf, torch.nan])
+@pytest.mark.parametrize("trim", [0.0, 0.1])
+def test_labels_that_are_no_numbers_outside_the_mask_change_nothing(label, trim):
+    generator = torch.Generator().manual_seed(3)
+    prediction, target = (torch.rand(2, 8, 8, generator=generator) for _ in range(2))
+    mask = torch.rand(2, 8, 8, generator=generator) < 0.7
+    results = []
+    for labels in (target, torch.where(mask, target, label)):
+        leaf = prediction.clone().requires_grad_()
+        loss = affine_invariant_loss(leaf, labels, mask, trim)
+        loss.backward()
+        results.append((loss.detach(), leaf.grad))
+    assert results[0][1].abs().sum() > 0
+    assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
+
+
 @pytest.mark.parametrize("constant", [0.0, 3.0])
 def test_a_constant_prediction_gives_a_finite_loss_and_gradient(constant):
     prediction = torch.full((1, 8, 8), constant, requires_grad=True)
