@@ -262,6 +262,7 @@ class Student(_Section):
     trim: Annotated[float, Field(ge=0, lt=1)]
     ema: Annotated[float, Field(ge=0, lt=1)]
     minimum_quality: Probability
+    pseudo_labels: bool
     perturbation: Perturbation
 
 
@@ -307,6 +308,7 @@ class FeatureAlignment(_Section):
 
     block: NotNegative
     normaliser: Literal["remaining", "all"]
+    images: Literal["unlabeled", "labeled", "none"]
 
 
 class Evaluation(_Section):
@@ -350,6 +352,11 @@ class Params(_Section):
             raise ValueError(
                 f"feature_alignment.block = {self.feature_alignment.block}: "
                 f"the student's encoder {self.student.encoder!r} has blocks 0 to {blocks - 1}"
+            )
+        if not self.student.pseudo_labels and self.feature_alignment.images == "unlabeled":
+            raise ValueError(
+                "student.pseudo_labels = false: no step takes unlabeled images; set feature_alignment.images to "
+                "'labeled' or 'none'"
             )
         if self.student.minimum_quality and self.pseudo_label.quality == "none":
             raise ValueError(

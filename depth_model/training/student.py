@@ -39,8 +39,8 @@ from depth_model.training.start import (
 @dataclass(frozen=True)
 class StudentSettings:
     """Size of the encoder, sweeps over the unlabelled images, both parts of a batch, learning rates, the share of
-    largest residuals left out on pseudo labels, the decay of the average of the weights (0: none), and the strong
-    perturbation."""
+    largest residuals left out on pseudo labels, the strong perturbation, the decay of the average of the weights (0:
+    none), and whether there are pseudo labels at all: without, each step takes its labelled images alone."""
 
     encoder: str
     sweeps: float
@@ -51,15 +51,18 @@ class StudentSettings:
     trim: float
     perturbation: Perturbation
     ema: float = 0.0
+    pseudo_labels: bool = True
 
 
 @dataclass(frozen=True)
 class FeatureAlignment:
-    """Tolerance alpha (equation 9), the block (0-based) whose tokens are compared, and the normaliser."""
+    """Tolerance alpha (equation 9), the block (0-based) whose tokens are compared, the normaliser, and the images that
+    alignment is applied to (paper: the unlabelled; Table 13 compares)."""
 
     alpha: float
     block: int
     normaliser: Literal["remaining", "all"]
+    images: Literal["unlabeled", "labeled", "none"] = "unlabeled"
 
 
 def train_student(
@@ -79,7 +82,7 @@ def train_student(
     Raises TrainingFailed when the result is no better than a constant, and what
     `depth_model.training.loop.train` and `DepthAnything` raise.
     """
-    check_shares("student.unlabeled_per_batch", settings.unlabeled_per_batch, training.accumulation)
+    _check(settings, alignment, training.accumulation)
     model = initial_model(settings.encoder, weights, seed, training)
     frozen = frozen_encoder(settings.encoder, weights, seed).to(best_device())
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
@@ -89,11 +92,11 @@ def train_student(
         optimizer=adamw(model, *rates, training.weight_decay),
         schedule=partial(linear_decay, training.warmup),
         steps=steps_of(settings.sweeps, len(unlabeled), settings.unlabeled_per_batch),
-        images_per_step=settings.labeled_per_batch + settings.unlabeled_per_batch,
+        images_per_step=settings.labeled_per_batch + settings.unlabeled_per_batch * settings.pseudo_labels,
         make_batch=partial(student_batch, labeled, unlabeled, settings, training.crop, seed),
         loss=partial(student_loss, model, frozen, settings.trim, alignment, training.gradient_matching),
-        weights=student_weights(training.gradient_matching),
-        counts=student_counts,
+        weights=student_weights(training.gradient_matching, settings.pseudo_labels, alignment.images),
+        counts=partial(student_counts, alignment.images),
         gradient_clip=training.gradient_clip,
         ailing=ailing,
         ema=settings.ema,
@@ -101,6 +104,16 @@ def train_student(
     history = train(run, training, scratch, on_metrics)
     check_learned("student", history)
     return model, history
+
+
+def _check(settings: StudentSettings, alignment: FeatureAlignment, accumulation: int) -> None:
+    """Raise TrainingFailed for shares too small, ValueError for alignment on images that no step takes."""
+    if settings.pseudo_labels:
+        check_shares("student.unlabeled_per_batch", settings.unlabeled_per_batch, accumulation)
+    elif alignment.images == "unlabeled":
+        raise ValueError("without pseudo labels there are no unlabeled images to align features on")
+    if alignment.images == "labeled" or not settings.pseudo_labels:
+        check_shares("student.labeled_per_batch", settings.labeled_per_batch, accumulation)
 
 
 def student_batch(
@@ -112,12 +125,13 @@ def student_batch(
     step: int,
     share: Share = WHOLE,
 ) -> Batch:
-    """Return a share of both parts of batch `step`: `labeled` and `unlabeled` (see `depth_model.training.batches`)."""
-    count = settings.unlabeled_per_batch
-    return {
-        "labeled": labeled_batch(labeled, seed, settings.labeled_per_batch, side, step, share),
-        "unlabeled": unlabeled_batch(unlabeled, seed, count, side, settings.perturbation, step, share),
-    }
+    """Return a share of the parts of batch `step`: `labeled` and, with pseudo labels, `unlabeled` (see
+    `depth_model.training.batches`)."""
+    batch = {"labeled": labeled_batch(labeled, seed, settings.labeled_per_batch, side, step, share)}
+    if settings.pseudo_labels:
+        count = settings.unlabeled_per_batch
+        batch["unlabeled"] = unlabeled_batch(unlabeled, seed, count, side, settings.perturbation, step, share)
+    return batch
 
 
 def student_loss(
@@ -128,48 +142,54 @@ def student_loss(
     gradient_matching: float,
     batch: Batch,
 ) -> dict[str, Tensor]:
-    """Return the three losses of a student batch.
+    """Return the losses of a student batch: on labels, on pseudo labels if it has any, on features unless nowhere.
 
     CutMix pastes a box of each perturbed image into its neighbour in the batch; the targets are the pseudo labels
-    of both clean images (equations 5 to 8). Features are compared on unlabelled images only; the frozen encoder sees
-    what the student sees, so that tokens correspond.
+    of both clean images (equations 5 to 8). The frozen encoder sees what the student sees, so that tokens correspond.
     """
-    labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-    clean = network_input(labeled["images"])
-    perturbed = network_input(unlabeled["images"])
-    mixed = cutmix(*_pairs(perturbed, unlabeled), unlabeled["box"])
-    disparity, tokens = model.predict_with_tokens(torch.cat([clean, mixed]), alignment.block)
-    count = len(clean)
-    on_features, active = feature_alignment_loss(
-        tokens[count:], _frozen_tokens(frozen, mixed, alignment.block), alignment.alpha, alignment.normaliser
-    )
-    return {
-        **label_losses(disparity[:count], labeled, gradient_matching),
-        "pseudo_label": cutmix_loss(disparity[count:], *_pseudo_labels(unlabeled), unlabeled["box"], trim),
-        "feature_alignment": on_features,
-        "feature_alignment/active_fraction": active,
-        "unusable_targets": labeled["unusable"] + unlabeled["unusable"],
-        **prediction_health(disparity),
-    }
+    labeled, unlabeled = batch["labeled"], batch.get("unlabeled")
+    images = {"labeled": network_input(labeled["images"])}
+    if unlabeled is not None:
+        images["unlabeled"] = cutmix(*_pairs(network_input(unlabeled["images"]), unlabeled), unlabeled["box"])
+    count = len(images["labeled"])
+    rows = {"labeled": slice(count), "unlabeled": slice(count, None)}
+    seen = torch.cat(list(images.values()))
+    terms: dict[str, Tensor] = {"unusable_targets": labeled["unusable"]}
+    if alignment.images == "none":
+        disparity = model(seen)
+    else:
+        disparity, tokens = model.predict_with_tokens(seen, alignment.block)
+        fixed = _frozen_tokens(frozen, images[alignment.images], alignment.block)
+        ours = tokens[rows[alignment.images]]
+        on_features, active = feature_alignment_loss(ours, fixed, alignment.alpha, alignment.normaliser)
+        terms |= {"feature_alignment": on_features, "feature_alignment/active_fraction": active}
+    if unlabeled is not None:
+        on_pseudo = cutmix_loss(disparity[rows["unlabeled"]], *_pseudo_labels(unlabeled), unlabeled["box"], trim)
+        terms |= {"pseudo_label": on_pseudo, "unusable_targets": labeled["unusable"] + unlabeled["unusable"]}
+    on_labels = label_losses(disparity[:count], labeled, gradient_matching)
+    return {**on_labels, **terms, **prediction_health(disparity)}
 
 
-def student_weights(gradient_matching: float) -> dict[str, float]:
-    """Return the weights of the losses: the average of the three on labels, pseudo labels and features (paper 3.3)."""
-    weights = label_weights(gradient_matching) | {"pseudo_label": 1.0, "feature_alignment": 1.0}
-    return {name: weight / 3 for name, weight in weights.items()}
+def student_weights(
+    gradient_matching: float, pseudo_labels: bool = True, aligned: str = "unlabeled"
+) -> dict[str, float]:
+    """Return the weights of the losses: the average of those on labels, pseudo labels and features (paper 3.3), or of
+    those of them that an ablation leaves."""
+    terms = ["pseudo_label"] * pseudo_labels + ["feature_alignment"] * (aligned != "none")
+    weights = label_weights(gradient_matching) | dict.fromkeys(terms, 1.0)
+    return {name: weight / (1 + len(terms)) for name, weight in weights.items()}
 
 
-def student_counts(batch: Batch) -> dict[str, Tensor | float]:
-    """Return over how many images each mean of `student_loss` is."""
-    labeled, unlabeled = batch["labeled"], batch["unlabeled"]
-    images = len(unlabeled["box"])
-    return {
-        **label_counts(labeled),
-        "pseudo_label": informative_mixes(*_pseudo_labels(unlabeled), unlabeled["box"]).sum(),
-        "feature_alignment": images,
-        "feature_alignment/active_fraction": images,
-        **health_counts(len(labeled["images"]) + images),
-    }
+def student_counts(aligned: str, batch: Batch) -> dict[str, Tensor | float]:
+    """Return over how many images each mean of `student_loss` is; features are compared on the `aligned` images."""
+    labeled, unlabeled = batch["labeled"], batch.get("unlabeled")
+    images = {"labeled": len(labeled["images"]), "unlabeled": 0 if unlabeled is None else len(unlabeled["box"])}
+    counts = label_counts(labeled) | health_counts(sum(images.values()))
+    if unlabeled is not None:
+        counts["pseudo_label"] = informative_mixes(*_pseudo_labels(unlabeled), unlabeled["box"]).sum()
+    if aligned != "none":
+        counts |= dict.fromkeys(["feature_alignment", "feature_alignment/active_fraction"], images[aligned])
+    return counts
 
 
 def _pairs(values: Tensor, unlabeled: Batch) -> tuple[Tensor, Tensor]:

@@ -187,3 +187,42 @@ def test_bf16_ends_near_fp32(pools, tmp_path, undisturbed):
     for term in ("affine_invariant", "pseudo_label"):
         assert history.recent(term, 5) == pytest.approx(undisturbed[2].recent(term, 5), rel=0.25)
     assert history.rows[0][history.columns.index("feature_alignment") + 1] == 0
+
+
+@pytest.mark.parametrize(
+    ("pseudo_labels", "images", "terms"),
+    [
+        (False, "none", ["affine_invariant"]),
+        (True, "none", ["affine_invariant", "pseudo_label"]),
+        (True, "labeled", ["affine_invariant", "pseudo_label", "feature_alignment"]),
+        (False, "labeled", ["affine_invariant", "feature_alignment"]),
+    ],
+)
+def test_an_ablation_averages_the_losses_that_are_left(pools, tmp_path, pseudo_labels, images, terms):
+    settings = dataclasses.replace(SETTINGS, pseudo_labels=pseudo_labels)
+    alignment = dataclasses.replace(ALIGNMENT, images=images, alpha=1.0)
+    _, history = train_student(*pools, "none", settings, alignment, TRAINING, 3, tmp_path, lambda step, metrics: None)
+    absent = {"affine_invariant", "pseudo_label", "feature_alignment"} - set(terms)
+    assert not absent & set(history.columns)
+    for values in history.rows:
+        row = dict(zip(history.columns, values[1:], strict=True))
+        assert row["loss"] == pytest.approx(sum(row[term] for term in terms) / len(terms), rel=1e-6)
+
+
+def test_alignment_on_labelled_images_compares_those_tokens(pools, step):
+    model, frozen = DepthAnything("tiny", seed=1), frozen_encoder("tiny", seed=2)
+    batch = student_batch(*pools, SETTINGS, 28, 3, step)
+    alignment = dataclasses.replace(ALIGNMENT, images="labeled", alpha=1.0)
+    with torch.no_grad():
+        terms = student_loss(model, frozen, 0.1, alignment, 0.0, batch)
+        images = batches.network_input(batch["labeled"]["images"])
+        ours, theirs = (one(images, [ALIGNMENT.block])[0] for one in (model.encoder, frozen))
+        wanted = 1 - (ours * theirs).sum(-1) / (ours.norm(dim=-1) * theirs.norm(dim=-1))
+    assert terms["feature_alignment"].item() == pytest.approx(wanted.mean().item(), rel=1e-4)
+
+
+def test_the_labels_of_a_step_are_the_same_without_pseudo_labels(pools, step):
+    whole = student_batch(*pools, SETTINGS, 28, 3, step)
+    alone = student_batch(*pools, dataclasses.replace(SETTINGS, pseudo_labels=False), 28, 3, step)
+    assert set(alone) == {"labeled"}
+    assert torch.equal(whole["labeled"]["images"], alone["labeled"]["images"])
