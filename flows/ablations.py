@@ -1,12 +1,12 @@
-"""The paper's ablations (Tables 6, 9, 12, 13) as DVC experiments, one after the other, on the params.yaml that lies here.
+"""The paper's ablations (Tables 6, 9, 12, 13) as DVC experiments, one after the other, on the params.yaml here.
 
     python -m flows.ablations table-9 --seeds 1 2 3      # run what is missing, then show the table
     python -m flows.ablations table-9 --commands         # only print the `dvc exp run` commands
     python -m flows.ablations table-9 --show             # only show what was measured
 
 Each row and seed is one experiment in a temporary copy (`dvc exp run --temp`), so params.yaml stays as it is. What was
-measured goes to results/ablations.jsonl, a line for each experiment ever run, which is only ever added to. An experiment
-that stands there with the same parameters and commit is not run again.
+measured goes to results/ablations.jsonl, a line for each experiment ever run, which is only ever added to. One that
+stands there with the same parameters and code is not run again.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
-from tasks import params
+from tasks import entry, params
 
 RESULTS = Path("results/ablations.jsonl")
 METRIC = "abs_rel"
+CODE = ("depth_model", "tasks", "dvc.yaml")
 _UNPERTURBED = tuple(
     f"student.perturbation.{name}_probability=0.0" for name in ("jitter", "blur", "cutmix")
 )
@@ -73,7 +74,7 @@ TABLES: dict[str, tuple[Row, ...]] = {
 
 
 def experiment(table: str, place: int, seed: int, setting: str) -> str:
-    """Return the name of an experiment; `setting` is the digest of parameters and commit."""
+    """Return the name of an experiment; `setting` is the digest of parameters and code."""
     return f"{table}-row{place}-seed{seed}-{setting[:8]}"
 
 
@@ -138,9 +139,18 @@ def _published(table: str, label: str) -> str:
 
 
 def setting_of(settings: params.Params) -> str:
-    """Return the digest of parameters, without the seed, and of the commit that an experiment starts from."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    return files.sha256_of_json([settings.model_dump(mode="json", exclude={"seed", "resume"}), commit])
+    """Return the digest of parameters, without the seed, and of the committed code that measures.
+
+    Raises StageError when that code was changed and not committed: a result must say what made it.
+    """
+    if _git("status", "--porcelain", "--", *CODE):
+        raise entry.StageError(f"{', '.join(CODE)}: commit the changes there before you measure with them")
+    code = _git("rev-parse", *(f"HEAD:{path}" for path in CODE)).split()
+    return files.sha256_of_json([settings.model_dump(mode="json", exclude={"seed", "resume"}), code])
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout
 
 
 def run_table(table: str, seeds: Sequence[int], settings: params.Params) -> None:
@@ -166,9 +176,7 @@ def run_table(table: str, seeds: Sequence[int], settings: params.Params) -> None
 
 def _finished(name: str) -> bool:
     """Whether there is an experiment `name`: one that was killed before its result was kept is not run again."""
-    listed = subprocess.run(
-        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], capture_output=True, text=True, check=True
-    ).stdout.split()
+    listed = _git("for-each-ref", "--format=%(refname)", "refs/exps").split()
     return any(one.rpartition("/")[2] == name for one in listed)
 
 
@@ -207,4 +215,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 import yaml
 
 from depth_model.evaluation.tables import paper_tables
 from flows import ablations
-from tasks import params
+from tasks import entry, params
 
 TABLES = ("table-9", "table-12", "table-13")
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_row_is_one_of_the_paper_in_its_order(table):
-    assert [row.label for row in ablations.rows_of(table, [])] == list(paper_tables()[table.removeprefix("table-")].rows)
+    published = paper_tables()[table.removeprefix("table-")]
+    assert [row.label for row in ablations.rows_of(table, [])] == list(published.rows)
 
 
 def changed(content, changes):
@@ -82,8 +85,8 @@ def test_results_are_only_added_and_shown_as_mean_and_deviation(tmp_path):
     ablations.add_result(result("alpha = 0.85", 1, 7.0, setting="b"), path)
     assert ablations.read_results(path)[:3] == given
     shown = ablations.render("table-12", ablations.rows_of("table-12", []), ablations.read_results(path), "a")
-    # Sample deviation of 0.1 and 0.3; the paper's six sets at 0.85: (0.08 + 0.053 + 0.464 + 0.247 + 0.127 + 0.076) / 6
-    assert "| alpha = 0.85 | 0.2000 ± 0.1414 | 2 | 0.174 |" in shown
+    # The paper prints 0.188 and 0.175 as the means of its six sets.
+    assert "| alpha = 0.85 | 0.2000 ± 0.1414 | 2 | 0.175 |" in shown
     assert "| alpha = 1.00 | 0.5000 | 1 | 0.188 |" in shown
     assert "| alpha = 0.70 | missing | 0 |" in shown
 
@@ -95,3 +98,23 @@ def test_what_was_measured_is_not_run_again(monkeypatch, repository):
     monkeypatch.setattr(ablations, "read_results", lambda: known)
     monkeypatch.setattr(ablations.subprocess, "run", lambda *words, **options: pytest.fail("ran"))
     ablations.run_table("table-12", [1], settings)
+
+
+def test_code_that_is_not_committed_is_refused(tmp_path, repository, monkeypatch):
+    settings = params.load(repository / "presets" / "demo.yaml")
+    monkeypatch.chdir(tmp_path)
+    for folder in ("depth_model", "tasks"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "one.py").write_text("")
+    (tmp_path / "dvc.yaml").write_text("stages: {}")
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "Start"]):
+        subprocess.run(["git", *words], check=True)
+    first = ablations.setting_of(settings)
+    assert ablations.setting_of(settings.model_copy(update={"seed": 99})) == first
+    assert ablations.setting_of(settings.model_copy(update={"alpha": 0.5})) != first
+    (tmp_path / "notes.md").write_text("not code")
+    assert ablations.setting_of(settings) == first
+    (tmp_path / "tasks" / "one.py").write_text("changed = True")
+    with pytest.raises(entry.StageError, match="commit the changes there"):
+        ablations.setting_of(settings)
