@@ -156,7 +156,7 @@ def _git(*words: str) -> str:
 def run_table(table: str, seeds: Sequence[int], settings: params.Params) -> None:
     """Run the experiments of `table` that the results file lacks, seed by seed; each result is kept at once.
 
-    Raises CalledProcessError when an experiment fails; those before it are kept.
+    Raises StageError when an experiment fails; those before it are kept.
     """
     setting = setting_of(settings)
     for seed in seeds:
@@ -168,10 +168,18 @@ def run_table(table: str, seeds: Sequence[int], settings: params.Params) -> None
             words = command(row, seed, name)
             print(shlex.join(words), flush=True)
             if not _finished(name):
-                subprocess.run([sys.executable, "-m", *words], check=True, env=_environment())
+                _run(words)
             result = {"table": table, "row": row.label, "seed": seed, "setting": setting, "experiment": name}
             parameters = settings.model_dump(mode="json", exclude={"resume"})
             add_result(result | {"changes": row.changes, "parameters": parameters, "metrics": measured(name)})
+
+
+def _run(words: list[str]) -> None:
+    code = subprocess.run([sys.executable, "-m", *words], check=False, env=_environment()).returncode
+    if code:
+        raise entry.StageError(
+            f"{shlex.join(words)} ended with {code}; results before it are kept, the same command goes on"
+        )
 
 
 def _finished(name: str) -> bool:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 
 @pytest.mark.slow
 def test_a_table_runs_through_experiments_and_is_kept(fresh_project):
+    settings = fresh_project.folder / "params.yaml"
+    alone = yaml.safe_load(settings.read_text()) | {"export": {}, "finetune_metric": {}, "evaluate_metric": {}}
+    alone["sources"]["metric"] = {}
+    settings.write_text(yaml.safe_dump(alone, sort_keys=False))
+    fresh_project.run("git", "commit", "-qam", "Measure ablations")
     path = fresh_project.folder / "results" / "ablations.jsonl"
     shown = fresh_project.run("python", "-m", "flows.ablations", "table-12", "--seeds", "1")
     assert shown.count("dvc exp run") == 3
