@@ -15,6 +15,9 @@ from depth_model.datasets.sample import BadInput, files_below
 
 Decoded = TypeVar("Decoded")
 
+IMAGE_PATTERNS = ("*.jpg", "*.jpeg", "*.png", "*.webp", "*.bmp", "*.tif", "*.tiff")
+"""Names of files that are pictures, as people give them."""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9_/-]")
 
 

@@ -49,7 +49,7 @@ def semantic_crop(
 
 
 def scaled_size(shape: tuple[int, int], side: int, scale: float) -> tuple[int, int]:
-    """Return (height, width) whose shorter side is `scale` x `side`, less where the longer one would pass 4 x `side`."""
+    """Return (height, width) of which the shorter is `scale` x `side`, less where the longer would pass 4 x `side`."""
     factor = min(scale * side / min(shape), LONGEST * side / max(shape))
     return max(1, round(factor * shape[0])), max(1, round(factor * shape[1]))
 

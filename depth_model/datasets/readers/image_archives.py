@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from depth_model.datasets import archives, image_sets
-from depth_model.datasets.readers.image_folder import IMAGE_PATTERNS
+from depth_model.datasets.inputs import IMAGE_PATTERNS
 
 
 @dataclass(frozen=True)

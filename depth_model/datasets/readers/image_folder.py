@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from depth_model.datasets.inputs import distinct_key, paths_below, read_below, safe_key
+from depth_model.datasets.inputs import IMAGE_PATTERNS, distinct_key, paths_below, read_below, safe_key
 from depth_model.datasets.sample import Item, Reader, Sample, files_below
-
-IMAGE_PATTERNS = ("*.jpg", "*.jpeg", "*.png", "*.webp", "*.bmp", "*.tif", "*.tiff")
 
 
 @dataclass(frozen=True)
