@@ -10,8 +10,6 @@ from depth_model.datasets.rendered_world import generator_version
 from tasks import entry, params
 from tasks.workspace import Workplace, produce
 
-EXPORTED = Path("data/exported")
-
 
 def _build(place: Workplace, name: str, wanted: params.Export) -> None:
     from depth_model.progress import progress_bar
@@ -37,7 +35,7 @@ def main() -> None:
     produce(
         f"export@{name}",
         inputs={"export": wanted.model_dump(), "generator": generator_version(wanted.domain)},
-        outs={"set": EXPORTED / name},
+        outs={"set": params.EXPORTED / name},
         build=lambda place: _build(place, name, wanted),
     )
 

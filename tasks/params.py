@@ -25,6 +25,8 @@ from depth_model.evaluation import protocols
 
 PATCH = 14
 ROLES = ("labeled", "unlabeled", "evaluation", "metric", "semantic")
+EXPORTED = Path("data/exported")
+"""Where `export` writes, relative to the root of the project."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 
 
@@ -101,10 +103,13 @@ class EvaluationSource(Source):
 def source_root(source: Source) -> Path | StoreRoot:
     """Return the folder of a source's data: `root` as given, from the project's folder if relative, or the store.
 
-    DVC_ROOT names the project also when an experiment runs in a temporary copy, which lacks what git ignores.
+    DVC_ROOT names the project also when an experiment runs in a temporary copy, which lacks what git ignores. What the
+    pipeline itself exports is an out of that copy, and is looked for there.
     """
     if (source.root or "").startswith(SCHEME):
         return StoreRoot(source.root)
+    if EXPORTED in Path(source.root or "").parents:
+        return Path.cwd() / source.root
     return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / (source.root or "")
 
 

@@ -65,3 +65,12 @@ def test_wrong_parameters_are_refused_with_the_remedy(repository, change, messag
     parameters["export"] = {"rooms": WORLD | change}
     with pytest.raises(params.ParamsError, match=message):
         params.check(parameters)
+
+
+def test_an_experiment_in_a_temporary_copy_reads_what_it_exported_itself(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "project"))
+    monkeypatch.chdir(tmp_path)
+    exported = params.Source(reader="nyu", root="data/exported/rooms")
+    assert params.source_root(exported) == tmp_path / "data/exported/rooms"
+    own = params.Source(reader="image_folder", root="data/photographs")
+    assert params.source_root(own) == tmp_path / "project/data/photographs"
