@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from depth_model.datasets import export
 from depth_model.datasets.rendered_world import generator_version
