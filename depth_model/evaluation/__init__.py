@@ -1,16 +1,18 @@
-"""Evaluation of depth: alignment, metrics, protocols, figures."""
+"""Evaluation of depth and segmentation: alignment, metrics, protocols, figures."""
 
 from __future__ import annotations
 
 from depth_model.evaluation.alignment import align_disparity
 from depth_model.evaluation.measuring import metric_depth_metrics, relative_depth_metrics
 from depth_model.evaluation.metrics import METRICS, Metric, depth_metrics
+from depth_model.evaluation.segmentation import mean_iou
 
 __all__ = [
     "METRICS",
     "Metric",
     "align_disparity",
     "depth_metrics",
+    "mean_iou",
     "metric_depth_metrics",
     "relative_depth_metrics",
 ]
