@@ -46,9 +46,13 @@ class Segmenter:
         self.scales, self.flip = tuple(scales), flip
 
     def __call__(self, picture: Picture) -> np.ndarray:
-        """Return uint8 (H, W), the class of every pixel of the image. Raises what `depth_model.inference.rgb` raises."""
+        """Return uint8 (H, W), the class of every pixel. Raises what `depth_model.inference.rgb` raises."""
         image = rgb(picture)
-        return largest(self.scores(image), image.shape[:2])
+        return self.at(image, image.shape[:2])
+
+    def at(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Return uint8 labels of an image uint8 (H, W, 3) at `size`, that of the labels it is compared with."""
+        return largest(self.scores(image), size)
 
     @torch.inference_mode()
     def scores(self, image: np.ndarray) -> Tensor:
@@ -90,7 +94,7 @@ def window_starts(length: int, side: int, stride: int) -> list[int]:
 
 
 def largest(scores: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Return uint8 (H, W) at `size`: the class of the largest of `scores` (C, h, w), scaled bilinear, a few at a time."""
+    """Return uint8 (H, W) at `size`: the class of the largest of `scores` (C, h, w), scaled bilinear in parts."""
     best, labels = torch.full(size, -torch.inf), torch.zeros(size, dtype=torch.uint8)
     for start in range(0, len(scores), CLASSES_AT_ONCE):
         some = scores[None, start : start + CLASSES_AT_ONCE]

@@ -24,6 +24,8 @@ from depth_model.datasets.rendered_world import DOMAINS
 from depth_model.evaluation import protocols
 
 PATCH = 14
+CLASSES = ("ade20k", "cityscapes")
+"""Readers whose classes `depth_model.datasets.semantic_classes` lists."""
 ROLES = ("labeled", "unlabeled", "evaluation", "metric", "semantic")
 EXPORTED = Path("data/exported")
 """Where `export` writes, relative to the root of the project."""
@@ -308,6 +310,61 @@ class EvaluateMetric(_Section):
         return self
 
 
+class Mask2Former(_Section):
+    """Sizes of a Mask2Former head (`depth_model.networks.mask2former.Mask2FormerSettings`)."""
+
+    width: Annotated[int, Field(gt=0, multiple_of=32)]
+    queries: Positive
+    heads: Positive
+    pixel_layers: Positive
+    decoder_layers: Positive
+    feedforward: Positive
+    points: Positive
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Mask2Former:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width = {self.width}: must be a multiple of twice the {self.heads} heads")
+        return self
+
+
+class FinetuneSemantic(_Section):
+    """Fine-tuning to segmentation on the semantic source `source`: paper section 4.4.
+
+    `initial` is what the encoder starts from: `student`, `teacher`, or weights as in `encoder.weights`.
+    """
+
+    source: str
+    initial: str
+    head: Literal["linear", "mask2former"]
+    mask2former: Mask2Former | None = None
+    crop: Side
+    iterations: Positive
+    batch: Positive
+    learning_rate: PositiveNumber
+    reduction: PositiveNumber
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: NotNegative
+    gradient_clip: PositiveNumber
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> FinetuneSemantic:
+        if (self.head == "mask2former") != (self.mask2former is not None):
+            raise ValueError("mask2former: give the sizes of the head if, and only if, head is mask2former")
+        if self.warmup >= self.iterations:
+            raise ValueError(f"warmup = {self.warmup}: must be below the {self.iterations} iterations")
+        return self
+
+
+class EvaluateSemantic(_Section):
+    """Which semantic source the models with its classes are measured on, and how: paper.md 4.3."""
+
+    source: str
+    short_side: Side
+    stride: Positive
+    multi_scale: bool
+
+
 class FeatureAlignment(_Section):
     """Which block is held near the frozen encoder's, and the normaliser of equation 9."""
 
@@ -348,6 +405,8 @@ class Params(_Section):
     evaluation: Evaluation
     finetune_metric: dict[Name, FinetuneMetric]
     evaluate_metric: dict[Name, EvaluateMetric]
+    finetune_semantic: dict[Name, FinetuneSemantic]
+    evaluate_semantic: dict[Name, EvaluateSemantic]
     resume: Resume
 
     @model_validator(mode="after")
@@ -391,6 +450,21 @@ class Params(_Section):
                 if one.source not in self.sources.metric:
                     hint = _close(one.source, list(self.sources.metric))
                     raise ValueError(f"{section}.{name}.source = {one.source!r}: no metric source{hint}")
+        return self
+
+    @model_validator(mode="after")
+    def _semantic_sources_exist(self) -> Params:
+        for section in ("finetune_semantic", "evaluate_semantic"):
+            for name, one in getattr(self, section).items():
+                if one.source not in self.sources.semantic:
+                    hint = _close(one.source, list(self.sources.semantic))
+                    raise ValueError(f"{section}.{name}.source = {one.source!r}: no semantic source{hint}")
+                reader = self.sources.semantic[one.source].reader
+                if reader not in CLASSES:
+                    raise ValueError(
+                        f"{section}.{name}.source = {one.source!r}: reader {reader!r} has no list of classes"
+                        f"{_close(reader, list(CLASSES))}"
+                    )
         return self
 
     def source(self, role: str, name: str) -> Source:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 WEIGHTS_TAG = "weights_sha256"
-METRIC = "abs_rel"
 METRICS = Path("reports/metrics.json")
 REQUIREMENTS = ("open-depth-anything", "mlflow", "torch", "timm", "numpy", "pandas", "pillow", "safetensors")
 
@@ -71,7 +70,7 @@ def _add_version(client: MlflowClient, model: str, folder: Path, weights: str, r
             python_model=str(Path(__file__).with_name(kind.code)),
             artifacts={"model": str(folder)},
             signature=kind.signature(),
-            pip_requirements=[f"{package}=={installed_version(package)}" for package in REQUIREMENTS],
+            pip_requirements=[f"{package}=={installed_version(package)}" for package in _requirements(folder)],
             registered_model_name=name,
             tags=tags,
         )
@@ -79,13 +78,21 @@ def _add_version(client: MlflowClient, model: str, folder: Path, weights: str, r
     return str(logged.registered_model_version)
 
 
+def _requirements(folder: Path) -> tuple[str, ...]:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return (*REQUIREMENTS, "transformers", "scipy") if "mask2former" in config else REQUIREMENTS
+
+
 @dataclass(frozen=True)
 class Kind:
     """What the registry holds of a kind of model: the `code` beside the weights, a file of this package, and the
-    signature."""
+    signature; and by which metric, called `title`, the champion is chosen."""
 
     code: str
     signature: Callable[[], ModelSignature]
+    metric: str = "abs_rel"
+    title: str = "AbsRel"
+    higher_is_better: bool = False
 
 
 def registered_kind(model: str) -> Kind:
@@ -120,7 +127,16 @@ def _raster(name: str) -> Schema:
     return Schema([ColSpec("binary", name), ColSpec("long", "height"), ColSpec("long", "width")])
 
 
-KINDS = {"metric": Kind("registered_metric_model.py", _metric_signature)}
+def _semantic_signature() -> ModelSignature:
+    from mlflow.models import ModelSignature
+
+    return ModelSignature(inputs=_images(), outputs=_raster("labels"))
+
+
+KINDS = {
+    "metric": Kind("registered_metric_model.py", _metric_signature),
+    "semantic": Kind("registered_semantic_model.py", _semantic_signature, "miou", "mIoU", higher_is_better=True),
+}
 """Kinds of fine-tuned models, by the folder in `models/` that holds one for every set."""
 
 
@@ -134,7 +150,7 @@ def evaluation_hash() -> str:
 
 
 def promote(evaluation: Mapping[str, Mapping[str, Mapping[str, float]]], evaluation_hash: str) -> list[str]:
-    """Judge the models in `models/` by their mean AbsRel; return one sentence per model on what became of it.
+    """Judge the models in `models/` by the mean of their metric; return one sentence per model on what became of it.
 
     `evaluation` is the content of reports/metrics.json: set (and `mean`) -> model -> metric -> value. The figures
     are written onto the training run of each model, the mean onto its version. The alias `champion` moves to a
@@ -149,13 +165,14 @@ def _judge(client: MlflowClient, model: str, evaluation: Mapping[str, Any], eval
     version = _version_of_folder(client, model)
     for run in _runs_of(client, version.tags[WEIGHTS_TAG]):
         _write_metrics(client, run, model, evaluation, evaluation_hash)
-    score = float(evaluation["mean"][model][METRIC])
-    client.set_model_version_tag(version.name, version.version, _score_tag(evaluation_hash), repr(score))
-    return _move_champion(client, version, score, evaluation_hash)
+    kind = registered_kind(model)
+    score = float(evaluation["mean"][model][kind.metric])
+    client.set_model_version_tag(version.name, version.version, _score_tag(kind, evaluation_hash), repr(score))
+    return _move_champion(client, version, kind, score, evaluation_hash)
 
 
-def _score_tag(evaluation_hash: str) -> str:
-    return f"mean_{METRIC}.{evaluation_hash[:16]}"
+def _score_tag(kind: Kind, evaluation_hash: str) -> str:
+    return f"mean_{kind.metric}.{evaluation_hash[:16]}"
 
 
 def _version_of_folder(client: MlflowClient, model: str) -> ModelVersion:
@@ -192,8 +209,8 @@ def _write_metrics(
     client.set_tag(run.info.run_id, "evaluation_hash", evaluation_hash)
 
 
-def _move_champion(client: MlflowClient, version: ModelVersion, score: float, evaluation_hash: str) -> str:
-    name, this = version.name, f"{version.name} version {version.version} (mean AbsRel {score:.4f})"
+def _move_champion(client: MlflowClient, version: ModelVersion, kind: Kind, score: float, evaluation_hash: str) -> str:
+    name, this = version.name, f"{version.name} version {version.version} (mean {kind.title} {score:.4f})"
     champion = client.get_registered_model(name).aliases.get(CHAMPION)
     if champion is not None and str(champion) == str(version.version):
         return f"{this} is the champion"
@@ -202,15 +219,16 @@ def _move_champion(client: MlflowClient, version: ModelVersion, score: float, ev
     reason = "there was none"
     if champion is not None:
         tags = client.get_model_version(name, champion).tags
-        if _score_tag(evaluation_hash) not in tags:
+        if _score_tag(kind, evaluation_hash) not in tags:
             return (
                 f"{this} is not compared: version {champion}, the champion, was never measured on these evaluation "
                 "sets; to choose this one, set the alias in the MLflow UI"
             )
-        rival = float(tags[_score_tag(evaluation_hash)])
-        if score >= rival:
-            return f"{this} is not better than version {champion} (mean AbsRel {rival:.4f}), which stays the champion"
-        reason = f"better than version {champion} (mean AbsRel {rival:.4f})"
+        rival = float(tags[_score_tag(kind, evaluation_hash)])
+        its = f"version {champion} (mean {kind.title} {rival:.4f})"
+        if not (score > rival if kind.higher_is_better else score < rival):
+            return f"{this} is not better than {its}, which stays the champion"
+        reason = f"better than {its}"
     client.set_registered_model_alias(name, CHAMPION, version.version)
     return f"{this} is the champion now: {reason}"
 

@@ -15,10 +15,12 @@ from tasks.audit import REPORT as AUDIT
 from tasks.collection import statistics_path
 from tasks.evaluate_metric import REPORTS as METRIC_REPORTS
 from tasks.evaluate_relative import MODELS, REPORTS
+from tasks.evaluate_semantic import REPORTS as SEMANTIC_REPORTS
 from tasks.report_audit import audit_section
 from tasks.report_collection import collection_section
 from tasks.report_metric import metric_section
 from tasks.report_page import html_table, page
+from tasks.report_semantic import semantic_section
 from tasks.workspace import Workplace, produce
 
 CATALOGS = (*params.ROLES, "sky", "pseudo")
@@ -92,6 +94,16 @@ def _metric(settings: params.Params) -> str:
     return metric_section({name: _read(METRIC_REPORTS / f"{name}.json") for name in names}, pictures)
 
 
+def _semantic(settings: params.Params) -> str:
+    names = list(settings.evaluate_semantic)
+    pictures = {
+        f"{title} of {name}": (SEMANTIC_REPORTS / name / file).read_bytes()
+        for name in names
+        for title, file in (("Labels", "examples.png"), ("Confusion matrix", "confusion.png"))
+    }
+    return semantic_section({name: _read(SEMANTIC_REPORTS / f"{name}.json") for name in names}, pictures)
+
+
 def _evaluated(folder: Path, names: Iterable[str]) -> list[Path]:
     return [path for name in names for path in (folder / f"{name}.json", folder / name / "examples.png")]
 
@@ -107,6 +119,7 @@ def _build(place: Workplace, settings: params.Params) -> None:
         more=_left_out(settings.student.minimum_quality)
         | {
             "Metric depth": _metric(settings),
+            "Segmentation": _semantic(settings),
             "Collection": _collection(settings),
             "Duplicates and leaks": _audit(),
         },
@@ -122,6 +135,7 @@ def main() -> None:
     read = [Path("reports/metrics.json"), AUDIT / "summary.json", *map(_catalog, CATALOGS)]
     read += _evaluated(REPORTS, settings.sources.evaluation) + _evaluated(METRIC_REPORTS, settings.evaluate_metric)
     read += map(statistics_path, params.ROLES)
+    read += _evaluated(SEMANTIC_REPORTS, settings.evaluate_semantic)
     read += [Path("models", model, "history.csv") for model in MODELS]
     produce(
         "report",

@@ -26,7 +26,7 @@ def confusion_matrix(predicted: np.ndarray, labels: np.ndarray, classes: int) ->
 
 
 def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """Return float64 (C,): intersection over union of every class, in [0, 1]; NaN for one neither seen nor predicted."""
+    """Return float64 (C,): intersection over union of every class; NaN for one neither labelled nor predicted."""
     both = np.diag(confusion).astype(np.float64)
     union = confusion.sum(0) + confusion.sum(1) - both
     return np.divide(both, union, out=np.full(len(both), np.nan), where=union > 0)

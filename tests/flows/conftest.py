@@ -36,6 +36,7 @@ def toy(tmp_path, repository, monkeypatch):
     parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
+    parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters, sort_keys=False))
     (tmp_path / "dvc.yaml").write_text(TOY)
     for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):

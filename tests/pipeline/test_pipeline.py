@@ -14,6 +14,8 @@ AFTER_STUDENT = [
     "finetune_metric@nyu",
     "evaluate_relative@columns",
     "evaluate_metric@nyu",
+    "finetune_semantic@cityscapes",
+    "evaluate_semantic@cityscapes",
     "summarise",
     "report",
 ]

@@ -29,6 +29,7 @@ def project(tmp_path, repository, monkeypatch):
     generator = np.random.default_rng(0)
     content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
     content |= {"finetune_metric": {}, "evaluate_metric": {}}
+    content |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     options = {"color": "c*.png", "depth": "d*.png", "unit": 1000}
     content["sources"] = {
         "labeled": {name: {"reader": "rgbd_folder", "root": name, "options": options} for name in ("two", "one")},

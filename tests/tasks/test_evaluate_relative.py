@@ -39,6 +39,7 @@ def write_project(folder, repository, kind):
     source = {"reader": "rgbd_folder", "root": "pairs", "options": options}
     parameters["sources"] = {role: {} for role in params.ROLES} | {"evaluation": {"pairs": source}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
+    parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     parameters["evaluation"] = {"short_side": 28}
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
     write_pairs(folder / "pairs")

@@ -19,6 +19,7 @@ def project(tmp_path, repository, monkeypatch):
     """A project folder with two image folders and one source without a root."""
     content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
     content |= {"finetune_metric": {}, "evaluate_metric": {}}
+    content |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     content["sources"] = {
         "labeled": {},
         "unlabeled": {

@@ -42,6 +42,7 @@ def project(tmp_path, repository, empty_store, monkeypatch):
     parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
+    parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     parameters["evaluation"] = {"short_side": 70}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters))
     return tmp_path

@@ -39,6 +39,7 @@ def project(tmp_path_factory, repository):
     parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
+    parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     parameters["evaluation"] = {"short_side": SHORT_SIDE}
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
     DepthAnything("tiny", weights="none", seed=1).save(folder / "models" / "student")

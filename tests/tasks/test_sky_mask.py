@@ -19,6 +19,7 @@ def project(tmp_path, repository, monkeypatch):
     """A collected project: `world` (class labels, 3 pictures) and `pairs` (none, 5 pictures with a bright top)."""
     content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
     content |= {"finetune_metric": {}, "evaluate_metric": {}}
+    content |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     world = {"domain": "hills", "count": 3, "seed": 4, "height": 64, "width": 96}
     pairs = {"color": "c*.png", "depth": "d*.png", "unit": 1000}
     content["sources"] = {

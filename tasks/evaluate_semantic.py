@@ -1,0 +1,174 @@
+"""Stage `evaluate_semantic@<set>`: the segmentation models with the classes of one set (paper 4.4; paper.md 4.3)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from depth_model import files
+from depth_model.datasets.sample import BadInput
+from tasks import entry, params, register, tracking
+from tasks.finetune_semantic import class_list, model_name
+from tasks.workspace import Workplace, produce
+
+if TYPE_CHECKING:
+    from depth_model.datasets.source import SourceFolder
+    from depth_model.segmentation_inference import Segmenter
+
+REPORTS = Path("reports/evaluation/semantic")
+EXAMPLES = 4
+EXPORTED = "data/exported/"
+
+
+def applicable(name: str, settings: params.Params) -> list[str]:
+    """Return the models, as folders below `models/`, that know the classes of the set `evaluate_semantic.<name>`."""
+    wanted = class_list(settings.section("evaluate_semantic", name).source, settings)
+    models = settings.finetune_semantic.items()
+    return [model_name(model) for model, one in models if class_list(one.source, settings) == wanted]
+
+
+def protocol_name(name: str, settings: params.Params) -> str:
+    """Return what the figures of a set are called in the tables; those on the rendered world are no figures of a real
+    data set, whatever its layout."""
+    wanted = settings.section("evaluate_semantic", name)
+    source = settings.source("semantic", wanted.source)
+    rendered = (source.root or "").startswith(EXPORTED)
+    return f"{source.reader}/{'rendered' if rendered else 'multi_scale' if wanted.multi_scale else 'paper'}"
+
+
+def _segmenters(names: list[str], wanted: params.EvaluateSemantic) -> dict[str, Segmenter]:
+    from depth_model.inference import inference_device
+    from depth_model.networks.segmentation import Segmentation
+    from depth_model.segmentation_inference import MULTI_SCALE, Segmenter
+
+    scales = {"scales": MULTI_SCALE, "flip": True} if wanted.multi_scale else {}
+    models = {name: Segmentation.load(Path("models", name)).to(inference_device()) for name in names}
+    return {name: Segmenter(model, wanted.short_side, wanted.stride, **scales) for name, model in models.items()}
+
+
+def _measured(where: str, segmenters: dict[str, Segmenter], source: SourceFolder) -> dict[str, np.ndarray]:
+    """Return the confusion matrix of each model; raises StageError when no picture has labels."""
+    from depth_model.evaluation.segmentation import confusion_matrix
+    from depth_model.progress import progress_bar
+
+    totals = {}
+    with progress_bar(f"evaluate {where}", len(source), "images") as bar:
+        for number in range(len(source)):
+            image, labels = source.image(number), source.semantic(number)
+            if labels is None:
+                raise entry.StageError(f"{where}: {source.key(number)} has no class labels")
+            for name, segmenter in segmenters.items():
+                found = confusion_matrix(segmenter.at(image, labels.shape), labels, len(segmenter.model.classes))
+                totals[name] = totals.get(name, 0) + found
+            bar.update()
+    if not totals or not all(one.sum() for one in totals.values()):
+        raise entry.StageError(f"{where}: no pixel has a label: there is nothing to measure")
+    return totals
+
+
+def summary_of(name: str, protocol: str, images: int, totals: dict[str, np.ndarray], classes: Any) -> dict[str, Any]:
+    """Return what is told of a set: mIoU and pixel accuracy in percent, and the IoU of every class, by model."""
+    from depth_model.evaluation.segmentation import class_iou, mean_iou, pixel_accuracy
+
+    models = {
+        model: {"miou": 100 * mean_iou(one), "pixel_accuracy": 100 * pixel_accuracy(one)}
+        for model, one in totals.items()
+    }
+    by_class = {
+        model: {c: round(100 * v, 4) for c, v in zip(classes.classes, class_iou(one)) if not np.isnan(v)}
+        for model, one in totals.items()
+    }
+    return {
+        "set": name,
+        "images": images,
+        "protocol": {"name": protocol, "alignment": "none"},
+        "models": models,
+        "class_iou": by_class,
+    }
+
+
+def _draw(place: Workplace, name: str, segmenters: dict[str, Segmenter], source: SourceFolder, totals: Any) -> None:
+    from depth_model.evaluation.segmentation_figures import LabelledExample, confusion_figure, overlays_figure
+
+    main = model_name(name) if model_name(name) in segmenters else next(iter(segmenters))
+    classes, folder = segmenters[main].model.classes, place.result / "details"
+    examples = []
+    for number in np.unique(np.linspace(0, len(source) - 1, EXAMPLES).round().astype(int)):
+        image, labels = source.image(number), source.semantic(number)
+        image = image if image.shape[:2] == labels.shape else _resized(image, labels.shape)
+        predicted = {model: segmenter(image) for model, segmenter in segmenters.items()}
+        examples.append(LabelledExample(source.key(number), image, labels, predicted))
+    files.write_bytes(folder / "examples.png", overlays_figure(examples, classes))
+    files.write_bytes(folder / "confusion.png", confusion_figure(totals[main], classes))
+
+
+def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    import cv2
+
+    return cv2.resize(image, shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _build(place: Workplace, name: str, settings: params.Params) -> None:
+    from depth_model.datasets.source import SourceFolder
+
+    wanted, names = settings.section("evaluate_semantic", name), applicable(name, settings)
+    segmenters, where = _segmenters(names, wanted), f"sources.semantic.{wanted.source}"
+    source = SourceFolder(Path("data/semantic", wanted.source))
+    with tracking.stage_run(f"evaluate_semantic@{name}", wanted.model_dump(), place) as run:
+        try:
+            totals = _measured(where, segmenters, source)
+        except BadInput as error:
+            raise entry.StageError(f"{where}: {error}") from error
+        classes = segmenters[names[0]].model.classes
+        summary = summary_of(name, protocol_name(name, settings), len(source), totals, classes)
+        (place.result / "details").mkdir(exist_ok=True)
+        files.write_json(place.result / "summary.json", summary)
+        _draw(place, name, segmenters, source, totals)
+        for model, measured in summary["models"].items():
+            run.log_metrics({f"{model}/{metric}": value for metric, value in measured.items()})
+        for figure in ("examples.png", "confusion.png"):
+            run.artifact(place.result / "details" / figure, "figures")
+
+
+def _judge(name: str, settings: params.Params) -> None:
+    """Let the figures of a model on its own set decide on its champion in the registry."""
+    model = model_name(name)
+    if model not in applicable(name, settings):
+        return
+    measured = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))["models"][model]
+    for sentence in register.promote({name: {model: measured}, "mean": {model: measured}}, _evaluated(name, settings)):
+        print(sentence)
+
+
+def _evaluated(name: str, settings: params.Params) -> str:
+    """Return the hash of what the models are measured on: figures may be compared only under the same."""
+    wanted = settings.section("evaluate_semantic", name)
+    manifest = files.sha256(Path("data/semantic", wanted.source, "manifest.parquet"))
+    return files.sha256_of_json({"manifest": manifest, "evaluation": wanted.model_dump()})
+
+
+def main() -> None:
+    """Evaluate every segmentation model with the classes of the set that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.evaluate_semantic", description=__doc__)
+    parser.add_argument("set", help="a name below `evaluate_semantic` in params.yaml")
+    name = parser.parse_args().set
+    settings = params.load()
+    names = applicable(name, settings)
+    if not names:
+        raise entry.StageError(f"evaluate_semantic.{name}: no model of finetune_semantic has the classes of its source")
+    weights = {model: files.sha256(Path("models", model, "model.safetensors")) for model in names}
+    produce(
+        f"evaluate_semantic@{name}",
+        inputs=weights | {"evaluated": _evaluated(name, settings), "protocol": protocol_name(name, settings)},
+        outs={"details": REPORTS / name, "summary.json": REPORTS / f"{name}.json"},
+        build=lambda place: _build(place, name, settings),
+    )
+    _judge(name, settings)
+
+
+if __name__ == "__main__":
+    entry.run(main)
