@@ -16,6 +16,7 @@ from tasks.finetune_semantic import class_list, model_name
 from tasks.workspace import Workplace, produce
 
 if TYPE_CHECKING:
+    from depth_model.datasets.semantic_classes import ClassList
     from depth_model.datasets.source import SourceFolder
     from depth_model.segmentation_inference import Segmenter
 
@@ -37,7 +38,7 @@ def protocol_name(name: str, settings: params.Params) -> str:
     wanted = settings.section("evaluate_semantic", name)
     source = settings.source("semantic", wanted.source)
     rendered = (source.root or "").startswith(EXPORTED)
-    return f"{source.reader}/{'rendered' if rendered else 'multi_scale' if wanted.multi_scale else 'paper'}"
+    return f"{source.reader}/{'rendered' if rendered else 'paper'}"
 
 
 def _segmenters(names: list[str], wanted: params.EvaluateSemantic) -> dict[str, Segmenter]:
@@ -70,25 +71,35 @@ def _measured(where: str, segmenters: dict[str, Segmenter], source: SourceFolder
     return totals
 
 
-def summary_of(name: str, protocol: str, images: int, totals: dict[str, np.ndarray], classes: Any) -> dict[str, Any]:
-    """Return what is told of a set: mIoU and pixel accuracy in percent, and the IoU of every class, by model."""
-    from depth_model.evaluation.segmentation import class_iou, mean_iou, pixel_accuracy
+def summary_of(
+    name: str, protocol: str, images: int, totals: dict[str, np.ndarray], classes: ClassList, multi_scale: bool
+) -> dict[str, Any]:
+    """Return what is told of a set: mIoU and pixel accuracy in percent by model, and over how many classes.
+
+    The mIoU of several scales is also told under the name that Table 7 has for it.
+    """
+    from depth_model.evaluation.segmentation import mean_iou, pixel_accuracy
 
     models = {
         model: {"miou": 100 * mean_iou(one), "pixel_accuracy": 100 * pixel_accuracy(one)}
         for model, one in totals.items()
     }
-    by_class = {
-        model: {c: round(100 * v, 4) for c, v in zip(classes.classes, class_iou(one)) if not np.isnan(v)}
-        for model, one in totals.items()
-    }
+    if multi_scale:
+        models = {model: values | {"miou_multi_scale": values["miou"]} for model, values in models.items()}
     return {
         "set": name,
         "images": images,
         "protocol": {"name": protocol, "alignment": "none"},
         "models": models,
-        "class_iou": by_class,
+        "classes": {model: len(by_class(one, classes)) for model, one in totals.items()},
     }
+
+
+def by_class(confusion: np.ndarray, classes: ClassList) -> dict[str, float]:
+    """Return the IoU in percent of every class that is labelled or predicted, by its name."""
+    from depth_model.evaluation.segmentation import class_iou
+
+    return {name: 100 * float(one) for name, one in zip(classes.classes, class_iou(confusion)) if not np.isnan(one)}
 
 
 def _draw(place: Workplace, name: str, segmenters: dict[str, Segmenter], source: SourceFolder, totals: Any) -> None:
@@ -124,9 +135,11 @@ def _build(place: Workplace, name: str, settings: params.Params) -> None:
         except BadInput as error:
             raise entry.StageError(f"{where}: {error}") from error
         classes = segmenters[names[0]].model.classes
-        summary = summary_of(name, protocol_name(name, settings), len(source), totals, classes)
+        summary = summary_of(name, protocol_name(name, settings), len(source), totals, classes, wanted.multi_scale)
         (place.result / "details").mkdir(exist_ok=True)
         files.write_json(place.result / "summary.json", summary)
+        every = {model: by_class(one, classes) for model, one in totals.items()}
+        files.write_json(place.result / "details" / "class_iou.json", every)
         _draw(place, name, segmenters, source, totals)
         for model, measured in summary["models"].items():
             run.log_metrics({f"{model}/{metric}": value for metric, value in measured.items()})

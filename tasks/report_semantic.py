@@ -16,7 +16,7 @@ def semantic_section(sets: Mapping[str, Mapping[str, Any]], pictures: Mapping[st
     rows = []
     for name, summary in sets.items():
         for place, (model, values) in enumerate(summary["models"].items()):
-            cells = [f"{values['miou']:.1f}", f"{values['pixel_accuracy']:.1f}", str(len(summary["class_iou"][model]))]
+            cells = [f"{values['miou']:.1f}", f"{values['pixel_accuracy']:.1f}", str(summary["classes"][model])]
             first = place == 0
             row = [escape(name) if first else "", escape(model), *cells, str(summary["images"]) if first else ""]
             rows.append(("set" if first else "", row))

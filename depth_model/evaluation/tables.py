@@ -1,4 +1,4 @@
-"""The paper's tables of depth with rows of our own beside the published ones; what was not measured is missing.
+"""The paper's tables with rows of our own beside the published ones; what was not measured is missing.
 
 Published numbers come from `paper_tables.yaml`, ours from the summaries that evaluation writes. A cell is filled only
 by a measurement of that very set and metric, a mean only when every set of the table has one.
@@ -18,20 +18,22 @@ from depth_model.evaluation.metrics import ALL_METRICS
 PAPER = Path(__file__).with_name("paper_tables.yaml")
 MISSING = "missing"
 MEAN = "mean"
+SEGMENTATION = {"miou": "mIoU ↑", "miou_multi_scale": "mIoU, multi-scale ↑"}
+"""Metrics in percent, and their heads."""
 
 
 @dataclass(frozen=True)
 class PaperTable:
     """A table as published: its columns are (set, metric), its rows label -> a value per column.
 
-    `kind` is "relative" or "metric": which of our measurements belong into it.
+    `kind` is "relative" or "metric" (fine-tuned models, segmentation too): which of our measurements belong into it.
     """
 
     number: str
     title: str
     kind: str
     columns: tuple[tuple[str, str], ...]
-    rows: Mapping[str, tuple[float, ...]]
+    rows: Mapping[str, tuple[float | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def rows_of(
 def _text(value: float | None, column: tuple[str, str]) -> str:
     if value is None:
         return MISSING
-    return f"{value:.1f}" if column[1] == "miou" else f"{value:.3f}"
+    return f"{value:.1f}" if column[1] in SEGMENTATION else f"{value:.3f}"
 
 
 def heads(table: PaperTable) -> list[str]:
@@ -134,8 +136,8 @@ def heads(table: PaperTable) -> list[str]:
 
 
 def _title(metric: str) -> str:
-    if metric == "miou":
-        return "mIoU ↑"
+    if metric in SEGMENTATION:
+        return SEGMENTATION[metric]
     known = ALL_METRICS[metric]
     return f"{known.title} {'↑' if known.higher_is_better else '↓'}"
 

@@ -19,10 +19,10 @@ class SimplePyramid(nn.Module):
         super().__init__()
         self.fourfold = nn.Sequential(_doubling(channels), nn.GroupNorm(1, channels), nn.GELU(), _doubling(channels))
         self.twofold = _doubling(channels)
-        self.half_size = nn.MaxPool2d(2, 2)
+        self.half_size = nn.MaxPool2d(2, 2, ceil_mode=True)  # a single patch stays one
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return (B, C, 4h, 4w), (B, C, 2h, 2w), (B, C, h, w), (B, C, h/2, w/2) of four maps (B, C, h, w)."""
+        """Return (B, C, 4h, 4w), (B, C, 2h, 2w), (B, C, h, w), (B, C, h/2, w/2, rounded up) of four maps (B, C, h, w)."""
         first, second, third, fourth = maps
         return [self.fourfold(first), self.twofold(second), third, self.half_size(fourth)]
 

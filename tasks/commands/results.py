@@ -22,7 +22,7 @@ def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS, bes
     low, high = float(disparity.min()), float(disparity.max())
     share = (disparity - low) / max(high - low, np.finfo(np.float32).tiny)
     _write_colored(share, stem, colors, beside)
-    _write_png((share * 65535).round().astype(np.uint16), stem, ".png")
+    write_png((share * 65535).round().astype(np.uint16), stem, ".png")
     _write_npy(disparity, stem)
 
 
@@ -35,7 +35,7 @@ def write_metres(depth: np.ndarray, stem: Path, colors: str = COLORS, beside: np
     low, high = float(nearness.min()), float(nearness.max())
     _write_colored((nearness - low) / max(high - low, np.finfo(np.float32).tiny), stem, colors, beside)
     millimetres = np.rint(depth * 1000)
-    _write_png(np.where(millimetres <= 65535, millimetres, 0).astype(np.uint16), stem, ".png")
+    write_png(np.where(millimetres <= 65535, millimetres, 0).astype(np.uint16), stem, ".png")
     _write_npy(depth, stem)
 
 
@@ -68,10 +68,11 @@ def _write_colored(share: np.ndarray, stem: Path, colors: str, beside: np.ndarra
     from matplotlib import colormaps
 
     colored = (colormaps[colors](share)[:, :, :3] * 255).round().astype(np.uint8)
-    _write_png(colored if beside is None else np.concatenate([beside, colored], axis=1), stem, ".color.png")
+    write_png(colored if beside is None else np.concatenate([beside, colored], axis=1), stem, ".color.png")
 
 
-def _write_png(values: np.ndarray, stem: Path, suffix: str) -> None:
+def write_png(values: np.ndarray, stem: Path, suffix: str) -> None:
+    """Write `values`, uint8 or uint16 of one or three channels, as PNG to `stem` with `suffix` added."""
     import io
 
     from PIL import Image

@@ -43,7 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def tables(given: argparse.Namespace) -> None:
-    """Write Tables 2 to 6 and 9 to 13 of the paper as Markdown and HTML, with a row for every model measured here.
+    """Write Tables 2 to 13 of the paper as Markdown and HTML, with a row for every model measured here.
     What was not measured is marked missing.
 
     Raises StageError for a folder without summaries and for a row that names no table or no measured model.
@@ -66,7 +66,7 @@ def tables(given: argparse.Namespace) -> None:
 
 def _labels(number: str, named: dict[str, dict[str, str]]) -> dict[str, str] | None:
     """Return which of our rows table `number` takes, None for all: those of ablations only take what they are told."""
-    return named.get(number) if int(number) <= 5 else named.get(number, {})
+    return named.get(number) if int(number) <= 5 or number in ("7", "8") else named.get(number, {})
 
 
 def _summaries(given: Sequence[Path] | None) -> list[dict[str, Any]]:

@@ -11,19 +11,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from depth_model.datasets import rasters
 from depth_model.datasets.source import SidecarFolder, SourceFolder, join_sidecar, write_sidecar_shard
+from depth_model.evaluation.segmentation_figures import overlay
 from depth_model.metric_inference import MetricPredictor
 from depth_model.networks import DepthAnything
 from depth_model.networks.metric_depth import MetricDepth
+from depth_model.networks.segmentation import Segmentation
+from depth_model.segmentation_inference import Segmenter
 from tasks import (
     audit,
     collect,
     entry,
     evaluate_metric,
+    evaluate_semantic,
     export,
     finetune_metric,
+    finetune_semantic,
     inventory,
     params,
     pseudo_label,
@@ -33,6 +39,8 @@ from tasks import (
     training,
     validate,
 )
+from tasks.command_line import parser
+from tasks.entry import StageError
 
 
 def start(stage, *arguments):
@@ -62,13 +70,15 @@ def trained(tmp_path_factory, repository):
         for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
         start(export, "nyu")
+        start(export, "cityscapes")
         start(inventory)
         listed = [("labeled", "streets"), ("unlabeled", "hills"), ("unlabeled", "photographs")]
         listed += [("evaluation", "columns"), ("metric", "nyu"), ("metric", "nyu_test")]
+        listed += [("semantic", "cityscapes"), ("semantic", "cityscapes_val")]
         for role, name in listed:
             start(collect, role, name)
         add_sky(project / "data", "streets")
-        for role in ("labeled", "unlabeled", "evaluation", "metric", "sky"):
+        for role in ("labeled", "unlabeled", "evaluation", "metric", "semantic", "sky"):
             start(validate, role)
         start(audit)
         start(train_teacher)
@@ -78,6 +88,8 @@ def trained(tmp_path_factory, repository):
         start(train_student)
         start(finetune_metric, "nyu")
         start(evaluate_metric, "nyu")
+        start(finetune_semantic, "cityscapes")
+        start(evaluate_semantic, "cityscapes")
         yield project
 
 
@@ -112,6 +124,7 @@ def test_a_model_folder_holds_weights_and_history(trained, model, steps):
 
 
 STAGES = ["train_teacher", "pseudo_label@hills", "train_student", "finetune_metric@nyu", "evaluate_metric@nyu"]
+STAGES += ["finetune_semantic@cityscapes", "evaluate_semantic@cityscapes"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -156,6 +169,59 @@ def test_metric_sources_and_sets_that_are_not_there_are_named(trained, change):
         start(finetune_metric, "kitti")
     change(lambda content: content["finetune_metric"]["nyu"].update(source="nyuu"))
     with pytest.raises(params.ParamsError, match="did you mean 'nyu'"):
+        params.load()
+
+
+def test_segmentation_starts_from_the_students_encoder_and_is_measured_and_registered(trained):
+    folder = trained / "models/semantic/cityscapes"
+    model = Segmentation.load(folder)
+    student = DepthAnything.load(trained / "models" / "student")
+    before, after = (one.encoder.blocks[0].attn.qkv.weight for one in (student, model))
+    assert 0 < float((after - before).abs().max()) < 0.05 * float(before.abs().max())
+    assert (folder / "history.csv").read_text().startswith("step,loss,class,mask,dice")
+    summary = json.loads((trained / "reports/evaluation/semantic/cityscapes.json").read_text())
+    assert summary["protocol"]["name"] == "cityscapes/rendered"  # no figure of the real data set
+    measured = summary["models"]["semantic/cityscapes"]
+    assert 0 <= measured["miou"] == measured["miou_multi_scale"] <= 100
+    every = json.loads((trained / "reports/evaluation/semantic/cityscapes/class_iou.json").read_text())
+    assert np.mean(list(every["semantic/cityscapes"].values())) == pytest.approx(measured["miou"])
+    champion = tracking.connect().get_model_version_by_alias("depth-anything-semantic-cityscapes", "champion")
+    assert str(champion.version) == "1"
+
+
+def test_the_registered_and_the_commands_labels_are_those_of_the_model(trained, tmp_path, monkeypatch):
+    path = next((trained / "data/exported/cityscapes").rglob("*_leftImg8bit.png"))
+    loaded = mlflow.pyfunc.load_model("models:/depth-anything-semantic-cityscapes@champion")
+    row = loaded.predict(pd.DataFrame({"image": [path.read_bytes()]})).iloc[0]
+    found = np.frombuffer(row["labels"], np.uint8).reshape(row["height"], row["width"])
+    model = Segmentation.load(trained / "models/semantic/cityscapes")
+    assert np.array_equal(found, Segmenter(model)(path))
+    name = "models:/depth-anything-semantic-cityscapes@champion"
+    given = parser().parse_args(["segment", str(path), "--model", name, "-o", str(tmp_path)])
+    given.run(given)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / f"{path.name}.labels.png")), found)
+    shown = np.asarray(Image.open(tmp_path / f"{path.name}.overlay.png"))
+    assert np.array_equal(shown, overlay(np.asarray(Image.open(path).convert("RGB")), found, model.classes))
+    classes = json.loads((tmp_path / "classes.json").read_text())
+    assert classes[10] == {"name": "sky", "color": [70, 130, 180]}
+
+
+def test_a_folder_that_is_no_segmentation_model_is_refused(trained, tmp_path):
+    path = next((trained / "data/exported/cityscapes").rglob("*_leftImg8bit.png"))
+    given = parser().parse_args(["segment", str(path), "--model", "models/student", "-o", str(tmp_path)])
+    with pytest.raises(StageError, match="no segmentation model"):
+        given.run(given)
+
+
+def test_semantic_sources_and_heads_that_do_not_fit_are_named(change):
+    change(lambda content: content["finetune_semantic"]["cityscapes"].update(source="cityscape"))
+    with pytest.raises(params.ParamsError, match="did you mean 'cityscapes'"):
+        params.load()
+    change(lambda content: content["finetune_semantic"]["cityscapes"].update(head="linear"))
+    with pytest.raises(params.ParamsError, match="if, and only if, head is mask2former"):
+        params.load()
+    change(lambda content: content["finetune_semantic"]["cityscapes"].update(warmup=3))
+    with pytest.raises(params.ParamsError, match="warmup = 3"):
         params.load()
 
 

@@ -23,8 +23,13 @@ SMALL = Mask2FormerSettings(32, QUERIES, 2, 1, 2, 48, POINTS)
 def test_the_pyramid_has_four_times_twice_once_and_half_the_size():
     maps = [torch.randn(2, 8, 5, 6) for _ in range(4)]
     pyramid = SimplePyramid(8)(maps)
-    assert [tuple(one.shape) for one in pyramid] == [(2, 8, 20, 24), (2, 8, 10, 12), (2, 8, 5, 6), (2, 8, 2, 3)]
+    assert [tuple(one.shape) for one in pyramid] == [(2, 8, 20, 24), (2, 8, 10, 12), (2, 8, 5, 6), (2, 8, 3, 3)]
     assert torch.equal(pyramid[2], maps[2])
+
+
+def test_a_single_patch_has_a_pyramid_too():
+    pyramid = SimplePyramid(8)([torch.randn(1, 8, 1, 1) for _ in range(4)])
+    assert [one.shape[-1] for one in pyramid] == [4, 2, 1, 1]
 
 
 def test_queries_answer_once_before_and_once_after_every_layer():

@@ -1,0 +1,78 @@
+"""`depth-anything segment`: classes of pictures, as labels and laid over the pictures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from depth_model import files
+from depth_model.datasets.sample import BadInput
+from tasks import entry
+from tasks.commands.inputs import PICTURES, inputs, is_video
+from tasks.commands.results import write_png
+from tasks.commands.shared import model_folder, purpose, side
+
+if TYPE_CHECKING:
+    from depth_model.segmentation_inference import Segmenter
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the subcommand to the parser."""
+    one = commands.add_parser("segment", help="classes of pictures", description=purpose(segment))
+    one.add_argument("pictures", nargs="+", help="pictures, folders of them, or quoted patterns")
+    one.add_argument("--model", required=True, help="a folder of finetune_semantic, or models:/NAME@ALIAS")
+    one.add_argument("--short-side", type=side, help="shorter side for the network (default: as trained)")
+    one.add_argument("--multi-scale", action="store_true", help="mean over seven scales and mirrored pictures")
+    one.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+    one.set_defaults(run=segment)
+
+
+def segment(given: argparse.Namespace) -> None:
+    """Write for every picture its labels as an 8-bit grey PNG (class numbers from 0) and the picture under their
+    colours; and classes.json, the names and colours of the numbers.
+
+    Raises StageError at the end for what could not be read.
+    """
+    from depth_model.evaluation.segmentation_figures import overlay
+    from depth_model.inference import rgb
+    from depth_model.progress import progress_bar
+
+    found = {place: path for place, path in inputs(given.pictures).items() if not is_video(path)}
+    if not found:
+        raise entry.StageError(f"no picture ({', '.join(PICTURES)}) was found in what you named")
+    segmenter = _segmenter(given)
+    classes = segmenter.model.classes
+    named = [{"name": name, "color": list(color)} for name, color in zip(classes.classes, classes.palette)]
+    files.write_json(given.out / "classes.json", named)
+    refused = []
+    with progress_bar("segment", len(found), "files") as bar:
+        for place, path in found.items():
+            try:
+                image = rgb(path)
+                labels = segmenter(image)
+                write_png(labels, given.out / place, ".labels.png")
+                write_png(overlay(image, labels, classes), given.out / place, ".overlay.png")
+            except (BadInput, OSError) as error:
+                refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+            bar.update()
+    if refused:
+        raise entry.StageError("\n".join(refused))
+    print(f"{len(found)} files: {os.path.relpath(given.out)}", file=sys.stderr)
+
+
+def _segmenter(given: argparse.Namespace) -> Segmenter:
+    from depth_model.inference import inference_device
+    from depth_model.networks import BadCheckpoint
+    from depth_model.networks.mask2former import TransformersMissing
+    from depth_model.networks.segmentation import Segmentation
+    from depth_model.segmentation_inference import MULTI_SCALE, Segmenter
+
+    try:
+        model = Segmentation.load(model_folder(given.model)).to(inference_device())
+    except (BadCheckpoint, TransformersMissing) as error:
+        raise entry.StageError(f"--model {given.model}: {error}") from error
+    scales = {"scales": MULTI_SCALE, "flip": True} if given.multi_scale else {}
+    return Segmenter(model, given.short_side, **scales)
