@@ -22,7 +22,7 @@ class SimplePyramid(nn.Module):
         self.half_size = nn.MaxPool2d(2, 2, ceil_mode=True)  # a single patch stays one
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return (B, C, 4h, 4w), (B, C, 2h, 2w), (B, C, h, w), (B, C, h/2, w/2, rounded up) of four maps (B, C, h, w)."""
+        """Return maps (B, C, ...) of 4h x 4w, 2h x 2w, h x w and h/2 x w/2 (rounded up), of four maps (B, C, h, w)."""
         first, second, third, fourth = maps
         return [self.fourfold(first), self.twofold(second), third, self.half_size(fourth)]
 
