@@ -76,16 +76,15 @@ def summary_of(
 ) -> dict[str, Any]:
     """Return what is told of a set: mIoU and pixel accuracy in percent by model, and over how many classes.
 
-    The mIoU of several scales is also told under the name that Table 7 has for it.
+    The mIoU of several scales has a name of its own, as in Table 7, so that it never stands for that of one.
     """
     from depth_model.evaluation.segmentation import mean_iou, pixel_accuracy
 
+    metric = "miou_multi_scale" if multi_scale else "miou"
     models = {
-        model: {"miou": 100 * mean_iou(one), "pixel_accuracy": 100 * pixel_accuracy(one)}
+        model: {metric: 100 * mean_iou(one), "pixel_accuracy": 100 * pixel_accuracy(one)}
         for model, one in totals.items()
     }
-    if multi_scale:
-        models = {model: values | {"miou_multi_scale": values["miou"]} for model, values in models.items()}
     return {
         "set": name,
         "images": images,
@@ -148,9 +147,9 @@ def _build(place: Workplace, name: str, settings: params.Params) -> None:
 
 
 def _judge(name: str, settings: params.Params) -> None:
-    """Let the figures of a model on its own set decide on its champion in the registry."""
+    """Let the figures of a model on its own set, at one scale, decide on its champion in the registry."""
     model = model_name(name)
-    if model not in applicable(name, settings):
+    if model not in applicable(name, settings) or settings.evaluate_semantic[name].multi_scale:
         return
     measured = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))["models"][model]
     for sentence in register.promote({name: {model: measured}, "mean": {model: measured}}, _evaluated(name, settings)):

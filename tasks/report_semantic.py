@@ -8,6 +8,12 @@ from typing import Any
 
 from tasks.report_page import html_table, image_element
 
+METRICS = {
+    "miou": "mIoU&nbsp;↑",
+    "miou_multi_scale": "mIoU, multi-scale&nbsp;↑",
+    "pixel_accuracy": "pixel accuracy&nbsp;↑",
+}
+
 
 def semantic_section(sets: Mapping[str, Mapping[str, Any]], pictures: Mapping[str, bytes]) -> str:
     """Return the HTML of the section: a table of `sets` (summary by name) and PNG `pictures` by title."""
@@ -16,11 +22,12 @@ def semantic_section(sets: Mapping[str, Mapping[str, Any]], pictures: Mapping[st
     rows = []
     for name, summary in sets.items():
         for place, (model, values) in enumerate(summary["models"].items()):
-            cells = [f"{values['miou']:.1f}", f"{values['pixel_accuracy']:.1f}", str(summary["classes"][model])]
+            found = [f"{values[metric]:.1f}" if metric in values else "" for metric in METRICS]
+            cells = [*found, str(summary["classes"][model])]
             first = place == 0
             row = [escape(name) if first else "", escape(model), *cells, str(summary["images"]) if first else ""]
             rows.append(("set" if first else "", row))
-    head = ["set", "model", "mIoU&nbsp;↑", "pixel accuracy&nbsp;↑", "classes", "images"]
+    head = ["set", "model", *METRICS.values(), "classes", "images"]
     introduction = (
         "<p>In percent. mIoU is the mean over the classes that are labelled or predicted anywhere in the set; pixels "
         "without a label count nowhere.</p>"
