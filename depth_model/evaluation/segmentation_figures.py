@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from depth_model.datasets.semantic_classes import ClassList
-from depth_model.evaluation.figures import png
+from depth_model.evaluation.figures import png_bytes
 
 OPACITY = 0.6
 MOST_CLASSES = 40
@@ -50,7 +50,7 @@ def overlays_figure(examples: Sequence[LabelledExample], classes: ClassList) -> 
             axes.imshow(picture)
             axes.set_axis_off()
             axes.set_title(title, fontsize=7)
-    return png(figure)
+    return png_bytes(figure)
 
 
 def confusion_figure(confusion: np.ndarray, classes: ClassList) -> bytes:
@@ -72,4 +72,4 @@ def confusion_figure(confusion: np.ndarray, classes: ClassList) -> bytes:
     axes.set_yticks(range(len(shown)), names, fontsize=6)
     axes.set(xlabel="predicted", ylabel="label")
     figure.colorbar(drawn, ax=axes, fraction=0.046, label="share of the label's pixels")
-    return png(figure)
+    return png_bytes(figure)

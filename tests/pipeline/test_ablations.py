@@ -10,7 +10,8 @@ import yaml
 def test_a_table_runs_through_experiments_and_is_kept(fresh_project):
     settings = fresh_project.folder / "params.yaml"
     alone = yaml.safe_load(settings.read_text()) | {"export": {}, "finetune_metric": {}, "evaluate_metric": {}}
-    alone["sources"]["metric"] = {}
+    alone |= {"finetune_semantic": {}, "evaluate_semantic": {}}
+    alone["sources"] |= {"metric": {}, "semantic": {}}
     settings.write_text(yaml.safe_dump(alone, sort_keys=False))
     fresh_project.run("git", "commit", "-qam", "Measure ablations")
     path = fresh_project.folder / "results" / "ablations.jsonl"

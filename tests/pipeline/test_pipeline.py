@@ -23,7 +23,7 @@ AFTER_STUDENT = [
 
 def test_the_first_run_leaves_models_metrics_and_a_report(project):
     stages = project.ran(project.first_output)
-    assert stages[:2] == ["export@nyu", "inventory"]
+    assert stages[:3] == ["export@nyu", "export@cityscapes", "inventory"]
     learned = {"train_teacher", "pseudo_label@hills", "train_student", "finetune_metric@nyu"}
     assert learned | {"audit", "report"} <= set(stages)
     metrics = json.loads((project.folder / "reports" / "metrics.json").read_text())

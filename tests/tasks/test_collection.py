@@ -30,6 +30,7 @@ def project(tmp_path, repository, monkeypatch):
     """Labeled `pairs`: four with 1 m on the left and 3 m on the right, one without a label, one of one value."""
     content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
     content |= {"finetune_metric": {}, "evaluate_metric": {}}
+    content |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     options = {"color": "c*.png", "depth": "d*.png", "unit": 1000}
     pairs = {"reader": "rgbd_folder", "root": "pairs", "options": options}
     content["sources"] = {"labeled": {"pairs": pairs}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}

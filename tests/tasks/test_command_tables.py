@@ -29,7 +29,7 @@ def test_measured_rows_stand_beside_the_published(monkeypatch, results, tmp_path
     assert "| **small** | 0.123 | missing |" in text
     assert "| **alpha 0.9** | 0.123 | missing |" in text
     assert text.count("**small**") == 1  # tables of ablations only take the rows they are told
-    assert text.count("### Table") == 10
+    assert text.count("### Table") == 12
     assert "arXiv:2401.10891v2" in text
     assert "<b>small</b>" in page and "missing" in page
 
@@ -37,7 +37,7 @@ def test_measured_rows_stand_beside_the_published(monkeypatch, results, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--row", "7:small"], "there is no such table"),
+        (["--row", "1:small"], "there is no such table"),
         (["--row", "12:large"], "not measured; measured are: small"),
         (["--results", "nowhere"], "no such folder"),
     ],
