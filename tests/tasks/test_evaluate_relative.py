@@ -15,7 +15,7 @@ from depth_model import files
 from depth_model.datasets import readers
 from depth_model.datasets.collecting import collect_source
 from depth_model.networks import DepthAnything
-from tasks import audit, evaluate_relative, params, report, summarise
+from tasks import audit, collection, evaluate_relative, params, report, summarise
 
 OPTIONS = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 100.0}
 
@@ -83,6 +83,8 @@ def outs(folder):
 def run_both(monkeypatch, folder):
     start(monkeypatch, evaluate_relative, "pairs")
     files.write_json(folder / "reports" / "metrics.json", summarise.joined(["pairs"]))
+    for role in params.ROLES:
+        files.write_json(folder / collection.statistics_path(role), {"sources": {}})
     files.write_json(folder / audit.REPORT / "summary.json", {"sources": {}, "refuted_by_pixels": 0, "pairs": []})
     start(monkeypatch, report)
 
