@@ -52,6 +52,8 @@ def _scaled(disparity: np.ndarray, valid: np.ndarray) -> np.ndarray:
     low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)
     if high <= low:
         raise BadInput(f"degenerate target: {values.size} valid pixels, all of disparity {low:g}")
+    if values.size == disparity.size:  # as every pseudo label: no gathering and scattering
+        return ((disparity - low) / (high - low)).astype(np.float32)
     scaled = np.zeros(disparity.shape, np.float32)
     scaled[valid] = (values - low) / (high - low)
     return scaled

@@ -1,0 +1,167 @@
+"""Images a second of one core (its own time), from stored bytes to a 518x518 pair of image and pseudo label as tensors.
+
+    python benchmarks/reading.py [--max-side 1024] [--images 24]
+
+Three ways over the same pictures, crops and labels, in one process and in turn: ours (shards of the project through
+`SamplePool` and the functions of a training batch), torchvision on loose files (JPEG and 16-bit PNG label), and
+`webdataset` on the same shards, whose labels it hands to our decoder. Each ends with float32 tensors (3, 518, 518),
+normalised, and (518, 518) in [0, 1]. Photographs of scikit-image, resampled to 1024x768; labels of 518x690 pixels
+are their smoothed brightness, or, with `--teacher FOLDER`, the disparity which that model gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import cv2
+import measuring
+import numpy as np
+import skimage.data
+import torch
+import webdataset
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
+
+from depth_model.datasets import rasters, readers
+from depth_model.datasets.collecting import collect_source
+from depth_model.datasets.pool import SamplePool
+from depth_model.datasets.source import SourceFolder, join_sidecar, write_sidecar_shard
+from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, network_size
+from depth_model.training.batches import labeled_batch, network_input
+
+SIDE = 518
+PICTURES = ("astronaut", "chelsea", "coffee", "rocket", "cat", "hubble_deep_field")
+
+
+def photographs(count: int) -> Iterator[np.ndarray]:
+    """Yield `count` different pictures of 768x1024 pixels, uint8, cut from the photographs in scikit-image."""
+    generator = np.random.default_rng(0)
+    whole = [getattr(skimage.data, name)() for name in PICTURES]
+    for number in range(count):
+        picture = whole[number % len(whole)]
+        height, width = picture.shape[:2]
+        tall = int(min(height, width * 3 / 4) * generator.uniform(0.7, 1))
+        top, left = generator.integers(height - tall + 1), generator.integers(width - tall * 4 // 3 + 1)
+        cut = picture[top : top + tall, left : left + tall * 4 // 3]
+        yield cv2.resize(cut, (1024, 768), interpolation=cv2.INTER_CUBIC)
+
+
+def disparities(teacher: Path | None) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what gives the label of a picture, float32 (518, 686): a model's, or smoothed brightness."""
+    if teacher is None:
+
+        def smoothed(picture: np.ndarray) -> np.ndarray:
+            grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+            size = network_size(*grey.shape, SIDE)
+            return cv2.resize(cv2.bilateralFilter(grey, 9, 40, 9), size[::-1])
+
+        return smoothed
+    from depth_model.inference import DepthPredictor
+    from depth_model.networks import DepthAnything
+
+    predictor = DepthPredictor(DepthAnything.load(teacher), SIDE, 1)
+    return lambda picture: next(iter(predictor.network_disparity([picture])))
+
+
+def write(root: Path, count: int, max_side: int, label: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Write the loose files, the shards and the sidecar of pseudo labels below `root`."""
+    loose, labels = root / "loose", root / "labels"
+    loose.mkdir()
+    labels.mkdir()
+    for number, picture in enumerate(photographs(count)):
+        Image.fromarray(picture).save(loose / f"{number:04d}.jpg", quality=92)
+    reader, folder = readers.get("image_folder"), root / "data/unlabeled/pictures"
+    settings = {"max_side": max_side, "minimum_side": 8, "samples_per_shard": 64, "workers": 1}
+    collect_source(reader, loose, reader.options(), root / "scratch", folder, **settings)
+    source = SourceFolder(folder)
+    for shard, rows in source.shards():
+        encoded = []
+        for row in rows:
+            disparity = label(source.image(row))
+            low, high = disparity.min(), disparity.max()
+            codes = np.rint((disparity - low) / (high - low) * 65535).astype(np.uint16)
+            cv2.imwrite(str(labels / f"{Path(source.key(row)).stem}.png"), codes)
+            encoded.append(rasters.encode_quantised(disparity, 14))
+        write_sidecar_shard(root / "labelling", source, shard, f"target.{rasters.SUFFIX}", encoded, {})
+    join_sidecar(root / "labelling", root / "data/pseudo/pictures", source)
+
+
+def ours(root: Path, count: int) -> None:
+    """Read every picture once, as one batch of training."""
+    catalog = {"pictures": {"samples": count}}
+    pool = SamplePool(root / "data", "unlabeled", catalog, "pseudo")
+    for step in range(count // 4):
+        batch = labeled_batch(pool, 0, 4, SIDE, step)
+        network_input(batch["images"])
+
+
+def _pair(
+    image: torch.Tensor, label: torch.Tensor, generator: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Resize, crop, mirror and normalise a uint8 (3, H, W) image and a label (1, h, w) the way torchvision does."""
+    size = network_size(*image.shape[1:], SIDE)
+    image = functional.resize(image, size, InterpolationMode.BICUBIC, antialias=False)
+    label = functional.resize(label, size, InterpolationMode.NEAREST)
+    top, left = (int(generator.integers(long - SIDE + 1)) for long in size)
+    image, label = (functional.crop(one, top, left, SIDE, SIDE) for one in (image, label))
+    if generator.random() < 0.5:
+        image, label = functional.horizontal_flip(image), functional.horizontal_flip(label)
+    image = functional.to_dtype(image, torch.float32, scale=True)
+    return functional.normalize(image, IMAGENET_MEAN, IMAGENET_DEVIATION), label
+
+
+def loose_files(root: Path) -> None:
+    """Read every picture once with torchvision from a JPEG and a 16-bit PNG."""
+    from torchvision.io import ImageReadMode, decode_image, read_file
+
+    generator = np.random.default_rng(0)
+    for path in sorted((root / "loose").iterdir()):
+        image = decode_image(read_file(str(path)), ImageReadMode.RGB)
+        label = decode_image(read_file(str(root / "labels" / f"{path.stem}.png")), ImageReadMode.UNCHANGED)
+        _pair(image, label.float() / 65535, generator)
+
+
+def by_webdataset(root: Path) -> None:
+    """Read every picture once with `webdataset` from our shards, its own decoder of images (Pillow to tensor)."""
+    generator = np.random.default_rng(0)
+    folders = [root / "data" / part / "pictures" for part in ("unlabeled", "pseudo")]
+    tars = [sorted(map(str, folder.glob("*.tar"))) for folder in folders]
+    pictures, labels = (webdataset.WebDataset(one, shardshuffle=False) for one in tars)
+    for picture, label in zip(pictures, labels, strict=True):
+        image = np.array(Image.open(io.BytesIO(picture["jpg"])).convert("RGB"))
+        disparity = rasters.decode(label[f"target.{rasters.SUFFIX}"])
+        low, high = disparity.min(), disparity.max()
+        scaled = torch.from_numpy((disparity - low) / (high - low))[None]
+        _pair(torch.from_numpy(image).permute(2, 0, 1), scaled, generator)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--max-side", type=int, default=1024, help="collect.max_side of the shards")
+    parser.add_argument("--images", type=int, default=24)
+    parser.add_argument("--teacher", type=Path)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write(root, given.images, given.max_side, disparities(given.teacher))
+        runs = {
+            "torchvision, loose JPEG and PNG16": partial(loose_files, root),
+            "webdataset, our shards": partial(by_webdataset, root),
+            "ours": partial(ours, root, given.images),
+        }
+        timings = measuring.interleaved(runs, next(iter(runs)), 5, "cpu")
+    rows = [[name, f"{given.images / one.seconds:.0f}", f"{one.ratio:.1f}"] for name, one in timings.items()]
+    print(measuring.table(["way", "images/s, one core", "× torchvision"], rows))
+
+
+if __name__ == "__main__":
+    main()
