@@ -1,391 +1,78 @@
 """params.yaml, checked: every key, type and range, before anything runs.
 
-The schema is this module; `load` refuses an unknown key, a wrong type or a value out of range with the path of
+Its sections are in `tasks.param_sections`; `load` refuses an unknown key, a wrong type or a value out of range with the path of
 the key, the value and what is allowed. Imports neither torch nor pandas, so that `inventory` starts at once.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from pydantic.dataclasses import dataclass as checked_dataclass
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from depth_model.datasets import export, readers
-from depth_model.datasets.object_store import SCHEME, StoreRoot
-from depth_model.datasets.rendered_world import DOMAINS
-from depth_model.evaluation import protocols
+from depth_model.datasets import readers
+from tasks.param_sections import (
+    BLOCKS,
+    CLASSES,
+    EXPORTED,
+    ROLES,
+    Audit,
+    Collect,
+    Drift,
+    EncoderWeights,
+    EvaluateMetric,
+    EvaluateSemantic,
+    Evaluation,
+    EvaluationSource,
+    Export,
+    FeatureAlignment,
+    FinetuneMetric,
+    FinetuneSemantic,
+    Name,
+    NotNegative,
+    PseudoLabel,
+    Resume,
+    Section,
+    Sky,
+    Source,
+    Sources,
+    Student,
+    Teacher,
+    Training,
+    closest,
+    source_root,
+)
 
-PATCH = 14
-CLASSES = ("ade20k", "cityscapes")
-"""Readers whose classes `depth_model.datasets.semantic_classes` lists."""
-ROLES = ("labeled", "unlabeled", "evaluation", "metric", "semantic")
-EXPORTED = Path("data/exported")
-"""Where `export` writes, relative to the root of the project."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+__all__ = [
+    "EXPORTED",
+    "ROLES",
+    "Drift",
+    "EvaluateMetric",
+    "EvaluateSemantic",
+    "Export",
+    "FinetuneMetric",
+    "FinetuneSemantic",
+    "Params",
+    "ParamsError",
+    "PseudoLabel",
+    "Source",
+    "check",
+    "load",
+    "root",
+    "source_root",
+]
 
 
 class ParamsError(ValueError):
     """params.yaml is wrong; the message has one line per fault."""
 
 
-def _multiple_of_patch(value: int) -> int:
-    if value % PATCH:
-        raise ValueError(f"must be a multiple of {PATCH}")
-    return value
-
-
-Positive = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[int, Field(ge=0)]
-PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Side = Annotated[int, Field(gt=0), AfterValidator(_multiple_of_patch)]
-Size = Literal["tiny", "vits", "vitb", "vitl", "tiny_reg", "vits_reg", "vitb_reg", "vitl_reg"]
-BLOCKS = {"tiny": 4, "vits": 12, "vitb": 12, "vitl": 24}
-BLOCKS |= {f"{size}_reg": count for size, count in BLOCKS.items()}
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Source(_Section):
-    """One source of images: a reader, where its data lie, the reader's options, the fewest samples accepted."""
-
-    reader: str
-    root: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-    minimum_count: NotNegative = 1
-
-    @model_validator(mode="after")
-    def _known_reader(self) -> Source:
-        if self.reader not in readers.names():
-            raise ValueError(f"reader {self.reader!r} is unknown{_close(self.reader, readers.names())}")
-        if readers.get(self.reader).needs_root and self.root is None:
-            raise ValueError(f"reader {self.reader!r} needs a 'root' (the folder of the data)")
-        if (self.root or "").startswith(SCHEME):
-            StoreRoot(self.root)
-            if not readers.get(self.reader).loose_files:
-                raise ValueError(f"reader {self.reader!r} reads folders, not object stores: copy the data first")
-        return self
-
-    def chosen_options(self) -> Any:
-        """Return the reader's options as its own dataclass; raises ValidationError for a wrong one."""
-        checked = checked_dataclass(readers.get(self.reader).options, config=ConfigDict(extra="forbid"), frozen=True)
-        return TypeAdapter(checked).validate_python(self.options)
-
-
-def known_protocol(name: str) -> protocols.Protocol:
-    """Return the protocol `name`; raises ValueError that names those there are."""
-    try:
-        return protocols.get(name)
-    except KeyError as error:
-        raise ValueError(f"protocol {name!r}: {error.args[0]}") from error
-
-
-class EvaluationSource(Source):
-    """A source that models are measured on: `protocol` as `<set>/<variant>`, or generic (see docs/evaluation.md)."""
-
-    protocol: str = "generic"
-
-    @model_validator(mode="after")
-    def _known_protocol(self) -> EvaluationSource:
-        if known_protocol(self.protocol).is_metric:
-            raise ValueError(f"protocol {self.protocol!r} measures metric depth, the models of this role are relative")
-        return self
-
-
-def source_root(source: Source) -> Path | StoreRoot:
-    """Return the folder of a source's data: `root` as given, from the project's folder if relative, or the store.
-
-    DVC_ROOT names the project also when an experiment runs in a temporary copy, which lacks what git ignores. What the
-    pipeline itself exports is an out of that copy, and is looked for there.
-    """
-    if (source.root or "").startswith(SCHEME):
-        return StoreRoot(source.root)
-    if EXPORTED in Path(source.root or "").parents:
-        return Path.cwd() / source.root
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / (source.root or "")
-
-
-def _source_name(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError("a source name may only hold small letters, digits and _")
-    return name
-
-
-Name = Annotated[str, AfterValidator(_source_name)]
-Named = dict[Name, Source]
-
-
-class Sources(_Section):
-    """The sources by role; the same data set may stand in several roles."""
-
-    labeled: Named
-    unlabeled: Named
-    evaluation: dict[Name, EvaluationSource]
-    metric: Named
-    semantic: Named
-
-
-class Export(_Section):
-    """A part of the rendered world, written in the layout of a real data set to `data/exported/<name>`.
-
-    `counts`: pictures by split of the layout.
-    """
-
-    layout: str
-    domain: str
-    counts: dict[str, NotNegative]
-    seed: NotNegative
-    height: Annotated[int, Field(ge=32)]
-    width: Annotated[int, Field(ge=32)]
-
-    @model_validator(mode="after")
-    def _known_names(self) -> Export:
-        if self.layout not in export.names():
-            raise ValueError(f"layout {self.layout!r} is unknown{_close(self.layout, export.names())}")
-        if self.domain not in DOMAINS:
-            raise ValueError(f"domain {self.domain!r} is unknown{_close(self.domain, list(DOMAINS))}")
-        splits = export.get(self.layout).splits
-        for split in self.counts:
-            if split not in splits:
-                raise ValueError(f"layout {self.layout!r} has no split {split!r}{_close(split, list(splits))}")
-        return self
-
-
-class Collect(_Section):
-    """How sources become shards."""
-
-    max_side: Positive
-    minimum_side: Positive
-    samples_per_shard: Positive
-    workers: Positive
-    engine: Literal["local", "ray"]
-
-
-class Audit(_Section):
-    """When two images count as the same picture: fingerprint distance in bits of 128, likeness of the pixels."""
-
-    leak_distance: Annotated[int, Field(ge=0, le=15)]
-    leak_likeness: Probability
-    duplicate_distance: Annotated[int, Field(ge=0, le=6)]
-    duplicate_likeness: Probability
-
-
-class Drift(_Section):
-    """From which distance to the accepted collection on there is a warning, or no catalog (docs/collection.md)."""
-
-    tolerance: PositiveNumber
-    action: Literal["warn", "stop"]
-
-
-class Sky(_Section):
-    """Which model finds the sky of labeled images, and from which probability on."""
-
-    segmenter: str
-    threshold: Probability
-
-
-class EncoderWeights(_Section):
-    """Where encoder weights come from: `packaged`, `hub`, `none` or a path."""
-
-    weights: str
-
-
-class Training(_Section):
-    """What teacher and student training share."""
-
-    crop: Side
-    workers: NotNegative
-    checkpoint_every: Positive
-    precision: Literal["fp32", "bf16"]
-    gradient_clip: PositiveNumber
-    weight_decay: Annotated[float, Field(ge=0)]
-    gradient_matching: Annotated[float, Field(ge=0)]
-    taps: Literal["last", "spread"]
-    gradient_checkpointing: bool
-    accumulation: Positive
-    warmup: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    bad_batch: Literal["stop", "skip"]
-    largest_skips: NotNegative
-    processes: Positive
-
-
-class Teacher(_Section):
-    """The teacher: paper section 3.1."""
-
-    encoder: Size
-    epochs: Positive
-    batch: Positive
-    encoder_learning_rate: PositiveNumber
-    decoder_learning_rate: PositiveNumber
-
-
-class PseudoLabel(_Section):
-    """How the teacher labels the unlabeled images."""
-
-    short_side: Side
-    bits: Annotated[int, Field(ge=8, le=16)]
-    batch: Positive
-    precision: Literal["fp32", "bf16"]
-    quality: Literal["none", "flip"]
-    teachers: list[str]
-    engine: Literal["local", "ray"]
-    processes: Positive
-    threads: NotNegative
-    device: Literal["auto", "cpu", "gpu"]
-
-
-class Perturbation(_Section):
-    """Strong perturbation of the student's unlabeled images: paper section 3.2."""
-
-    brightness: Probability
-    contrast: Probability
-    saturation: Probability
-    hue: Annotated[float, Field(ge=0, le=0.5)]
-    jitter_probability: Probability
-    blur_probability: Probability
-    blur_sigma: Annotated[list[PositiveNumber], Field(min_length=2, max_length=2)]
-    cutmix_probability: Probability
-
-
-class Student(_Section):
-    """The student: paper sections 3.2 and 3.3."""
-
-    encoder: Size
-    sweeps: PositiveNumber
-    labeled_per_batch: Positive
-    unlabeled_per_batch: Positive
-    encoder_learning_rate: PositiveNumber
-    decoder_learning_rate: PositiveNumber
-    trim: Annotated[float, Field(ge=0, lt=1)]
-    ema: Annotated[float, Field(ge=0, lt=1)]
-    minimum_quality: Probability
-    pseudo_labels: bool
-    perturbation: Perturbation
-
-
-class FinetuneMetric(_Section):
-    """Fine-tuning to metres on the metric source `source`: paper section 4.3.
-
-    `initial` is what it starts from: `student`, `teacher`, or weights as in `encoder.weights`; `start` says whether
-    the decoder is taken over too.
-    """
-
-    source: str
-    initial: str
-    start: Literal["encoder", "all"]
-    head: Literal["bins", "sigmoid"]
-    maximum: PositiveNumber
-    epochs: PositiveNumber
-    batch: Positive
-    learning_rate: PositiveNumber
-    reduction: PositiveNumber
-    weight_decay: Annotated[float, Field(ge=0)]
-    gradient_clip: PositiveNumber
-    height: Side
-    width: Side
-    crop: Literal["none", "kitti_benchmark"]
-    brightness: Annotated[float, Field(ge=0, lt=1)]
-
-
-class EvaluateMetric(_Section):
-    """Which metric source the metric models are measured on, and how: `protocol` as `<set>/<variant>`."""
-
-    source: str
-    protocol: str
-
-    @model_validator(mode="after")
-    def _metric_protocol(self) -> EvaluateMetric:
-        if not known_protocol(self.protocol).is_metric:
-            raise ValueError(f"protocol {self.protocol!r} aligns predictions; name one of metric depth (nyu/zoedepth)")
-        return self
-
-
-class Mask2Former(_Section):
-    """Sizes of a Mask2Former head (`depth_model.networks.mask2former.Mask2FormerSettings`)."""
-
-    width: Annotated[int, Field(gt=0, multiple_of=32)]
-    queries: Positive
-    heads: Positive
-    pixel_layers: Positive
-    decoder_layers: Positive
-    feedforward: Positive
-    points: Positive
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> Mask2Former:
-        if self.width % (2 * self.heads):
-            raise ValueError(f"width = {self.width}: must be a multiple of twice the {self.heads} heads")
-        return self
-
-
-class FinetuneSemantic(_Section):
-    """Fine-tuning to segmentation on the semantic source `source`: paper section 4.4.
-
-    `initial` is what the encoder starts from: `student`, `teacher`, or weights as in `encoder.weights`.
-    """
-
-    source: str
-    initial: str
-    head: Literal["linear", "mask2former"]
-    mask2former: Mask2Former | None = None
-    crop: Side
-    iterations: Positive
-    batch: Positive
-    learning_rate: PositiveNumber
-    reduction: PositiveNumber
-    weight_decay: Annotated[float, Field(ge=0)]
-    warmup: NotNegative
-    gradient_clip: PositiveNumber
-
-    @model_validator(mode="after")
-    def _parts_agree(self) -> FinetuneSemantic:
-        if (self.head == "mask2former") != (self.mask2former is not None):
-            raise ValueError("mask2former: give the sizes of the head if, and only if, head is mask2former")
-        if self.warmup >= self.iterations:
-            raise ValueError(f"warmup = {self.warmup}: must be below the {self.iterations} iterations")
-        return self
-
-
-class EvaluateSemantic(_Section):
-    """Which semantic source the models with its classes are measured on, and how: paper.md 4.3."""
-
-    source: str
-    short_side: Side
-    stride: Positive
-    multi_scale: bool
-
-
-class FeatureAlignment(_Section):
-    """Which block is held near the frozen encoder's, and the normaliser of equation 9."""
-
-    block: NotNegative
-    normaliser: Literal["remaining", "all"]
-    images: Literal["unlabeled", "labeled", "none"]
-
-
-class Evaluation(_Section):
-    """How models are evaluated."""
-
-    short_side: Side
-
-
-class Resume(_Section):
-    """What happens to unfinished work whose code has changed since."""
-
-    changed_code: Literal["stop", "accept", "restart"]
-
-
-class Params(_Section):
+class Params(Section):
     """The whole of params.yaml."""
 
     seed: NotNegative
@@ -448,7 +135,7 @@ class Params(_Section):
         for section in ("finetune_metric", "evaluate_metric"):
             for name, one in getattr(self, section).items():
                 if one.source not in self.sources.metric:
-                    hint = _close(one.source, list(self.sources.metric))
+                    hint = closest(one.source, list(self.sources.metric))
                     raise ValueError(f"{section}.{name}.source = {one.source!r}: no metric source{hint}")
         return self
 
@@ -457,13 +144,13 @@ class Params(_Section):
         for section in ("finetune_semantic", "evaluate_semantic"):
             for name, one in getattr(self, section).items():
                 if one.source not in self.sources.semantic:
-                    hint = _close(one.source, list(self.sources.semantic))
+                    hint = closest(one.source, list(self.sources.semantic))
                     raise ValueError(f"{section}.{name}.source = {one.source!r}: no semantic source{hint}")
                 reader = self.sources.semantic[one.source].reader
                 if reader not in CLASSES:
                     raise ValueError(
                         f"{section}.{name}.source = {one.source!r}: reader {reader!r} has no list of classes"
-                        f"{_close(reader, list(CLASSES))}"
+                        f"{closest(reader, list(CLASSES))}"
                     )
         return self
 
@@ -482,12 +169,6 @@ class Params(_Section):
         return named[name]
 
 
-def _close(word: str, allowed: list[str]) -> str:
-    near = difflib.get_close_matches(word, allowed, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f" (allowed: {', '.join(allowed)}){hint}"
-
-
 def _keys_at(location: tuple[Any, ...]) -> list[str]:
     model: Any = Params
     for part in location:
@@ -503,7 +184,7 @@ def _source_model(location: tuple[Any, ...]) -> type[Source]:
 def _sentence(error: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key{_close(str(error['loc'][-1]), _keys_at(error['loc'][:-1]))}"
+        return f"{where}: unknown key{closest(str(error['loc'][-1]), _keys_at(error['loc'][:-1]))}"
     if error["type"] == "missing":
         return f"{where}: missing key"
     message = error["msg"].removeprefix("Value error, ")
@@ -523,7 +204,7 @@ def _faults_of_one(where: str, source: Source) -> list[str]:
     allowed = [field.name for field in fields(readers.get(source.reader).options)]
     unknown = [key for key in source.options if key not in allowed]
     if unknown:
-        return [f"{where}.{key}: unknown key{_close(key, allowed)}" for key in unknown]
+        return [f"{where}.{key}: unknown key{closest(key, allowed)}" for key in unknown]
     try:
         source.chosen_options()
     except ValidationError as error:
