@@ -36,11 +36,12 @@ demo: $(INSTALLED)
 	dvc repro
 	python -m tasks.summary
 
+# The tests' networks are tiny: a second thread only waits, for minutes on a busy machine.
 test: $(INSTALLED)
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest
 
 test-all: $(INSTALLED)
-	python -m pytest -m "slow or not slow"
+	OMP_NUM_THREADS=1 python -m pytest -m "slow or not slow"
 
 lint: $(INSTALLED)
 	ruff check .

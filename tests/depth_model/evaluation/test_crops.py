@@ -54,7 +54,7 @@ def test_every_set_has_its_declared_variants():
         for variant in variants:
             protocol = protocols.get(f"{dataset}/{variant}")
             assert protocol.name == f"{dataset}/{variant}"
-            assert protocol.is_metric == (variant in ("zoedepth", "clean", "masked", "converted"))
+            assert protocol.is_metric == (variant in ("zoedepth", "clean", "masked", "converted", "uncropped"))
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_counts_make_the_losses_of_parts_those_of_the_whole(pool):
     assert masks == semantic.mask_counts(8, whole)["mask"]
 
 
-@pytest.mark.parametrize("head, steps, rate", [("linear", 60, 3e-3), (SMALL, 90, 2e-3)])
+@pytest.mark.parametrize("head, steps, rate", [("linear", 60, 3e-3), (SMALL, 150, 2e-3)])
 def test_three_colours_are_learned(pool, tmp_path, head, steps, rate):
     settings = semantic.SemanticSettings(head, SIDE, steps, 3, rate, 2.0, 0.05, 5, 1.0)
     loop = LoopSettings(workers=0, checkpoint_every=1000, precision="fp32")
