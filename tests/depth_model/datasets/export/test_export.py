@@ -26,7 +26,7 @@ STEP = {
 """Metres between neighbouring values of formats of whole numbers; the largest is 65535 steps."""
 EXACT = ("eth3d", "diode", "blendedmvs", "tartanair")
 CLASSES = ("ade20k", "cityscapes")
-IMAGES = ("da2k",)
+IMAGES = ("da2k", "google_landmarks", "imagenet21k", "objects365", "open_images", "places365", "sa1b")
 
 
 @pytest.fixture(scope="module", autouse=True)
