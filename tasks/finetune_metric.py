@@ -7,24 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import entry, params
-from tasks.training import LOOP, TrainingStage, loop_settings, source_pool, train_stage
+from tasks.training import (
+    finetuned_model,
+    finetuning_stage,
+    initial_size,
+    initial_weights,
+    loop_settings,
+    source_pool,
+    train_stage,
+)
 
 if TYPE_CHECKING:
     from depth_model.training.loop import OnMetrics
     from depth_model.training.metric import MetricSettings
 
-OURS = ("student", "teacher")
-"""Names of `initial` that mean a model of this pipeline."""
-
-
 def model_name(name: str) -> str:
     """Return the folder below `models/` of the model that is fine-tuned under `finetune_metric.<name>`."""
-    return f"metric/{name}"
-
-
-def initial_weights(initial: str) -> str:
-    """Return where the weights lie that `initial` names: a model of the pipeline by its name, else as given."""
-    return str(Path("models", initial)) if initial in OURS else initial
+    return finetuned_model("metric", name)
 
 
 def _settings(wanted: params.FinetuneMetric) -> MetricSettings:
@@ -43,7 +42,7 @@ def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetr
     return train_metric(
         source_pool("metric", wanted.source),
         initial_weights(wanted.initial),
-        settings.teacher.encoder if wanted.initial == "teacher" else settings.student.encoder,
+        initial_size(wanted.initial, settings),
         name,
         _settings(wanted),
         loop_settings(settings),
@@ -60,13 +59,7 @@ def main() -> None:
     name = parser.parse_args().set
     settings = params.load()
     wanted = settings.section("finetune_metric", name)
-    stage = TrainingStage(
-        f"finetune_metric@{name}",
-        model_name(name),
-        ("metric",),
-        initial_weights(wanted.initial),
-        settings.training.model_dump(include=set(LOOP)),
-    )
+    stage = finetuning_stage("metric", name, wanted.initial, settings)
     train_stage(
         stage,
         {"finetune_metric": wanted.model_dump()},

@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import entry, params
-from tasks.finetune_metric import initial_weights
-from tasks.training import LOOP, TrainingStage, loop_settings, source_pool, train_stage
+from tasks.training import (
+    finetuned_model,
+    finetuning_stage,
+    initial_size,
+    initial_weights,
+    loop_settings,
+    source_pool,
+    train_stage,
+)
 
 if TYPE_CHECKING:
     from depth_model.training.loop import OnMetrics
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
 
 def model_name(name: str) -> str:
     """Return the folder below `models/` of the model that is fine-tuned under `finetune_semantic.<name>`."""
-    return f"semantic/{name}"
+    return finetuned_model("semantic", name)
 
 
 def class_list(source: str, settings: params.Params) -> str:
@@ -44,7 +51,7 @@ def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetr
         return train_semantic(
             source_pool("semantic", wanted.source),
             initial_weights(wanted.initial),
-            settings.teacher.encoder if wanted.initial == "teacher" else settings.student.encoder,
+            initial_size(wanted.initial, settings),
             class_lists()[class_list(wanted.source, settings)],
             _settings(wanted),
             loop_settings(settings),
@@ -63,13 +70,7 @@ def main() -> None:
     name = parser.parse_args().set
     settings = params.load()
     wanted = settings.section("finetune_semantic", name)
-    stage = TrainingStage(
-        f"finetune_semantic@{name}",
-        model_name(name),
-        ("semantic",),
-        initial_weights(wanted.initial),
-        settings.training.model_dump(include=set(LOOP)),
-    )
+    stage = finetuning_stage("semantic", name, wanted.initial, settings)
     train_stage(
         stage,
         {"finetune_semantic": wanted.model_dump(), "classes": class_list(wanted.source, settings)},

@@ -119,6 +119,36 @@ class TrainingStage:
         return (f"tasks.{name}", *([argument] if argument else []))
 
 
+OURS = ("student", "teacher")
+"""Names of `initial` that mean a model of this pipeline."""
+
+
+def initial_weights(initial: str) -> str:
+    """Return where the weights lie that `initial` names: a model of the pipeline by its name, else as given."""
+    return str(Path("models", initial)) if initial in OURS else initial
+
+
+def initial_size(initial: str, settings: params.Params) -> str:
+    """Return the size of the encoder that fine-tuning from `initial` has: the teacher's, or else the student's."""
+    return settings.teacher.encoder if initial == "teacher" else settings.student.encoder
+
+
+def finetuned_model(kind: str, name: str) -> str:
+    """Return the folder below `models/` of the model that is fine-tuned under `finetune_<kind>.<name>`."""
+    return f"{kind}/{name}"
+
+
+def finetuning_stage(kind: str, name: str, initial: str, settings: params.Params) -> TrainingStage:
+    """Return the stage `finetune_<kind>@<name>`, which reads the catalog of the role `kind`."""
+    return TrainingStage(
+        f"finetune_{kind}@{name}",
+        finetuned_model(kind, name),
+        (kind,),
+        initial_weights(initial),
+        settings.training.model_dump(include=set(LOOP)),
+    )
+
+
 def train_stage(stage: TrainingStage, used: Mapping[str, Any], settings: params.Params, learn: Learn) -> None:
     """Run one training stage: `learn(scratch, on_metrics)` gives the model and history of `models/<model>`.
 
