@@ -19,7 +19,7 @@ import shlex
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,12 +115,13 @@ def render(table: str, rows: Sequence[Row], results: Sequence[Mapping[str, Any]]
     lines = [["", *sets, "seeds", "paper, mean of its sets"], ["---"] + ["---:"] * (len(sets) + 2)]
     for row in rows:
         own = [one for one in chosen if one["row"] == row.label]
-        cells = [_spread([one["metrics"][name][row.model][METRIC] for one in own]) for name in sets]
+        cells = [spread([one["metrics"][name][row.model][METRIC] for one in own]) for name in sets]
         lines.append([row.label, *cells, str(len(own)), _published(table, row.label)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Return the mean of `values`, with their sample deviation when there are several, or that they are missing."""
     if not values:
         return "missing"
     deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
@@ -154,13 +155,25 @@ def _git(*words: str) -> str:
 
 
 def run_table(table: str, seeds: Sequence[int], settings: params.Params) -> None:
-    """Run the experiments of `table` that the results file lacks, seed by seed; each result is kept at once.
+    """Run the experiments of `table`, a key of TABLES, as `run_rows` does."""
+    run_rows(table, rows_of(table, list(settings.sources.labeled)), seeds, settings, measured)
 
-    Raises StageError when an experiment fails; those before it are kept.
+
+def run_rows(
+    table: str,
+    rows: Sequence[Row],
+    seeds: Sequence[int],
+    settings: params.Params,
+    read: Callable[[str], dict[str, Any]],
+) -> None:
+    """Run the experiments of `rows` that the results file lacks, seed by seed; each result is kept at once.
+
+    `read` gives the figures of an experiment by its name: set -> model -> metric -> value. Raises StageError when an
+    experiment fails; those before it are kept.
     """
     setting = setting_of(settings)
     for seed in seeds:
-        for place, row in enumerate(rows_of(table, list(settings.sources.labeled))):
+        for place, row in enumerate(rows):
             done = {(one["table"], one["row"], one["seed"], one["setting"]) for one in read_results()}
             if (table, row.label, seed, setting) in done:
                 continue
@@ -171,7 +184,7 @@ def run_table(table: str, seeds: Sequence[int], settings: params.Params) -> None
                 _run(words)
             result = {"table": table, "row": row.label, "seed": seed, "setting": setting, "experiment": name}
             parameters = settings.model_dump(mode="json", exclude={"resume"})
-            add_result(result | {"changes": row.changes, "parameters": parameters, "metrics": measured(name)})
+            add_result(result | {"changes": row.changes, "parameters": parameters, "metrics": read(name)})
 
 
 def _run(words: list[str]) -> None:
