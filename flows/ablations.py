@@ -2,7 +2,7 @@
 
     python -m flows.ablations table-9 --seeds 1 2 3      # run what is missing, then show the table
     python -m flows.ablations table-9 --commands         # only print the `dvc exp run` commands
-    python -m flows.ablations table-9 --show             # only show what was measured
+    python -m flows.ablations table-9 --show             # only show what was measured, in any setting
 
 Each row and seed is one experiment in a temporary copy (`dvc exp run --temp`), so params.yaml stays as it is. What was
 measured goes to results/ablations.jsonl, a line for each experiment ever run, which is only ever added to. One that
@@ -120,6 +120,15 @@ def render(table: str, rows: Sequence[Row], results: Sequence[Mapping[str, Any]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def every_setting(table: str, rows: Sequence[Row], results: Sequence[Mapping[str, Any]], current: str) -> str:
+    """Return the table of each setting in which something of `table` was measured, oldest first, `current` last."""
+    before = [one["setting"] for one in results if one["table"] == table and one["setting"] != current]
+    texts = [f"Setting {one[:8]}, other parameters or code than now:\n\n{render(table, rows, results, one)}\n"
+             for one in dict.fromkeys(before)]
+    now = f"Setting {current[:8]}, parameters and code as now:\n\n{render(table, rows, results, current)}"
+    return "\n".join([*texts, now])
+
+
 def spread(values: Sequence[float]) -> str:
     """Return the mean of `values`, with their sample deviation when there are several, or that they are missing."""
     if not values:
@@ -183,6 +192,7 @@ def run_rows(
             if not _finished(name):
                 _run(words)
             result = {"table": table, "row": row.label, "seed": seed, "setting": setting, "experiment": name}
+            result["commit"] = _git("rev-parse", "HEAD").strip()
             parameters = settings.model_dump(mode="json", exclude={"resume"})
             add_result(result | {"changes": row.changes, "parameters": parameters, "metrics": read(name)})
 
@@ -220,7 +230,7 @@ def main() -> None:
     parser.add_argument("table", choices=list(TABLES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--commands", action="store_true", help="print the commands of a queue instead")
-    parser.add_argument("--show", action="store_true", help="run nothing")
+    parser.add_argument("--show", action="store_true", help="run nothing; print what was measured in any setting")
     given = parser.parse_args()
     settings = params.load()
     rows, setting = rows_of(given.table, list(settings.sources.labeled)), setting_of(settings)
@@ -230,8 +240,10 @@ def main() -> None:
                 name = experiment(given.table, place, seed, setting)
                 print(shlex.join(command(row, seed, name, queue=True)))
         return
-    if not given.show:
-        run_table(given.table, given.seeds, settings)
+    if given.show:
+        print(every_setting(given.table, rows, read_results(), setting))
+        return
+    run_table(given.table, given.seeds, settings)
     print(render(given.table, rows, read_results(), setting))
 
 

@@ -2,7 +2,7 @@
 
     python -m flows.encoders                                       # student, packaged and none; then the table
     python -m flows.encoders --initial student hub path/to/midas   # encoders as in finetune_metric.<set>.initial
-    python -m flows.encoders --show                                # only show what was measured
+    python -m flows.encoders --show                                # only show what was measured, in any setting
 
 In each experiment every model of `finetune_metric` and `finetune_semantic` starts from the same encoder. Results go to
 results/ablations.jsonl and are kept there as those of `flows.ablations` are.
@@ -73,13 +73,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--initial", nargs="+", default=list(INITIALS), help="encoders that are compared")
     parser.add_argument("--seeds", type=int, nargs="+", help="by default the seed of params.yaml")
-    parser.add_argument("--show", action="store_true", help="run nothing")
+    parser.add_argument("--show", action="store_true", help="run nothing; print what was measured in any setting")
     given = parser.parse_args()
     settings = params.load()
+    current = setting_of(settings)
     if not given.show:
         rows, seeds = rows_of(given.initial, settings), given.seeds or [settings.seed]
         run_rows(TABLE, rows, seeds, settings, lambda name: measured(settings, name))
-    print(render(given.initial, read_results(), setting_of(settings)))
+        print(render(given.initial, read_results(), current))
+        return
+    for setting in dict.fromkeys(one["setting"] for one in read_results() if one["table"] == TABLE):
+        now = "parameters and code as now" if setting == current else "other parameters or code than now"
+        print(f"Setting {setting[:8]}, {now}:\n\n{render(given.initial, read_results(), setting)}\n")
 
 
 if __name__ == "__main__":

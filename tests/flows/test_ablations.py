@@ -89,6 +89,10 @@ def test_results_are_only_added_and_shown_as_mean_and_deviation(tmp_path):
     assert "| alpha = 0.85 | 0.2000 ± 0.1414 | 2 | 0.175 |" in shown
     assert "| alpha = 1.00 | 0.5000 | 1 | 0.188 |" in shown
     assert "| alpha = 0.70 | missing | 0 |" in shown
+    every = ablations.every_setting("table-12", ablations.rows_of("table-12", []), ablations.read_results(path), "a")
+    before, now = every.split("Setting a, parameters and code as now")
+    assert "Setting b, other parameters or code than now" in before
+    assert "7.0000" in before and "7.0000" not in now and shown in now
 
 
 def test_what_was_measured_is_not_run_again(monkeypatch, repository):
