@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from depth_model import files
 from depth_model.datasets.sample import BadInput
 from tasks import entry, params, register, tracking
-from tasks.evaluate_relative import draw, log, measured, summary_of, write
+from tasks.evaluated import draw, log, measured, summary_of, write
 from tasks.finetune_metric import model_name
 from tasks.workspace import Workplace, produce
 

@@ -45,7 +45,7 @@ def evaluated(plan: Plan) -> tuple[dict[str, Any], pd.DataFrame]:
 
     Raises StageError for a model that cannot be loaded and when no image could be measured.
     """
-    from tasks.evaluate_relative import check_measured, summary_of
+    from tasks.evaluated import check_measured, summary_of
 
     by_model = {title: _results(plan, title, model) for title, model in plan.models.items()}
     table, skipped = _joined(by_model, plan.protocol)
