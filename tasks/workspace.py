@@ -165,8 +165,9 @@ def _holder(handle: IO[str]) -> str:
 
 def _publish(result: Path, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(f".{out.name}.*.tmp"):  # by a process that was killed right here
+        _remove(left)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    _remove(temporary)
     if result.is_dir():
         shutil.copytree(result, temporary, copy_function=_link)
         _remove(out)

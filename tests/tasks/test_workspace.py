@@ -53,6 +53,14 @@ def test_finished_work_is_published_again_without_building(project):
     assert (project / "models" / "out" / "file.txt").read_text() == "done"
 
 
+def test_what_a_kill_left_while_publishing_is_removed(project):
+    left = project / "models" / ".out.1234567.tmp"
+    left.mkdir(parents=True)
+    (left / "file.txt").write_text("half")
+    produce(build_text([]), project)
+    assert [path.name for path in (project / "models").iterdir()] == ["out"]
+
+
 def test_a_changed_parameter_meets_no_old_state(project):
     calls = []
 
