@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from depth_model.datasets import images, manifest, rasters, shards
-from depth_model.datasets.source import decoded_raster
 
 
 @dataclass(frozen=True)
 class StoredSample:
     """One sample as stored: image uint8 (H, W, 3), target float32 (h, w) with NaN = no label, sky bool (h, w).
 
+    The target of a pseudo label is its codes, uint16 (h, w): disparity of unknown scale and shift, 0 = no label.
     (h, w) is the size of the target, or that of the image when there is no target. It differs from (H, W) for
     pseudo labels and for images that were scaled down to `collect.max_side`; the field of view is the same.
     """
@@ -131,7 +131,6 @@ class _Source:
         if not table["key"].equals(self.keys):
             raise ValueError(f"{folder}: keys differ from those of {self.folder}; run 'dvc repro' to make it again")
         self.sidecar_folder = folder
-        self.sidecar_suffix = manifest.metadata(folder / manifest.SIDECAR)["suffix"]
         self.places["sidecar"] = table["offset"].to_numpy(), table["size"].to_numpy()
 
     def __len__(self) -> int:
@@ -169,11 +168,12 @@ class _Source:
     def load(self, number: int, sidecar: str | None) -> StoredSample:
         row = self._row(number)
         image = images.decode_rgb(self._member(self.folder, "image", row))
-        raster = None
-        if sidecar is not None:
-            raster = decoded_raster(self._member(self.sidecar_folder, "sidecar", row), self.sidecar_suffix)
         if sidecar == "pseudo":
-            return StoredSample(self.keys[row].as_py(), self.name, image, raster, "affine_disparity", None)
+            codes = rasters.decode_codes(self._member(self.sidecar_folder, "sidecar", row))
+            return StoredSample(self.keys[row].as_py(), self.name, image, codes, "affine_disparity", None)
+        raster = None
+        if sidecar == "sky":
+            raster = rasters.decode_mask(self._member(self.sidecar_folder, "sidecar", row))
         target, kind = None, None
         if self.places["target"][1][row]:
             target, kind = rasters.decode(self._member(self.folder, "target", row)), self.kinds[self.kind[row]]

@@ -84,15 +84,25 @@ def header(data: bytes) -> dict[str, Any]:
 def decode(data: bytes) -> np.ndarray:
     """Return the raster `data` as float32 (H, W), NaN = no label; raises BadInput for damaged data."""
     head, payload = _parsed(data)
-    shape = (head["height"], head["width"])
     if head["codec"] == "float32":
-        return _unpacked(payload, shape, np.dtype(np.uint32)).view(np.float32)
-    codes = _unpacked(payload, shape, np.dtype(np.uint16))
+        return _unpacked(payload, (head["height"], head["width"]), np.dtype(np.uint32)).view(np.float32)
+    codes = _codes(payload, head)
     if head["codec"] == "quantised":
         return _dequantised(codes, head)
     values = _from_integer(codes, head["offset"], head["scale"])
     values[codes == 0] = np.nan
     return values
+
+
+def decode_codes(data: bytes) -> np.ndarray:
+    """Return the codes of a quantised raster, uint16 (H, W): affine in what was encoded, 0 = no label.
+
+    What is scaled afterwards anyway needs no more. Raises BadInput for damaged data and for another codec.
+    """
+    head, payload = _parsed(data)
+    if head["codec"] != "quantised":
+        raise BadInput(f"a raster of codec {head['codec']!r}, not of quantised labels")
+    return _codes(payload, head)
 
 
 def encode_labels(labels: np.ndarray) -> bytes:
@@ -157,13 +167,18 @@ def _offset(known: np.ndarray, scale: int) -> int | None:
     return int(low) - 1
 
 
-def _dequantised(codes: np.ndarray, head: dict[str, Any]) -> np.ndarray:
+def _codes(payload: bytes, head: dict[str, Any]) -> np.ndarray:
+    codes = _unpacked(payload, (head["height"], head["width"]), np.dtype(np.uint16))
     if int(codes.max()) >= 2 ** head["bits"]:
         raise BadInput(f"damaged raster: code {codes.max()} does not fit {head['bits']} bits")
+    return codes
+
+
+def _dequantised(codes: np.ndarray, head: dict[str, Any]) -> np.ndarray:
     table = np.full(2 ** head["bits"], np.nan, np.float32)
     if head["minimum"] is not None:
         table[1:] = np.linspace(head["minimum"], head["maximum"], 2 ** head["bits"] - 1)
-    return table[codes]
+    return np.take(table, codes)
 
 
 def _packed(codes: np.ndarray) -> bytes:

@@ -60,8 +60,7 @@ def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
     resized = image
     if image.shape[:2] != (crop.height, crop.width):
         resized = cv2.resize(image, (crop.width, crop.height), interpolation=cv2.INTER_CUBIC)
-    window = resized[crop.top : crop.top + crop.side, crop.left : crop.left + crop.side]
-    return np.ascontiguousarray(window[:, ::-1] if crop.flip else window)
+    return _mirrored(resized[crop.top : crop.top + crop.side, crop.left : crop.left + crop.side], crop.flip)
 
 
 def crop_raster(raster: np.ndarray, crop: Crop) -> np.ndarray:
@@ -69,9 +68,20 @@ def crop_raster(raster: np.ndarray, crop: Crop) -> np.ndarray:
 
     Labels are never interpolated: a value between two objects would be a surface that is not there.
     """
-    rows = _nearest(raster.shape[0], crop.height)[crop.top : crop.top + crop.side]
-    columns = _nearest(raster.shape[1], crop.width)[crop.left : crop.left + crop.side]
-    return raster[np.ix_(rows, columns[::-1] if crop.flip else columns)]
+    height, width = slice(crop.top, crop.top + crop.side), slice(crop.left, crop.left + crop.side)
+    if raster.shape == (crop.height, crop.width):
+        return _mirrored(raster[height, width], crop.flip)
+    rows, columns = _nearest(raster.shape[0], crop.height)[height], _nearest(raster.shape[1], crop.width)[width]
+    return np.take(raster[rows], columns[::-1] if crop.flip else columns, axis=1)
+
+
+def _mirrored(window: np.ndarray, flip: bool) -> np.ndarray:
+    """Return a copy of `window`, (H, W) or (H, W, 3), from right to left if `flip`."""
+    if not flip:
+        return window.copy()
+    # OpenCV mirrors ten times as fast as numpy copies a reversed view, but knows no bool.
+    mirrored = cv2.flip(window.view(np.uint8) if window.dtype == bool else window, 1)
+    return mirrored.view(window.dtype)
 
 
 def perturb(image: np.ndarray, strength: Perturbation, generator: np.random.Generator) -> np.ndarray:

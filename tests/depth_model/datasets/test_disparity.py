@@ -56,6 +56,31 @@ def test_pixels_without_label_or_sky_are_not_valid():
     assert disparity.tolist() == [[1, 0, 0, 0, 0, 0]]
 
 
+@pytest.mark.parametrize("kind", TARGET_KINDS)
+@pytest.mark.parametrize("with_sky", [False, True])
+def test_a_part_is_scaled_over_the_whole_map(kind, with_sky):
+    generator = np.random.default_rng(1)
+    target = generator.uniform(0.5, 90, (20, 30)).astype(np.float32)
+    target[generator.random(target.shape) < 0.3] = NAN
+    above = generator.random(target.shape) < 0.2 if with_sky else None
+    window = np.s_[3:9, 12:20]
+    whole = normalised_disparity(target, kind, above)
+    part = normalised_disparity(target, kind, above, lambda raster: raster[window])
+    for one, other in zip(part, whole, strict=True):
+        np.testing.assert_array_equal(one, other[window])
+
+
+def test_codes_are_what_they_stand_for():
+    codes = np.array([[1, 5, 0, 16383]], np.uint16)
+    disparity, valid = normalised_disparity(codes, "affine_disparity")
+    assert disparity.tolist() == [[0, np.float32(4 / 16382), 0, 1]]
+    assert disparity.dtype == np.float32
+    assert valid.tolist() == [[True, True, False, True]]
+    for nothing in (np.zeros((1, 2), np.uint16), np.array([[0, 7]], np.uint16)):
+        with pytest.raises(BadInput, match="degenerate"):
+            normalised_disparity(nothing, "affine_disparity")
+
+
 def test_the_scale_of_depth_does_not_matter():
     depth = np.random.default_rng(0).uniform(0.5, 90, (20, 30)).astype(np.float32)
     assert np.allclose(

@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from depth_model.datasets.images import decode_rgb, stored_image, stored_shape
 from depth_model.datasets.sample import BadInput
@@ -37,6 +37,34 @@ def test_lossless_formats_give_back_every_pixel(picture, form):
 def test_lossy_formats_come_near(picture, form):
     decoded = decode_rgb(encoded(picture, form, quality=95)).astype(int)
     assert np.abs(decoded - np.asarray(picture)).mean() < 4
+
+
+@pytest.mark.parametrize("size", [(60, 40), (61, 43), (8, 1)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quality": 92, "subsampling": "4:4:4"},
+        {"quality": 75, "subsampling": "4:2:2"},
+        {"quality": 60, "subsampling": "4:2:0"},
+        {"quality": 95, "progressive": True, "optimize": True},
+        {"quality": 80, "restart_marker_rows": 1},
+        {"quality": 80, "keep_rgb": True},
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_has_the_pixels_that_pillow_gives(picture, size, options, mode):
+    noisy = np.random.default_rng(0).integers(0, 40, (size[1], size[0], 3)) + np.asarray(picture.resize(size)) // 2
+    data = encoded(Image.fromarray(noisy.astype(np.uint8)).convert(mode), "JPEG", **options)
+    decoded = decode_rgb(data)
+    assert np.array_equal(decoded, np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+    decoded[0, 0] = 7  # is the caller's to change
+
+
+def test_an_irregular_jpeg_is_judged_by_pillow(picture):
+    data = encoded(picture, "JPEG", restart_marker_rows=1)
+    first_restart = data.index(b"\xff\xd0")
+    stray = data[:first_restart] + b"\x00\x11\x22" + data[first_restart:]
+    assert np.array_equal(decode_rgb(stray), np.asarray(Image.open(io.BytesIO(stray))))
 
 
 def test_grey_palette_and_two_level_images_become_rgb(picture):
@@ -93,6 +121,15 @@ def test_exif_orientation_is_applied(picture, orientation, turned):
     assert (stored.height, stored.width) == expected.shape[:2]
     assert stored.rotated == (orientation != 1)
     assert (stored.data == data) == (orientation == 1)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_exif_orientation_of_a_jpeg_is_applied(picture, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(picture, "JPEG", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert np.array_equal(decode_rgb(data), np.asarray(expected))
 
 
 def _png_claiming(width: int, height: int) -> bytes:

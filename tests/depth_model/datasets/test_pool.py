@@ -113,14 +113,17 @@ def test_sky_comes_with_every_sample(data):
 def test_pseudo_labels_take_the_place_of_targets(data):
     def label(shape, row):
         values = np.linspace(0, row + 1, 14 * 28, dtype=np.float32).reshape(14, 28)
-        return rasters.encode_quantised(values, 14)
+        values[0, 0] = np.nan
+        return rasters.encode_quantised(values, 10 + row % 4)
 
     add_sidecar(data, "pseudo", "target.dar", label)
     pool = SamplePool(data, "labeled", CATALOG, "pseudo")
     for index, row in enumerate([0, 1, *range(7)]):
         sample = pool.load(index)
         assert sample.target.shape == (14, 28)
-        assert (sample.target.min(), sample.target.max()) == (0, row + 1)
+        assert sample.target.dtype == np.uint16
+        assert (sample.target[0, 0], sample.target[0, 1], sample.target.max()) == (0, 1, 2 ** (10 + row % 4) - 1)
+        assert np.array_equal(np.sort(sample.target, axis=None), sample.target.ravel())
         assert sample.target_kind == "affine_disparity"
 
 

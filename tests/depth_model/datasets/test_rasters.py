@@ -84,6 +84,13 @@ def test_quantised_without_labels_or_without_range():
     assert np.array_equal(rasters.decode(rasters.encode_quantised(constant, 14)), constant)
 
 
+def test_codes_are_linear_and_zero_without_a_label():
+    values = np.array([[3, np.nan, 5, 4]], np.float32)
+    assert rasters.decode_codes(rasters.encode_quantised(values, 14)).tolist() == [[1, 0, 16383, 8192]]
+    with pytest.raises(BadInput, match="'integer'"):
+        rasters.decode_codes(rasters.encode_exact(values))
+
+
 def test_infinite_values_and_other_arrays_are_refused():
     values = np.ones((2, 2), np.float32)
     values[1, 1] = np.inf
