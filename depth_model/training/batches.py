@@ -102,10 +102,12 @@ def _moved(value: Any, device: torch.device) -> Any:
 def network_input(images: Tensor) -> Tensor:
     """Return uint8 (B, H, W, 3) RGB images as float32 (B, 3, H, W), normalised with ImageNet's mean and deviation."""
     imagenet = (IMAGENET_MEAN, IMAGENET_DEVIATION)
-    mean, deviation = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in imagenet)
-    # One copy, then in place and at one go: at this size passes through memory cost more than the arithmetic.
-    values = images.permute(0, 3, 1, 2).to(torch.float32, copy=True)
-    return torch.addcmul(-mean / deviation, values, 1 / (255 * deviation), out=values)
+    width = images.shape[2]
+    # Rows of all channels at one go: passes through memory, and loops over three channels, cost more than arithmetic.
+    mean, deviation = (torch.tensor(values, device=images.device).repeat(width) for values in imagenet)
+    values = images.flatten(2).to(torch.float32)
+    torch.addcmul(-mean / deviation, values, 1 / (255 * deviation), out=values)
+    return values.unflatten(2, (width, 3)).permute(0, 3, 1, 2)
 
 
 def loader(
@@ -188,6 +190,6 @@ def _stacked(samples: list[_Sample], side: int, own: int) -> Batch:
         for array, value in zip(arrays, sample[:3], strict=True):
             array[number] = value
     images, disparity, valid = map(torch.from_numpy, arrays)
-    unusable = (~valid[:own].flatten(1).any(dim=1)).sum().float()
+    unusable = torch.tensor(float(sum(not sample[2].any() for sample in samples[:own])))
     keys = [sample[3] for sample in samples[:own]]
     return {"images": images, "disparity": disparity, "valid": valid, "unusable": unusable, "keys": keys}
