@@ -43,24 +43,20 @@ def _settings(wanted: params.FinetuneSemantic) -> SemanticSettings:
 
 def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any:
     from depth_model.datasets.semantic_classes import class_lists
-    from depth_model.networks.mask2former import TransformersMissing
     from depth_model.training.semantic import train_semantic
 
     wanted = settings.section("finetune_semantic", name)
-    try:
-        return train_semantic(
-            source_pool("semantic", wanted.source),
-            initial_weights(wanted.initial),
-            initial_size(wanted.initial, settings),
-            class_lists()[class_list(wanted.source, settings)],
-            _settings(wanted),
-            loop_settings(settings),
-            settings.seed,
-            scratch,
-            on_metrics,
-        )
-    except TransformersMissing as error:
-        raise entry.StageError(f"finetune_semantic.{name}: {error}") from error
+    return train_semantic(
+        source_pool("semantic", wanted.source),
+        initial_weights(wanted.initial),
+        initial_size(wanted.initial, settings),
+        class_lists()[class_list(wanted.source, settings)],
+        _settings(wanted),
+        loop_settings(settings),
+        settings.seed,
+        scratch,
+        on_metrics,
+    )
 
 
 def main() -> None:

@@ -80,7 +80,7 @@ def _add_version(client: MlflowClient, model: str, folder: Path, weights: str, r
 
 def _requirements(folder: Path) -> tuple[str, ...]:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return (*REQUIREMENTS, "transformers", "scipy") if "mask2former" in config else REQUIREMENTS
+    return (*REQUIREMENTS, "transformers", "scipy") if {"mask2former", "midas"} & set(config) else REQUIREMENTS
 
 
 @dataclass(frozen=True)

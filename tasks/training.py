@@ -190,7 +190,7 @@ def train_stage(stage: TrainingStage, used: Mapping[str, Any], settings: params.
 
 
 def _learned(learn: Learn, place: Workplace, run: tracking.Run) -> tuple[Any, History]:
-    from depth_model.networks import BadCheckpoint, BadWeights, PackagedEncoderMissing
+    from depth_model.networks import BadCheckpoint, BadWeights, PackagedEncoderMissing, TransformersMissing
     from depth_model.training.divergence import TrainingFailed
     from depth_model.training.processes import ProcessLost
 
@@ -199,5 +199,5 @@ def _learned(learn: Learn, place: Workplace, run: tracking.Run) -> tuple[Any, Hi
         return learn(place.scratch, run.metric_callback)
     except ProcessLost as error:
         raise entry.StageError(f"another process of the training is gone: {error}") from error
-    except (TrainingFailed, BadCheckpoint, BadWeights, PackagedEncoderMissing) as error:
+    except (TrainingFailed, BadCheckpoint, BadWeights, PackagedEncoderMissing, TransformersMissing) as error:
         raise entry.StageError(str(error)) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # fault_proxy, which stands beside this file
+sys.path.insert(0, str(Path(__file__).parent))  # fault_proxy and midas_folders, which stand beside this file
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -6,6 +6,7 @@ from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.depth_anything import DepthAnything
 from depth_model.networks.encoder import BadWeights, Encoder, build_encoder, frozen_encoder
 from depth_model.networks.packaged_encoder import PackagedEncoderMissing
+from depth_model.networks.transformers_library import TransformersMissing
 
 __all__ = [
     "BadCheckpoint",
@@ -13,6 +14,7 @@ __all__ = [
     "DepthAnything",
     "Encoder",
     "PackagedEncoderMissing",
+    "TransformersMissing",
     "build_encoder",
     "frozen_encoder",
 ]

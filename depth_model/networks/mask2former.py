@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from depth_model.datasets.semantic_classes import IGNORE
 from depth_model.networks.simple_pyramid import SimplePyramid
+from depth_model.networks.transformers_library import transformers_module
 
 NO_OBJECT_WEIGHT = 0.1
 LOSS_WEIGHTS = {"class": 2.0, "mask": 5.0, "dice": 5.0}
@@ -23,10 +24,6 @@ LOSS_WEIGHTS = {"class": 2.0, "mask": 5.0, "dice": 5.0}
 NAMES = {"class": "loss_cross_entropy", "mask": "loss_mask", "dice": "loss_dice"}
 GROUPS = 32
 """Of the group norms in the library's pixel decoder."""
-
-
-class TransformersMissing(RuntimeError):
-    """The transformers library, an optional extra, is not installed."""
 
 
 @dataclass(frozen=True)
@@ -161,11 +158,4 @@ def _configuration(classes: int, settings: Mask2FormerSettings) -> Any:
 
 
 def _library() -> Any:
-    try:
-        from transformers.models.mask2former import modeling_mask2former
-    except ImportError as error:
-        raise TransformersMissing(
-            "a Mask2Former head needs the library transformers: pip install 'open-depth-anything[semantic]', "
-            "or set head: linear"
-        ) from error
-    return modeling_mask2former
+    return transformers_module("mask2former.modeling_mask2former", "a Mask2Former head", "set head: linear")

@@ -23,6 +23,8 @@ from depth_model.networks.metric_bins import BINS
 
 MODEL_TYPE = "depth_anything_metric_bins"
 """`model_type` in the config.json of a model with metric bins."""
+MIDAS_TYPE = "open_depth_anything_metric_midas"
+"""The same of a model with MiDaS's encoder, whatever its head: its tensors have this project's names."""
 
 _PARTS = (("core.core.pretrained.", "encoder."), ("core.core.depth_head.", "decoder."))
 _BUFFERS = "conditional_log_binomial.log_binomial_transform."
@@ -41,6 +43,9 @@ def metric_settings(path: str | Path) -> dict[str, Any]:
         if config["model_type"] == MODEL_TYPE:
             names = ("blocks", "position_embedding", "maximum", "strength", "domain", "input_size")
             return {name: config[name] for name in names}
+        if config["model_type"] == MIDAS_TYPE:
+            names = ("midas", "blocks", "maximum", "domain", "input_size")
+            return {name: config[name] for name in (*names, *(("strength",) if "strength" in config else ()))}
         if config["model_type"] != "depth_anything" or config["depth_estimation_type"] != "metric":
             raise BadCheckpoint(f"{config_file} describes no model of metric depth")
         return {
@@ -84,10 +89,11 @@ def released_metric_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return released
 
 
-def write_bins_folder(folder: Path, released: dict[str, Tensor], settings: dict[str, Any]) -> None:
-    """Write config.json and model.safetensors of a model with metric bins; each appears whole or not at all."""
-    files.write_bytes(folder / "model.safetensors", safetensors_bytes(released, metadata={"format": "pt"}))
-    files.write_json(folder / "config.json", {"model_type": MODEL_TYPE, **settings})
+def write_metric_folder(folder: Path, state: dict[str, Tensor], model_type: str, settings: dict[str, Any]) -> None:
+    """Write config.json and model.safetensors of a metric model; each appears whole or not at all."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    files.write_bytes(folder / "model.safetensors", safetensors_bytes(tensors, metadata={"format": "pt"}))
+    files.write_json(folder / "config.json", {"model_type": model_type, **settings})
 
 
 def _our_name(name: str) -> str:

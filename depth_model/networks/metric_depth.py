@@ -8,24 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from depth_model import files
 from depth_model.networks import checkpoints
+from depth_model.networks.any_encoder import encoder_settings
 from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.depth_anything import DepthAnything, official_state, size_of
-from depth_model.networks.dpt import CHANNELS, DecoderMaps
-from depth_model.networks.encoder import patch_grid
+from depth_model.networks.dpt import CHANNELS, DPT, DecoderMaps
+from depth_model.networks.encoder import Encoder, patch_grid
 from depth_model.networks.metric_bins import RELEASED_STRENGTH, STRENGTH, MetricBins
 from depth_model.networks.metric_checkpoints import (
+    MIDAS_TYPE,
+    MODEL_TYPE,
     metric_settings,
     our_metric_names,
     released_metric_names,
-    write_bins_folder,
+    write_metric_folder,
 )
+from depth_model.networks.midas_encoder import MidasEncoder
 
 INPUT_SIZE = (392, 518)
 """Height and width to which the released models squash every image (paper.md section 5)."""
@@ -45,20 +49,34 @@ class SigmoidDepth(nn.Module):
         return self.maximum * maps.output.sigmoid()
 
 
+class MidasDepth(NamedTuple):
+    """MiDaS's encoder and a decoder of ours, in place of the `DepthAnything` that `MetricDepth` is made around."""
+
+    encoder: MidasEncoder
+    decoder: DPT
+    blocks: list[int]
+
+
+def midas_depth(encoder: MidasEncoder, seed: int = 0) -> MidasDepth:
+    """Return `encoder` with a random decoder drawn from `seed` as `DepthAnything` draws it, on the last four blocks."""
+    decoder = DPT(encoder.dimension, *CHANNELS[encoder.size], seed=seed)
+    return MidasDepth(encoder, decoder, list(range(encoder.depth - 4, encoder.depth)))
+
+
 class MetricDepth(nn.Module):
     """Normalised images in, planar depth in metres out.
 
     `relative` brings encoder and decoder, which become part of this model: `DepthAnything(size, weights)` for the
     paper's start (encoder only, random decoder), `DepthAnything.load(path)` for the released code's (the decoder
-    too). `head` is "bins" or "sigmoid", `maximum` the range in metres that the model is for (10 indoors, 80
-    outdoors; the sigmoid cannot exceed it), `domain` what it was made for, in a word,
-    `input_size` (height, width) to what images are squashed for it. `strength` is the alpha of the
-    attractors, `seed` draws the head. Raises ValueError for an unknown head or a maximum that is not positive.
+    too), `midas_depth(encoder)` for MiDaS's encoder. `head` is "bins" or "sigmoid", `maximum` the range in metres that
+    the model is for (10 indoors, 80 outdoors; the sigmoid cannot exceed it), `domain` what it was made for, in a word,
+    `input_size` (height, width) to what images are squashed for it. `strength` is the alpha of the attractors, `seed`
+    draws the head. Raises ValueError for an unknown head or a maximum that is not positive.
     """
 
     def __init__(
         self,
-        relative: DepthAnything,
+        relative: DepthAnything | MidasDepth,
         head: Literal["bins", "sigmoid"],
         maximum: float,
         domain: str = "",
@@ -90,17 +108,18 @@ class MetricDepth(nn.Module):
         Recognised by content, never by pickle. A bare file does not say its range: `maximum` does (released: 10 for
         indoor, 80 for outdoor); with metric bins its attractors have the strength they were trained with,
         `RELEASED_STRENGTH`. A bare file without bins is taken for one of the second Depth Anything. Raises
-        BadCheckpoint.
+        BadCheckpoint, and TransformersMissing for MiDaS's encoder.
         """
-        settings = metric_settings(path)
-        state = our_metric_names(checkpoints.read_tensors(path), str(path))
+        settings, state = metric_settings(path), checkpoints.read_tensors(path)
+        if "midas" not in settings:
+            state = our_metric_names(state, str(path))
         bins = any(name.startswith("head.") for name in state)
         maximum = settings.pop("maximum", None) if maximum is None else maximum
         if maximum is None:
             raise BadCheckpoint(f"{path} does not say the largest depth it is for: give it in metres")
         strength = settings.pop("strength", RELEASED_STRENGTH)
         domain, input_size = settings.pop("domain", ""), settings.pop("input_size", INPUT_SIZE)
-        relative = DepthAnything(size_of(state, str(path)), **settings)
+        relative = _random_start(size_of(state, str(path)), settings, str(path))
         model = cls(relative, "bins" if bins else "sigmoid", maximum, domain, input_size, strength)
         checkpoints.load_strictly(model, state, str(path))
         return model
@@ -109,21 +128,26 @@ class MetricDepth(nn.Module):
         """Write config.json and model.safetensors to `folder`; equal models give equal bytes.
 
         With the sigmoid head, transformers' DepthAnythingForDepthEstimation loads the folder as it is; metric bins
-        on a DINOv2 encoder have no counterpart there, so that the tensors have the released names.
+        on a DINOv2 encoder have no counterpart there, so that the tensors have the released names. With MiDaS's
+        encoder they have those of this module.
         """
-        settings = self._settings()
-        if isinstance(self.head, SigmoidDepth):
-            checkpoints.write_folder(Path(folder), official_state(self.state_dict()), settings)
+        settings, state = self._settings(), self.state_dict()
+        if isinstance(self.encoder, MidasEncoder):
+            write_metric_folder(Path(folder), state, MIDAS_TYPE, settings)
+        elif isinstance(self.head, SigmoidDepth):
+            checkpoints.write_folder(Path(folder), official_state(state), settings)
         else:
-            write_bins_folder(Path(folder), released_metric_names(self.state_dict()), settings)
+            write_metric_folder(Path(folder), released_metric_names(state), MODEL_TYPE, settings)
 
     def export_released(self, path: str | Path) -> None:
         """Write metric bins in the layout of `depth_anything_metric_depth_*.pt` (paper.md section 5), atomically.
 
-        Raises ValueError for the other head, which no such file has.
+        Raises ValueError for the other head and for MiDaS's encoder, which no such file has.
         """
         if not isinstance(self.head, MetricBins):
             raise ValueError("the released metric layout is that of metric bins; this model has a sigmoid")
+        if isinstance(self.encoder, MidasEncoder):
+            raise ValueError("the released metric layout is that of Depth Anything; this model has MiDaS's encoder")
         with files.atomic_path(Path(path)) as temporary:
             content = {"model": released_metric_names(self.state_dict()), "optimizer": None, "epoch": 0}
             torch.save(content, temporary)
@@ -131,15 +155,25 @@ class MetricDepth(nn.Module):
     def _settings(self) -> dict[str, object]:
         features, out_channels = CHANNELS[self.encoder.size]
         settings = {
-            "size": self.encoder.size,
+            **encoder_settings(self.encoder),
             "blocks": self.blocks,
-            "position_embedding": self.encoder.position_embedding,
-            "heads": self.encoder.blocks[0].attn.num_heads,
             "features": features,
             "out_channels": out_channels,
             "maximum": self.maximum,
             "domain": self.domain,
             "input_size": list(self.input_size),
         }
+        if isinstance(self.encoder, Encoder):
+            settings["heads"] = self.encoder.blocks[0].attn.num_heads
         return settings | ({"strength": self.head.strength} if isinstance(self.head, MetricBins) else {})
+
+
+def _random_start(size: str, settings: dict[str, Any], path: str) -> DepthAnything | MidasDepth:
+    """Return the encoder and decoder that `settings`, of config.json in `path`, tell of."""
+    if "midas" not in settings:
+        return DepthAnything(size, **settings)
+    try:
+        return midas_depth(MidasEncoder(size, settings["midas"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadCheckpoint(f"{path}/config.json describes no encoder of MiDaS ({error!r})") from error
 

@@ -18,8 +18,9 @@ from torch.nn import functional
 from depth_model import files
 from depth_model.datasets.semantic_classes import ClassList
 from depth_model.networks import checkpoints
+from depth_model.networks.any_encoder import AnyEncoder, encoder_of, encoder_settings
 from depth_model.networks.checkpoint_names import BadCheckpoint
-from depth_model.networks.encoder import Encoder, patch_grid
+from depth_model.networks.encoder import patch_grid
 from depth_model.networks.mask2former import Mask2FormerHead, Mask2FormerSettings, QueryOutput, query_scores
 
 MODEL_TYPE = "open_depth_anything_segmentation"
@@ -46,12 +47,12 @@ class Segmentation(nn.Module):
 
     `encoder` becomes part of this model. `classes` are what it tells apart. `head` is "linear", or the sizes of a
     Mask2Former. `side` in pixels is what it is trained at: the crop, and the shorter side that a picture is
-    scaled to by default. `seed` draws the head. Parameters are named `encoder.*` (DINOv2's names) and `head.*`. Raises
-    TransformersMissing for a Mask2Former without the library.
+    scaled to by default. `seed` draws the head. Parameters are named `encoder.*` (DINOv2's names, or those of
+    `MidasEncoder`) and `head.*`. Raises TransformersMissing for a Mask2Former without the library.
     """
 
     def __init__(
-        self, encoder: Encoder, classes: ClassList, head: str | Mask2FormerSettings, side: int, seed: int = 0
+        self, encoder: AnyEncoder, classes: ClassList, head: str | Mask2FormerSettings, side: int, seed: int = 0
     ) -> None:
         super().__init__()
         self.encoder, self.classes, self.side = encoder, classes, side
@@ -90,8 +91,7 @@ class Segmentation(nn.Module):
         queries = isinstance(self.head, Mask2FormerHead)
         return {
             "model_type": MODEL_TYPE,
-            "size": self.encoder.size,
-            "position_embedding": self.encoder.position_embedding,
+            **encoder_settings(self.encoder),
             "head": "mask2former" if queries else "linear",
             "side": self.side,
             "data_set": self.classes.name,
@@ -110,8 +110,7 @@ class Segmentation(nn.Module):
             )
             queries = settings["head"] == "mask2former"
             head = Mask2FormerSettings(**settings["mask2former"]) if queries else settings["head"]
-            encoder = Encoder(settings["size"], position_embedding=settings["position_embedding"])
-            model = cls(encoder, classes, head, settings["side"])
+            model = cls(encoder_of(settings), classes, head, settings["side"])
         except (KeyError, TypeError, ValueError) as error:
             raise BadCheckpoint(f"{folder}/config.json describes no segmentation model ({error!r})") from error
         checkpoints.load_strictly(model, checkpoints.read_tensors(folder), str(folder))

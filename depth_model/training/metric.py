@@ -20,9 +20,10 @@ from torch.nn import functional
 from torch.optim import AdamW
 
 from depth_model.datasets.pool import SamplePool
-from depth_model.networks import DepthAnything
+from depth_model.networks import BadCheckpoint, DepthAnything
 from depth_model.networks.metric_bins import MetricBins
-from depth_model.networks.metric_depth import MetricDepth
+from depth_model.networks.metric_depth import MetricDepth, MidasDepth, midas_depth
+from depth_model.networks.midas_encoder import is_midas, read_midas
 from depth_model.networks.preprocessing import normalised
 from depth_model.objectives import silog_loss
 from depth_model.training.batches import Batch
@@ -76,7 +77,7 @@ def train_metric(
 ) -> tuple[MetricDepth, History]:
     """Fine-tune to metres on the samples of `pool`, from the relative model or encoder weights `relative`.
 
-    With `start` "encoder", `relative` is anything that `build_encoder` takes, for an encoder of `size`; with "all" a
+    With `start` "encoder", `relative` is anything that `any_encoder` takes, for an encoder of `size`; with "all" a
     whole model. `domain` is noted in the model. Continues from the checkpoints in `scratch`. Raises what
     `depth_model.training.loop.train`, `DepthAnything` and `MetricDepth` raise.
     """
@@ -102,9 +103,17 @@ def initial_metric_model(
     relative: str | Path, size: str, domain: str, settings: MetricSettings, seed: int
 ) -> MetricDepth:
     """Return the model that fine-tuning starts from, on the device that it is trained on."""
-    start = DepthAnything.load(relative) if settings.start == "all" else DepthAnything(size, str(relative), seed)
+    start = _start(str(relative), size, settings.start, seed)
     size_of_input = settings.input.height, settings.input.width
     return MetricDepth(start, settings.head, settings.maximum, domain, size_of_input, seed=seed).to(best_device())
+
+
+def _start(relative: str, size: str, start: str, seed: int) -> DepthAnything | MidasDepth:
+    if is_midas(relative):
+        if start == "all":
+            raise BadCheckpoint(f"{relative}: MiDaS's decoder is another than ours; set start: encoder")
+        return midas_depth(read_midas(relative, size), seed)
+    return DepthAnything.load(relative) if start == "all" else DepthAnything(size, relative, seed)
 
 
 def metric_loss(model: MetricDepth, batch: Batch) -> dict[str, Tensor]:

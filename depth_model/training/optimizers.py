@@ -15,6 +15,7 @@ from torch.optim import AdamW, Optimizer
 
 BETAS = (0.9, 0.999)
 _TOKENS = ("pos_embed", "cls_token", "mask_token", "level_embed")
+_MIDAS_POSITIONS = ("position_embeddings", "relative_position_bias_table")
 _EMBEDDINGS = ("queries_embedder.weight", "queries_features.weight", "level_embed.weight")
 
 
@@ -69,4 +70,4 @@ def linear_decay(warmup: float, group: Mapping[str, Any], step: int, total: int)
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim > 1 and not name.endswith(_TOKENS + _EMBEDDINGS)
+    return parameter.ndim > 1 and not name.endswith(_TOKENS + _MIDAS_POSITIONS + _EMBEDDINGS)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from depth_model.datasets.pool import SamplePool
 from depth_model.datasets.semantic_classes import IGNORE, ClassList
-from depth_model.networks import build_encoder
+from depth_model.networks.any_encoder import any_encoder
 from depth_model.networks.mask2former import (
     LOSS_WEIGHTS,
     NO_OBJECT_WEIGHT,
@@ -69,11 +69,11 @@ def train_semantic(
 ) -> tuple[Segmentation, History]:
     """Fine-tune to segmentation on the labelled samples of `pool`, from an encoder of `size`.
 
-    `weights` is anything that `build_encoder` takes. Continues from the checkpoints in `scratch`. Raises what
-    `depth_model.training.loop.train`, `build_encoder` and `Segmentation` raise.
+    `weights` is anything that `any_encoder` takes. Continues from the checkpoints in `scratch`. Raises what
+    `depth_model.training.loop.train`, `any_encoder` and `Segmentation` raise.
     """
     check_shares("batch", settings.batch, loop.accumulation)
-    encoder = build_encoder(size, weights, seed)
+    encoder = any_encoder(size, weights, seed)
     model = Segmentation(encoder, classes, settings.head, settings.side, seed).to(best_device())
     loss, counts, loss_weights = _objective(model, settings.head)
     run = Run(

@@ -65,8 +65,7 @@ def segment(given: argparse.Namespace) -> None:
 
 def _segmenter(given: argparse.Namespace) -> Segmenter:
     from depth_model.inference import inference_device
-    from depth_model.networks import BadCheckpoint
-    from depth_model.networks.mask2former import TransformersMissing
+    from depth_model.networks import BadCheckpoint, TransformersMissing
     from depth_model.networks.segmentation import Segmentation
     from depth_model.segmentation_inference import MULTI_SCALE, Segmenter
 

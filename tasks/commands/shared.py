@@ -43,10 +43,13 @@ def load_metric_model(name: str, maximum: float | None = None) -> MetricDepth:
 
     Raises StageError for a name that leads nowhere or to another model, and for a bare file without its range.
     """
+    from depth_model.networks import TransformersMissing
     from depth_model.networks.metric_depth import MetricDepth
 
     try:
         return MetricDepth.load(model_folder(name), maximum)
+    except TransformersMissing as error:
+        raise entry.StageError(f"--model {name}: {error}") from error
     except ValueError as error:
         hint = " (--maximum)" if maximum is None else ""
         raise entry.StageError(f"--model {name}: {error}{hint}") from error

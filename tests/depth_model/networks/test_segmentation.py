@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional
 
 from depth_model.datasets.semantic_classes import class_lists
-from depth_model.networks import BadCheckpoint, build_encoder
-from depth_model.networks.mask2former import Mask2FormerSettings, TransformersMissing
+from depth_model.networks import BadCheckpoint, TransformersMissing, build_encoder
+from depth_model.networks.mask2former import Mask2FormerSettings
 from depth_model.networks.segmentation import Segmentation
 
 SMALL = Mask2FormerSettings(32, 5, 2, 1, 1, 48, 16)
@@ -58,7 +58,7 @@ def test_what_is_no_segmentation_model_is_refused(tmp_path):
 
 
 def test_a_mask2former_without_transformers_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "transformers.models.mask2former", None)
+    monkeypatch.setitem(sys.modules, "transformers.models.mask2former.modeling_mask2former", None)
     with pytest.raises(TransformersMissing, match=r"open-depth-anything\[semantic\]"):
         _model(SMALL)
 

@@ -1,0 +1,23 @@
+"""The transformers library, an optional extra: imported only where a part of it is built."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+class TransformersMissing(RuntimeError):
+    """The transformers library is not installed; the message says what needs it and what to do."""
+
+
+def transformers_module(name: str, purpose: str, remedy: str) -> Any:
+    """Return the module `transformers.models.<name>`.
+
+    Raises TransformersMissing, which says that `purpose` needs the library, and what to do instead (`remedy`).
+    """
+    try:
+        return importlib.import_module(f"transformers.models.{name}")
+    except ImportError as error:
+        raise TransformersMissing(
+            f"{purpose} needs the library transformers: pip install 'open-depth-anything[semantic]', or {remedy}"
+        ) from error
