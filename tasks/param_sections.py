@@ -277,8 +277,8 @@ class Student(Section):
 class FinetuneMetric(Section):
     """Fine-tuning to metres on the metric source `source`: paper section 4.3.
 
-    `initial` is what it starts from: `student`, `teacher`, or weights as in `encoder.weights`; `start` says whether
-    the decoder is taken over too.
+    `initial` is what it starts from: `student`, `teacher`, weights as in `encoder.weights`, or a folder of MiDaS;
+    `start` says whether the decoder is taken over too.
     """
 
     source: str
@@ -332,7 +332,8 @@ class Mask2Former(Section):
 class FinetuneSemantic(Section):
     """Fine-tuning to segmentation on the semantic source `source`: paper section 4.4.
 
-    `initial` is what the encoder starts from: `student`, `teacher`, or weights as in `encoder.weights`.
+    `initial` is what the encoder starts from: `student`, `teacher`, weights as in `encoder.weights`, or a folder of
+    MiDaS.
     """
 
     source: str

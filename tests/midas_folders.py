@@ -6,7 +6,7 @@ import torch
 from transformers import DPTConfig, DPTForDepthEstimation
 
 NECK = {"neck_hidden_sizes": [8, 8, 8, 8], "fusion_hidden_size": 8}
-VIT = {"hidden_size": 32, "num_hidden_layers": 5, "num_attention_heads": 4, "intermediate_size": 64, "image_size": 64}
+VIT = {"hidden_size": 48, "num_hidden_layers": 5, "num_attention_heads": 3, "intermediate_size": 64, "image_size": 64}
 BEIT = VIT | {
     "model_type": "beit",
     "use_relative_position_bias": True,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from midas_folders import write_midas
 from PIL import Image
 
 from depth_model.datasets import rasters
@@ -145,6 +147,24 @@ def test_a_metric_model_starts_from_the_students_encoder_and_is_registered(train
     assert len((folder / "history.csv").read_text().splitlines()) == 1 + 4  # 2 epochs of 4 images, 2 at a time
     champion = tracking.connect().get_model_version_by_alias("depth-anything-metric-nyu", "champion")
     assert str(champion.version) == "1"
+
+
+def test_a_folder_of_midas_is_what_a_metric_model_may_start_from(trained, change, tmp_path):
+    write_midas(tmp_path / "midas", "beit")
+
+    def add(content):
+        content["finetune_metric"]["midas"] = content["finetune_metric"]["nyu"] | {"initial": str(tmp_path / "midas")}
+
+    change(add)
+    start(finetune_metric, "midas")
+    model = MetricDepth.load(trained / "models/metric/midas")
+    assert (model.encoder.shape["model_type"], model.encoder.size) == ("beit", "tiny")
+    loaded = mlflow.pyfunc.load_model("models:/depth-anything-metric-midas/1")
+    image = next(iter((trained / "data/exported/nyu/test").rglob("rgb_*.jpg"))).read_bytes()
+    row = loaded.predict(pd.DataFrame({"image": [image]})).iloc[0]
+    assert np.frombuffer(row["depth"], "<f4").min() > 0
+    needed = mlflow.pyfunc.get_model_dependencies("models:/depth-anything-metric-midas/1")
+    assert any(line.startswith("transformers==") for line in Path(needed).read_text().splitlines())
 
 
 def test_metric_models_are_measured_in_metres(trained):

@@ -48,10 +48,10 @@ def test_tokens_are_the_hidden_states_of_transformers_at_sixteen_pixels_a_patch(
     backbone = theirs.backbone.beit if kind == "beit" else theirs.dpt
     with torch.no_grad():
         states = backbone(pixel_values=2 * enlarged - 1, output_hidden_states=True).hidden_states
-        norm = theirs.dpt.layernorm if kind == "vit" else partial(functional.layer_norm, normalized_shape=(32,))
+        norm = theirs.dpt.layernorm if kind == "vit" else partial(functional.layer_norm, normalized_shape=(48,))
         expected = [norm(state[:, 1:]) for state in (states[2], states[5])]
         found = encoder(normalised(pictures()), [1, 4])
-    assert found[0].shape == (2, ROWS * COLUMNS, 32)
+    assert found[0].shape == (2, ROWS * COLUMNS, 48)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-4)
     assert not torch.allclose(found[0], found[1], atol=0.1)
 

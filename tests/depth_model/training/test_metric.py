@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from midas_folders import KINDS, write_midas
 from torch import nn
 
 from depth_model.datasets import readers
@@ -16,7 +18,7 @@ from depth_model.evaluation import protocols
 from depth_model.evaluation.adapters.depth_anything_metric import of_metric
 from depth_model.evaluation.cases import CollectedCases
 from depth_model.evaluation.harness import evaluate
-from depth_model.networks import DepthAnything
+from depth_model.networks import BadCheckpoint, DepthAnything
 from depth_model.objectives import silog_loss
 from depth_model.training import metric
 from depth_model.training.loop import LoopSettings
@@ -92,6 +94,22 @@ def test_the_start_is_the_encoder_or_the_whole_of_the_relative_model(tmp_path):
         assert all(torch.equal(one, other) for one, other in pairs)
         same = torch.equal(model.decoder.projects[0].weight, relative.decoder.projects[0].weight)
         assert same == (start == "all")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_from_midas_only_the_encoder_is_another_and_it_learns(pools, tmp_path, kind):
+    write_midas(tmp_path / "midas", kind)
+    start = partial(metric.initial_metric_model, tmp_path / "midas", "tiny", "indoor")
+    model, ours = start(settings(), 0), metric.initial_metric_model("none", "tiny", "indoor", settings(), 0)
+    for name, weight in ours.state_dict().items():
+        assert name.startswith("encoder.") or torch.equal(weight, model.state_dict()[name])
+    with pytest.raises(BadCheckpoint, match="set start: encoder"):
+        start(settings(start="all"), 0)
+    run = partial(metric.train_metric, pools[0], tmp_path / "midas", "tiny", "indoor", settings(epochs=10), LOOP, 1)
+    trained, history = run(tmp_path / "work", lambda step, metrics: None)
+    assert history.recent("abs_rel", 5) < 0.7 * history.rows[0][1 + history.columns.index("abs_rel")]
+    moved = [not torch.equal(a, b) for a, b in zip(model.encoder.parameters(), trained.encoder.parameters())]
+    assert np.mean(moved) > 0.9
 
 
 @pytest.mark.parametrize(("head", "form"), [("bins", "zoedepth"), ("sigmoid", "second_version")])

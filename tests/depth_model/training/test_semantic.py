@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from midas_folders import KINDS, write_midas
 from PIL import Image
 from sklearn.metrics import accuracy_score
 
@@ -17,6 +18,7 @@ from depth_model.datasets.sample import BadInput
 from depth_model.datasets.semantic_classes import class_lists
 from depth_model.networks import build_encoder
 from depth_model.networks.mask2former import Mask2FormerSettings
+from depth_model.networks.midas_encoder import MidasEncoder
 from depth_model.networks.segmentation import Segmentation
 from depth_model.training import semantic
 from depth_model.training.batches import network_input
@@ -154,6 +156,17 @@ def test_counts_make_the_losses_of_parts_those_of_the_whole(pool):
     assert np.average(losses, weights=counts) == pytest.approx(wanted, rel=1e-5)
     masks = sum(semantic.mask_counts(8, part)["mask"] for part in parts)
     assert masks == semantic.mask_counts(8, whole)["mask"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_three_colours_are_learned_from_midas_too(pool, tmp_path, kind):
+    write_midas(tmp_path / "midas", kind)
+    settings = semantic.SemanticSettings("linear", SIDE, 60, 3, 3e-3, 2.0, 0.05, 5, 1.0)
+    loop = LoopSettings(workers=0, checkpoint_every=1000, precision="fp32")
+    learn = partial(semantic.train_semantic, pool, str(tmp_path / "midas"), "tiny", class_lists()["ade20k"])
+    model, history = learn(settings, loop, 0, tmp_path / "work", lambda step, values: None)
+    assert isinstance(model.encoder, MidasEncoder)
+    assert history.recent("pixel_accuracy", 5) > 0.8
 
 
 @pytest.mark.parametrize("head, steps, rate", [("linear", 60, 3e-3), (SMALL, 150, 2e-3)])
