@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 
 from tasks import entry
-from tasks.commands import convert, evaluate, export_world, inspect, plan, predict, segment, tables
+from tasks.commands import convert, evaluate, export_labels, export_world, inspect, plan, predict, segment, tables
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="depth-anything", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    for command in (predict, segment, evaluate, tables, plan, convert, inspect, export_world):
+    for command in (predict, segment, evaluate, tables, plan, convert, inspect, export_world, export_labels):
         command.add(commands)
     return top
 
