@@ -2,13 +2,18 @@
 
 Every pixel gets 64 bin centres in metres. A coarse map proposes them, four finer maps move them towards attractor
 points, and a conditional log-binomial distribution over the bins weights them; the depth is the weighted sum. Centres
-are unbounded ("softplus" in ZoeDepth's words); the bounded variants are left out.
+are unbounded ("softplus" in ZoeDepth's words); the bounded variants are left out. Everything inside has its channels
+last, as the decoder's maps have them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from depth_model.networks.dpt import DecoderMaps
@@ -31,31 +36,54 @@ _SHARE_FLOOR = 1e-4
 
 
 def attract(centres: Tensor, points: Tensor, strength: float = STRENGTH) -> Tensor:
-    """Return `centres` (B, K, h, w) moved towards attractor `points` (B, A, h, w), all in metres.
+    """Return `centres` (..., K) moved towards attractor `points` (..., A), all in metres.
 
     c + mean over A of d / (1 + strength d^2), d = A - c (paper.md section 5, gamma = 2): a near point pulls its whole
-    distance, a far one hardly at all.
+    distance, a far one hardly at all. The gradient is computed anew in the backward pass (once, not twice
+    differentiable): torch would keep several tensors (..., A, K) for it.
     """
-    moved = torch.zeros_like(centres)
-    # One point at a time: all at once would hold (B, A, K, h, w).
-    for point in points.unbind(dim=1):
-        distance = point[:, None] - centres
-        moved = moved + distance / (1 + strength * distance**2)
-    return centres + moved / points.shape[1]
+    return _Attraction.apply(centres, points, strength)
+
+
+class _Attraction(torch.autograd.Function):
+    """`attract`, one point at a time: all at once would hold (..., A, K)."""
+
+    @staticmethod
+    def forward(ctx: Any, centres: Tensor, points: Tensor, strength: float) -> Tensor:
+        ctx.save_for_backward(centres, points)
+        ctx.strength = strength
+        moved = torch.zeros_like(centres)
+        for point in points.unbind(-1):
+            distance = point[..., None] - centres
+            moved.addcdiv_(distance, distance.square().mul_(strength).add_(1))
+        return moved.div_(points.shape[-1]).add_(centres)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        centres, points = ctx.saved_tensors
+        slopes, of_points = torch.zeros_like(centres), torch.empty_like(points)
+        for number, point in enumerate(points.unbind(-1)):
+            scaled = (point[..., None] - centres).square_().mul_(ctx.strength)
+            slope = (1 - scaled).div_(scaled.add_(1).square_())  # of d / (1 + strength d^2)
+            slopes += slope
+            of_points[..., number] = slope.mul_(gradient).sum(-1)
+        count = points.shape[-1]
+        return gradient - gradient * slopes.div_(count), of_points / count, None
 
 
 def log_binomial(probability: Tensor, temperature: Tensor, bins: int = BINS) -> Tensor:
-    """Return the distribution (B, bins, h, w) over bins of `probability` in (0, 1) and `temperature`, (B, 1, h, w).
+    """Return the distribution (..., bins) over bins of `probability` in (0, 1) and `temperature`, both (...).
 
     softmax over k of (ln C(K, k) + k ln p + (K - k) ln(1 - p)) / t with K = bins - 1 and the binomial coefficient by
     Stirling's form, as the released weights were trained with (paper.md section 5).
     """
-    index = torch.arange(bins, device=probability.device, dtype=probability.dtype).view(1, -1, 1, 1)
-    last = bins - 1
-    clamped = probability.clamp(1e-4, 1)
-    rest = (1 - probability).clamp(1e-4, 1)
-    logits = _log_choose(last, index) + index * clamped.log() + (last - index) * rest.log()
-    return (logits / temperature).softmax(dim=1)
+    index = torch.arange(bins, device=probability.device, dtype=probability.dtype)
+    odds = probability.clamp(1e-4, 1).log() - (1 - probability).clamp(1e-4, 1).log()
+    # Without K ln(1 - p), which is the same for every k, the logits are a product with two columns.
+    columns = torch.stack([_log_choose(bins - 1, index), index], dim=-1)
+    logits = functional.linear(torch.stack([1 / temperature, odds / temperature], dim=-1), columns)
+    return logits.softmax(dim=-1)
 
 
 def _log_choose(total: int, chosen: Tensor) -> Tensor:
@@ -93,33 +121,57 @@ class MetricBins(nn.Module):
 
         The distribution is computed in float32 whatever the precision of the maps.
         """
-        coarse = self.conv2(maps.bottleneck)
-        centres = functional.softplus(self.seed_bin_regressor(coarse).float())
-        embedding = self.seed_projector(coarse)
+        coarse = _linear(self.conv2, _channels_last(maps.bottleneck))
+        centres = functional.softplus(_applied(self.seed_bin_regressor, coarse).float())
+        embedding = _applied(self.seed_projector, coarse)
         for path, projector, attractor in zip(maps.paths, self.projectors, self.attractors, strict=True):
             size = path.shape[2:]
-            projected = projector(path)
-            points = functional.softplus(attractor(projected + _resized(embedding, size)).float())
+            projected = _applied(projector, _channels_last(path))
+            points = functional.softplus(_applied(attractor, projected + _resized(embedding, size)).float())
             centres = attract(_resized(centres, size), points, self.strength)
             embedding = projected
         shares = self._distribution(maps, embedding)
-        return (shares * _resized(centres, shares.shape[2:])).sum(dim=1)
+        return (shares * _resized(centres, shares.shape[1:3])).sum(dim=-1)
 
     def _distribution(self, maps: DecoderMaps, embedding: Tensor) -> Tensor:
-        """Return the weight of every bin (B, 64, H, W), from the hidden map and the relative disparity itself."""
-        size = maps.hidden.shape[2:]
-        known = torch.cat([maps.hidden, maps.disparity[:, None].to(maps.hidden.dtype)], dim=1)
-        pairs = self.conditional_log_binomial(torch.cat([known, _resized(embedding, size)], dim=1))
-        pairs = functional.softplus(pairs.float()) + _SHARE_FLOOR
-        probability = pairs[:, 0:1] / pairs[:, 0:2].sum(dim=1, keepdim=True)
-        warmth = pairs[:, 2:3] / pairs[:, 2:4].sum(dim=1, keepdim=True)
+        """Return the weight of every bin (B, H, W, 64), from the hidden map and the relative disparity itself.
+
+        The first layer is linear in hidden map, disparity and enlarged embedding side by side; its part of the
+        embedding is computed before enlarging, which is linear too.
+        """
+        first, activation, last = self.conditional_log_binomial
+        of_hidden, of_disparity, of_embedding = first.weight.flatten(1).split([HIDDEN, 1, EMBEDDING], dim=1)
+        known = functional.linear(_channels_last(maps.hidden), of_hidden, first.bias)
+        known = known + _resized(functional.linear(embedding, of_embedding), maps.hidden.shape[2:])
+        known = known + maps.disparity[..., None].to(known.dtype) * of_disparity[:, 0].to(known.dtype)
+        pairs = functional.softplus(_linear(last, activation(known)).float()) + _SHARE_FLOOR
         low, high = TEMPERATURES
-        return log_binomial(probability, low + (high - low) * warmth)
+        with torch.autocast(pairs.device.type, enabled=False):
+            probability = pairs[..., 0] / pairs[..., 0:2].sum(dim=-1)
+            warmth = pairs[..., 2] / pairs[..., 2:4].sum(dim=-1)
+            return log_binomial(probability, low + (high - low) * warmth)
 
 
 def _perceptron(inputs: int, hidden: int, outputs: int, activation: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, hidden, 1), activation, nn.Conv2d(hidden, outputs, 1))
 
 
-def _resized(values: Tensor, size: torch.Size) -> Tensor:
-    return functional.interpolate(values, size=size, mode="bilinear", align_corners=True)
+def _applied(perceptron: nn.Sequential, values: Tensor) -> Tensor:
+    first, activation, last = perceptron
+    return _linear(last, activation(_linear(first, values)))
+
+
+def _linear(convolution: nn.Conv2d, values: Tensor) -> Tensor:
+    """Apply a 1x1 convolution to values (B, h, w, C) as a matrix product, which needs no other layout than theirs."""
+    return functional.linear(values, convolution.weight.flatten(1), convolution.bias)
+
+
+def _channels_last(values: Tensor) -> Tensor:
+    return values.permute(0, 2, 3, 1)
+
+
+def _resized(values: Tensor, size: Sequence[int]) -> Tensor:
+    """Return values (B, h, w, C) at `size`."""
+    moved = values.permute(0, 3, 1, 2)
+    enlarged = functional.interpolate(moved, size=tuple(size), mode="bilinear", align_corners=True)
+    return _channels_last(enlarged)

@@ -27,23 +27,21 @@ def metric(head="bins", **options):
 
 @pytest.mark.parametrize(("distance", "moved"), [(0.01, 0.0090909), (0.1, 0.0090909), (1.0, 0.000999)])
 def test_attractors_pull_as_in_the_check_values(distance, moved):
-    centres, points = torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), distance)
-    assert float(attract(centres, points)) == pytest.approx(moved, abs=5e-8)
+    assert float(attract(torch.zeros(1), torch.tensor([distance]))) == pytest.approx(moved, abs=5e-8)
 
 
 def test_the_pull_is_strongest_at_the_root_of_the_strength_and_averages_over_points():
     distances = torch.linspace(0.001, 0.2, 2000, dtype=torch.float64)
-    pulls = attract(torch.zeros(1, 2000, 1, 1, dtype=torch.float64) - distances.view(1, -1, 1, 1),
-                    torch.zeros(1, 1, 1, 1, dtype=torch.float64)).flatten() + distances
+    pulls = attract(-distances, torch.zeros(1, dtype=torch.float64)) + distances
     assert float(pulls.max()) == pytest.approx(0.0158114, abs=1e-7)
     assert float(distances[pulls.argmax()]) == pytest.approx(0.0316228, abs=1e-4)
-    both = attract(torch.zeros(1, 1, 1, 1), torch.tensor([0.01, -0.1]).view(1, 2, 1, 1))
+    both = attract(torch.zeros(1), torch.tensor([0.01, -0.1]))
     assert float(both) == pytest.approx(0, abs=1e-8)
 
 
 @pytest.mark.parametrize(("temperature", "mean", "peak"), [(1.0, 19.10, 0.1101), (50.0, 26.92, None)])
 def test_log_binomial_check_values(temperature, mean, peak):
-    shares = log_binomial(torch.full((1, 1, 1, 1), 0.3), torch.full((1, 1, 1, 1), temperature)).flatten()
+    shares = log_binomial(torch.tensor(0.3), torch.tensor(temperature))
     assert float((shares * torch.arange(64)).sum()) == pytest.approx(mean, abs=0.005)
     assert float(shares.sum()) == pytest.approx(1, abs=1e-6)
     if peak:
@@ -52,16 +50,16 @@ def test_log_binomial_check_values(temperature, mean, peak):
 
 
 def test_log_binomial_is_the_binomial_distribution_but_for_stirlings_form():
-    shares = log_binomial(torch.full((1, 1, 1, 1), 0.3), torch.ones(1, 1, 1, 1)).flatten().numpy()
+    shares = log_binomial(torch.tensor(0.3), torch.tensor(1.0)).numpy()
     exact = [math.comb(63, k) * 0.3**k * 0.7 ** (63 - k) for k in range(64)]
     assert abs(shares - exact).max() < 0.005
 
 
 def test_gradients_of_attractors_and_distribution_are_exact():
     generator = torch.Generator().manual_seed(3)
-    drawn = [torch.rand(1, c, 2, 2, generator=generator, dtype=torch.float64).requires_grad_() for c in (5, 3)]
+    drawn = [torch.rand(1, 2, 2, c, generator=generator, dtype=torch.float64).requires_grad_() for c in (5, 3)]
     assert torch.autograd.gradcheck(lambda c, a: attract(c, a, 30.0), drawn)
-    drawn = torch.rand(2, 1, 1, 2, 2, generator=generator, dtype=torch.float64)
+    drawn = torch.rand(2, 1, 2, 2, generator=generator, dtype=torch.float64)
     pair = [one.requires_grad_() for one in (0.2 + 0.5 * drawn).unbind()]
     assert torch.autograd.gradcheck(lambda p, t: log_binomial(p, t, 8), pair)
 
@@ -87,31 +85,45 @@ def transformers_head():
     return ZoeDepthMetricDepthEstimationHead(config)
 
 
-def load_from(ours, theirs):
-    names = {"conditional_log_binomial.mlp": "conditional_log_binomial"}
-    state = {}
-    for name, value in theirs.state_dict().items():
-        for before, after in names.items():
-            name = name.replace(before, after)
+def our_names(named):
+    """Return values under our names instead of transformers'."""
+    result = {}
+    for name, value in named.items():
+        name = name.replace("conditional_log_binomial.mlp", "conditional_log_binomial")
         if not name.startswith("conditional") and not name.startswith("conv2."):
             name = re.sub(r"\.conv1\.", ".0.", re.sub(r"\.conv2\.", ".2.", name))
-        state[name] = value
-    ours.load_state_dict(state)
+        result[name] = value
+    return result
 
 
-def test_metric_bins_agree_with_those_of_transformers_at_the_strength_of_released_weights():
+def load_from(ours, theirs):
+    ours.load_state_dict(our_names(theirs.state_dict()))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_metric_bins_agree_with_those_of_transformers_at_the_strength_of_released_weights(layout):
     torch.manual_seed(0)
     theirs = transformers_head()
     ours = MetricBins(256, RELEASED_STRENGTH)
     load_from(ours, theirs)
-    paths = tuple(torch.randn(2, 256, side, side + 2) for side in (4, 8, 16, 32))
-    bottleneck, hidden = torch.randn(2, 256, 2, 3), torch.rand(2, 32, 40, 44)
-    disparity = torch.rand(2, 40, 44)
-    with torch.inference_mode():
-        expected, _ = theirs(hidden, bottleneck, list(paths), disparity)
-        found = ours(DecoderMaps(bottleneck, paths, hidden, disparity))
+    shapes = [(2, 256, side, side + 2) for side in (4, 8, 16, 32)] + [(2, 256, 2, 3), (2, 32, 40, 44)]
+    inputs = [torch.randn(shape).contiguous(memory_format=layout).requires_grad_() for shape in shapes]
+    disparity = torch.rand(2, 40, 44, requires_grad=True)
+    *paths, bottleneck, hidden = inputs
+    expected = theirs(hidden, bottleneck, paths, disparity)[0][:, 0]
+    found = ours(DecoderMaps(bottleneck, tuple(paths), hidden, disparity))
     assert found.shape == (2, 40, 44)
-    torch.testing.assert_close(found, expected[:, 0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    # The gradients too, of every input and weight; those of the smallest are sums of many that nearly cancel.
+    leaves = [*inputs, disparity]
+    slopes = [torch.autograd.grad(one.square().mean(), [*leaves, *head.parameters()], retain_graph=True)
+              for one, head in ((found, ours), (expected, theirs))]  # fmt: skip
+    for mine, other in zip(slopes[0][: len(leaves)], slopes[1]):
+        assert float((mine - other).abs().max()) < 1e-3 * float(other.abs().max())
+    by_name = {name: slope for (name, _), slope in zip(theirs.named_parameters(), slopes[1][len(leaves) :])}
+    named = dict(zip((name for name, _ in ours.named_parameters()), slopes[0][len(leaves) :], strict=True))
+    for name, slope in our_names(by_name).items():
+        assert float((named[name] - slope).abs().max()) < 1e-3 * float(slope.abs().max())
 
 
 def test_sigmoid_depth_agrees_with_transformers_on_the_folder_we_write(tmp_path):
