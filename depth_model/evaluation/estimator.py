@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from depth_model.datasets.benchmark_crop import kb_window
 from depth_model.datasets.sample import BadInput
-from depth_model.evaluation.crops import kb_window
 from depth_model.evaluation.fitting import SPACES
 from depth_model.evaluation.protocols import Protocol
 

@@ -12,10 +12,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from depth_model.datasets.benchmark_crop import kb_window
 from depth_model.datasets.sample import BadInput
-
-KITTI_BENCHMARK = (352, 1216)
-"""Height and width of the crop that KITTI's depth benchmark shares among its image sizes: at the bottom, centred."""
 
 ROTATION = 1.0
 """Largest rotation in degrees, either way."""
@@ -40,13 +38,12 @@ def benchmark_crop(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     An image may have been scaled down; the same part of the view is cut from both. Raises BadInput for a depth map
     that is smaller than the crop.
     """
-    height, width = shape
-    if height < KITTI_BENCHMARK[0] or width < KITTI_BENCHMARK[1]:
-        raise BadInput(f"depth of {height} x {width} pixels is smaller than KITTI's benchmark crop; set crop: none")
-    top, left = height - KITTI_BENCHMARK[0], (width - KITTI_BENCHMARK[1]) // 2
-    down, across = values.shape[0] / height, values.shape[1] / width
-    columns = slice(round(left * across), round((left + KITTI_BENCHMARK[1]) * across))
-    return values[round(top * down) : round((top + KITTI_BENCHMARK[0]) * down), columns]
+    try:
+        window = kb_window(*shape)
+    except BadInput as error:
+        raise BadInput(f"{error}; set crop: none") from error
+    scaled = zip(window, (found / true for found, true in zip(values.shape, shape)))
+    return values[tuple(slice(round(part.start * scale), round(part.stop * scale)) for part, scale in scaled)]
 
 
 def rotated(image: np.ndarray, depth: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:

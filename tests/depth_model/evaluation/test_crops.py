@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from depth_model.datasets import readers
-from depth_model.datasets.sample import BadInput
 from depth_model.evaluation import protocols
-from depth_model.evaluation.crops import kb_window, window
+from depth_model.evaluation.crops import window
 from depth_model.evaluation.truth import measurable
 from tasks import params
 
@@ -27,12 +26,6 @@ from tasks import params
 )
 def test_check_values_of_the_crops(crop, size, rows, columns):
     assert window(crop, *size) == (slice(*rows), slice(*columns))
-
-
-def test_the_benchmark_crop_is_low_and_in_the_middle():
-    assert kb_window(375, 1242) == (slice(23, 375), slice(13, 1229))
-    with pytest.raises(BadInput, match="300 x 1242"):
-        kb_window(300, 1242)
 
 
 def test_only_truth_inside_the_crop_counts():

@@ -1,4 +1,7 @@
-"""One process of a pair that learns from half a batch each: rank, meeting file, and where to put the gradients."""
+"""One process of a pair that learns from half a batch each.
+
+Arguments: rank, meeting file, where to put the gradients, and the ranks that have no valid pixel ("", "1", "01").
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,8 @@ def gradients(model, rows, empty=False):
 
 
 if __name__ == "__main__":
-    rank, meeting, out, empty = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4] == "empty"
+    rank, meeting, out, empty = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[1] in sys.argv[4]
     distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
     replica = DistributedDataParallel(model())
-    torch.save(gradients(replica, slice(2 * rank, 2 * rank + 2), empty and rank == 1), f"{out}-{rank}")
+    torch.save(gradients(replica, slice(2 * rank, 2 * rank + 2), empty), f"{out}-{rank}")
     distributed.destroy_process_group()

@@ -15,11 +15,11 @@ LAST_BIAS = "decoder.scratch.output_conv2.2.bias"
 SCRIPT = Path(__file__).with_name("one_of_two.py")
 
 
-def pair_of_gradients(repository, folder, labels):
+def pair_of_gradients(repository, folder, without):
     environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     paths = str(folder / "meeting"), str(folder / "gradients")
     processes = [
-        subprocess.Popen([sys.executable, str(SCRIPT), str(rank), *paths, labels], env=environment) for rank in (0, 1)
+        subprocess.Popen([sys.executable, str(SCRIPT), str(rank), *paths, without], env=environment) for rank in (0, 1)
     ]
     try:
         assert [process.wait(timeout=120) for process in processes] == [0, 0]
@@ -37,11 +37,11 @@ def script():
     return module
 
 
-@pytest.mark.parametrize("labels", ["all", "empty"])
-def test_two_processes_learn_what_one_learns_from_the_joined_batch(repository, tmp_path, script, labels):
-    first, second = pair_of_gradients(repository, tmp_path, labels)
+@pytest.mark.parametrize("without", ["", "1"])
+def test_two_processes_learn_what_one_learns_from_the_joined_batch(repository, tmp_path, script, without):
+    first, second = pair_of_gradients(repository, tmp_path, without)
     # With no label on the second process its share is a zero; DDP still takes the mean over both.
-    rows, share = (slice(0, 4), 1.0) if labels == "all" else (slice(0, 2), 0.5)
+    rows, share = (slice(0, 2), 0.5) if without else (slice(0, 4), 1.0)
     expected = script.gradients(script.model(), rows)
     assert expected.keys() == first.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -50,3 +50,12 @@ def test_two_processes_learn_what_one_learns_from_the_joined_batch(repository, t
     assert first.pop(LAST_BIAS).abs() < rounding and expected.pop(LAST_BIAS).abs() < rounding
     for name, gradient in expected.items():
         torch.testing.assert_close(first[name], share * gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_two_processes_without_any_valid_pixel_meet_and_learn_nothing(repository, tmp_path, script):
+    first, second = pair_of_gradients(repository, tmp_path, "01")
+    unused = {name for name in dict(script.model().named_parameters()) if "refinenet4.resConfUnit1" in name}
+    assert len(unused) == 4 and not unused & first.keys()
+    assert first.keys() == second.keys() and len(first) > 50
+    for gradient in (*first.values(), *second.values()):
+        assert gradient is not None and not gradient.any()
