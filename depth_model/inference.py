@@ -1,7 +1,7 @@
 """The one way to get depth for an image: pseudo labels, evaluation, registered models and users call it.
 
 Pre-processing is that of the released model (paper.md 8.3) unless asked otherwise: the shorter side goes to
-`short_side`, the aspect ratio is kept, both sides become multiples of 14, bicubic without antialiasing, ImageNet
+`short_side`, the aspect ratio is kept, both sides become multiples of the patch, bicubic without antialiasing, ImageNet
 normalisation.
 """
 
@@ -21,9 +21,14 @@ from torch.nn import functional
 from depth_model.datasets.images import decode_rgb, upright_rgb
 from depth_model.datasets.sample import BadInput
 from depth_model.networks import DepthAnything
-from depth_model.networks.encoder import PATCH
 from depth_model.networks.precision import bfloat16_copy
-from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, network_size, transformers_size
+from depth_model.networks.preprocessing import (
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    check_short_side,
+    network_size,
+    transformers_size,
+)
 from depth_model.tiling import tiled
 
 MEAN = np.array(IMAGENET_MEAN, np.float32)
@@ -100,14 +105,15 @@ def inference_device() -> torch.device:
 class DepthPredictor:
     """Disparity of images of any size: `DepthPredictor(model)(image)`.
 
-    `model` is used in evaluation mode on the device it is on. `short_side` in pixels is a multiple of 14 (paper:
-    518); `batch` bounds how many images of one shape go through the network at once; `flip_averaging` takes the mean
-    with the mirrored map of the mirrored image (paper.md 4.2), at twice the cost. `preprocessing` is "official" or
+    `model` is used in evaluation mode on the device it is on. `short_side` in pixels is a multiple of its patch (paper:
+    518, of 14); `batch` bounds how many images of one shape go through the network at once; `flip_averaging` takes the
+    mean with the mirrored map of the mirrored image (paper.md 4.2), at twice the cost. `preprocessing` is "official" or
     "transformers", which resizes with antialiasing and shows small images smaller (paper.md 8.3): choose it to get what
     a transformers pipeline gives. `tile`: for images larger than so many pixels, add the detail of overlapping tiles of
     that side (see `depth_model.tiling`); None takes every image whole. `precision` "bf16" computes with a copy of the
     model in bfloat16 (`bfloat16_copy`), faster where the hardware has it, at the accuracy in docs/speed.md. Raises
-    ValueError for a `short_side` that is no positive multiple of 14 and for another `preprocessing` or `precision`.
+    ValueError for a `short_side` that is no positive multiple of the patch and for another `preprocessing` or
+    `precision`.
     """
 
     def __init__(
@@ -120,8 +126,8 @@ class DepthPredictor:
         tile: int | None = None,
         precision: str = "fp32",
     ) -> None:
-        if short_side <= 0 or short_side % PATCH:
-            raise ValueError(f"short_side = {short_side}: must be a positive multiple of {PATCH}")
+        self.patch = model.encoder.patch
+        check_short_side(short_side, self.patch)
         if precision not in PRECISIONS:
             raise ValueError(f"precision = {precision!r}: choose one of {', '.join(PRECISIONS)}")
         self.model = model.eval() if precision == "fp32" else bfloat16_copy(model.eval())
@@ -131,8 +137,8 @@ class DepthPredictor:
         if preprocessing not in SIZE:
             raise ValueError(f"preprocessing = {preprocessing!r}: choose one of {', '.join(SIZE)}")
         self.preprocessing = preprocessing
-        if tile is not None and tile < PATCH:
-            raise ValueError(f"tile = {tile}: must be at least {PATCH} pixels")
+        if tile is not None and tile < self.patch:
+            raise ValueError(f"tile = {tile}: must be at least {self.patch} pixels")
         self.tile = tile
 
     @overload
@@ -170,7 +176,8 @@ class DepthPredictor:
     def _batches(self, images: Sequence[np.ndarray]) -> Iterator[tuple[tuple[int, int], list[int]]]:
         buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
         for place, image in enumerate(images):
-            buckets[SIZE[self.preprocessing](*image.shape[:2], self.short_side)].append(place)
+            size = SIZE[self.preprocessing](*image.shape[:2], self.short_side, self.patch)
+            buckets[size].append(place)
         for size, places in buckets.items():
             for start in range(0, len(places), self.batch):
                 yield size, places[start : start + self.batch]

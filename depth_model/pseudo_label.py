@@ -26,7 +26,7 @@ from depth_model.datasets.engines import Engine, ordered, slot
 from depth_model.datasets.source import SourceFolder, finished_shards, join_sidecar, write_sidecar_shard
 from depth_model.evaluation.alignment import align_disparity, is_constant
 from depth_model.inference import DepthPredictor, inference_device, network_image
-from depth_model.networks import DepthAnything
+from depth_model.networks import BadCheckpoint, DepthAnything
 from depth_model.networks.preprocessing import network_size
 
 SUFFIX = f"target.{rasters.SUFFIX}"
@@ -47,10 +47,10 @@ class Labelling:
     """Everything that a label depends on, and where it is made; cheap to send to another process.
 
     `teachers`: model folders; the disparity of the second and further ones is aligned to the first's by least squares,
-    and the mean of all is the label. `sha256` is recorded with every label. `short_side` in pixels is a multiple of 14,
-    `bits` the depth of quantisation, `batch` the most images in one pass. `quality` "flip" scores each image (see
-    `flip_consistency`) at the cost of a second pass of the first teacher. `threads` are those of torch in each worker,
-    0 as many as torch takes there. `device` is "cpu", "gpu", or "auto" for a GPU where there is one.
+    and the mean of all is the label. `sha256` is recorded with every label. `short_side` in pixels is a multiple of
+    their patch, `bits` the depth of quantisation, `batch` the most images in one pass. `quality` "flip" scores each
+    image (see `flip_consistency`) at the cost of a second pass of the first teacher. `threads` are those of torch in
+    each worker, 0 as many as torch takes there. `device` is "cpu", "gpu", or "auto" for a GPU where there is one.
     """
 
     teachers: tuple[Path, ...]
@@ -97,7 +97,7 @@ def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path]) -> int:
     labelling, scratch = shared
     [(shard, rows)] = source.shards()
     device = worker_device(labelling.device)
-    teachers = [_teacher(path, labelling.short_side, labelling.precision, device) for path in labelling.teachers]
+    teachers = _teachers(labelling, device)
     labels: dict[int, Future[_Label]] = {}
     with _torch_threads(labelling.threads), ThreadPoolExecutor(_HELPERS) as encoders:
         waiting: deque[Future[_Label]] = deque()
@@ -117,6 +117,19 @@ def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path]) -> int:
         columns["quality"] = np.array([one.quality for one in made], np.float32)
     write_sidecar_shard(scratch, source, shard, SUFFIX, (one.encoded for one in made), columns)
     return len(rows)
+
+
+def _teachers(labelling: Labelling, device: torch.device) -> list[DepthPredictor]:
+    """Return the teachers on `device`; raises BadTeacher when they cannot all see an image at one size."""
+    try:
+        teachers = [_teacher(path, labelling.short_side, labelling.precision, device) for path in labelling.teachers]
+    except ValueError as error:
+        raise error if isinstance(error, BadCheckpoint) else BadTeacher(f"pseudo_label.{error}") from error
+    patches = sorted({teacher.patch for teacher in teachers})
+    if len(patches) > 1:
+        sides = " and ".join(map(str, patches))
+        raise BadTeacher(f"the teachers have patches of {sides} pixels: name teachers with one kind of encoder")
+    return teachers
 
 
 def worker_device(device: str) -> torch.device:
@@ -151,7 +164,7 @@ def _predicted(
     source: SourceFolder, rows: np.ndarray, teachers: Sequence[DepthPredictor], labelling: Labelling
 ) -> Iterator[_Prediction]:
     """Yield of each row its disparity by every teacher, and that of the mirrored image, mirrored back, if wanted."""
-    for batch, inputs in _read_ahead(source, _batches(source, rows, labelling)):
+    for batch, inputs in _read_ahead(source, _batches(source, rows, labelling, teachers[0].patch)):
         maps = [teacher.batch_disparity(inputs) for teacher in teachers]
         if not all(np.isfinite(one).all() for one in maps):
             where = ", ".join(source.keys(np.array(batch)))
@@ -167,14 +180,14 @@ def _predicted(
 
 
 def _batches(
-    source: SourceFolder, rows: np.ndarray, labelling: Labelling
+    source: SourceFolder, rows: np.ndarray, labelling: Labelling, patch: int
 ) -> list[tuple[tuple[int, int], list[int]]]:
     """Cut `rows` into batches of images that the network sees at one size, so that each fills one pass."""
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row, height, width in zip(
         rows, *(source.manifest[side].iloc[rows] for side in ("height", "width")), strict=True
     ):
-        by_size[network_size(height, width, labelling.short_side)].append(int(row))
+        by_size[network_size(height, width, labelling.short_side, patch)].append(int(row))
     step = labelling.batch
     return [
         (size, same[start : start + step]) for size, same in by_size.items() for start in range(0, len(same), step)

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from depth_model.inference import Picture, network_image, rgb
-from depth_model.networks.encoder import PATCH
 from depth_model.networks.preprocessing import network_size
 from depth_model.networks.segmentation import LinearHead, Segmentation
 
@@ -28,7 +27,7 @@ class Segmenter:
     """Labels of images of any size: `Segmenter(model)(image)`.
 
     `short_side` of the picture for the network and `stride` between windows of `model.side`, in pixels (default: the
-    side, and half of it, in multiples of 14); `scales` multiply the shorter side; with `flip` each is also seen
+    side, and half of it, in multiples of the patch); `scales` multiply the shorter side; with `flip` each is also seen
     mirrored. Memory: one map of all classes at the network's size, one window, and 16 classes at the image's size.
     """
 
@@ -42,7 +41,7 @@ class Segmenter:
     ) -> None:
         self.model = model.eval()
         self.short_side = short_side or model.side
-        self.stride = stride or max(PATCH, model.side // 2 // PATCH * PATCH)
+        self.stride = stride or self._in_patches(model.side // 2)
         self.scales, self.flip = tuple(scales), flip
 
     def __call__(self, picture: Picture) -> np.ndarray:
@@ -72,7 +71,12 @@ class Segmenter:
     def _size(self, image: np.ndarray, scale: float) -> tuple[int, int]:
         height, width = image.shape[:2]
         side = self.short_side * min(1.0, LONGEST * min(height, width) / max(height, width))
-        return network_size(height, width, max(PATCH, round(side * scale / PATCH) * PATCH))
+        patch = self.model.encoder.patch
+        return network_size(height, width, max(patch, round(side * scale / patch) * patch), patch)
+
+    def _in_patches(self, length: int) -> int:
+        patch = self.model.encoder.patch
+        return max(patch, length // patch * patch)
 
     def _by_windows(self, shown: Tensor) -> Tensor:
         """Return mean scores (C, h, w) of `shown` (3, h, w)."""

@@ -10,7 +10,6 @@ from tasks import entry, params
 from tasks.training import (
     finetuned_model,
     finetuning_stage,
-    initial_size,
     initial_weights,
     loop_settings,
     source_pool,
@@ -42,7 +41,7 @@ def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetr
     return train_metric(
         source_pool("metric", wanted.source),
         initial_weights(wanted.initial),
-        initial_size(wanted.initial, settings),
+        settings.initial_encoder(wanted.initial),
         name,
         _settings(wanted),
         loop_settings(settings),

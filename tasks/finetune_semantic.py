@@ -10,7 +10,6 @@ from tasks import entry, params
 from tasks.training import (
     finetuned_model,
     finetuning_stage,
-    initial_size,
     initial_weights,
     loop_settings,
     source_pool,
@@ -49,7 +48,7 @@ def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetr
     return train_semantic(
         source_pool("semantic", wanted.source),
         initial_weights(wanted.initial),
-        initial_size(wanted.initial, settings),
+        settings.initial_encoder(wanted.initial),
         class_lists()[class_list(wanted.source, settings)],
         _settings(wanted),
         loop_settings(settings),

@@ -19,7 +19,8 @@ from depth_model.datasets.object_store import SCHEME, StoreRoot
 from depth_model.datasets.rendered_world import DOMAINS
 from depth_model.evaluation import protocols
 
-PATCH = 14
+PATCH, DINOV3_PATCH = 14, 16
+"""Sides in pixels of a patch: of DINOv2's encoders, and of DINOv3's."""
 CLASSES = ("ade20k", "cityscapes")
 """Readers whose classes `depth_model.datasets.semantic_classes` lists."""
 ROLES = ("labeled", "unlabeled", "evaluation", "metric", "semantic")
@@ -36,8 +37,8 @@ def closest(word: str, allowed: list[str]) -> str:
 
 
 def _multiple_of_patch(value: int) -> int:
-    if value % PATCH:
-        raise ValueError(f"must be a multiple of {PATCH}")
+    if value % PATCH and value % DINOV3_PATCH:
+        raise ValueError(f"must be a multiple of {PATCH}, the patch of the encoder ({DINOV3_PATCH} for DINOv3)")
     return value
 
 
@@ -46,9 +47,30 @@ NotNegative = Annotated[int, Field(ge=0)]
 PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(gt=0), AfterValidator(_multiple_of_patch)]
-Size = Literal["tiny", "vits", "vitb", "vitl", "tiny_reg", "vits_reg", "vitb_reg", "vitl_reg"]
-BLOCKS = {"tiny": 4, "vits": 12, "vitb": 12, "vitl": 24}
-BLOCKS |= {f"{size}_reg": count for size, count in BLOCKS.items()}
+Size = Literal[
+    "tiny",
+    "vits",
+    "vitb",
+    "vitl",
+    "tiny_reg",
+    "vits_reg",
+    "vitb_reg",
+    "vitl_reg",
+    "dinov3_tiny16",
+    "dinov3_vits16",
+    "dinov3_vitb16",
+    "dinov3_vitl16",
+]
+
+
+def block_count(size: str) -> int:
+    """Return how many blocks the encoder of `size` has."""
+    return {"tiny": 4, "vits": 12, "vitb": 12, "vitl": 24}[size.removesuffix("_reg").removeprefix("dinov3_")[:4]]
+
+
+def patch_side(size: str) -> int:
+    """Return the side in pixels of a patch of the encoder of `size`."""
+    return DINOV3_PATCH if size.startswith("dinov3_") else PATCH
 
 
 class Section(BaseModel):

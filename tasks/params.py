@@ -17,7 +17,6 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from depth_model.datasets import readers
 from tasks.param_sections import (
-    BLOCKS,
     CLASSES,
     EXPORTED,
     ROLES,
@@ -44,7 +43,9 @@ from tasks.param_sections import (
     Student,
     Teacher,
     Training,
+    block_count,
     closest,
+    patch_side,
     source_root,
 )
 
@@ -98,7 +99,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Params:
-        blocks = BLOCKS[self.student.encoder]
+        blocks = block_count(self.student.encoder)
         if self.feature_alignment.block >= blocks:
             raise ValueError(
                 f"feature_alignment.block = {self.feature_alignment.block}: "
@@ -120,6 +121,28 @@ class Params(Section):
                 "encoder.weights = 'packaged' is a ViT-S: teacher.encoder and student.encoder must be 'vits'"
             )
         return self
+
+    @model_validator(mode="after")
+    def _sides_are_of_whole_patches(self) -> Params:
+        teacher, student = (one.encoder for one in (self.teacher, self.student))
+        sides = [
+            ("training.crop", self.training.crop, (teacher, student)),
+            ("pseudo_label.short_side", self.pseudo_label.short_side, (teacher,)),
+            ("evaluation.short_side", self.evaluation.short_side, (teacher, student)),
+        ]
+        for section, keys in (("finetune_metric", ("height", "width")), ("finetune_semantic", ("crop",))):
+            for name, one in getattr(self, section).items():
+                encoders = (self.initial_encoder(one.initial),)
+                sides += [(f"{section}.{name}.{key}", getattr(one, key), encoders) for key in keys]
+        for key, side, encoders in sides:
+            for encoder in encoders:
+                if side % patch_side(encoder):
+                    raise ValueError(f"{key} = {side}: encoder {encoder!r} wants a multiple of {patch_side(encoder)}")
+        return self
+
+    def initial_encoder(self, initial: str) -> str:
+        """Return the size of the encoder that fine-tuning from `initial` has: the teacher's, or else the student's."""
+        return self.teacher.encoder if initial == "teacher" else self.student.encoder
 
     def _check_shares(self) -> None:
         parts = self.training.processes * self.training.accumulation

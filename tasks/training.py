@@ -128,11 +128,6 @@ def initial_weights(initial: str) -> str:
     return str(Path("models", initial)) if initial in OURS else initial
 
 
-def initial_size(initial: str, settings: params.Params) -> str:
-    """Return the size of the encoder that fine-tuning from `initial` has: the teacher's, or else the student's."""
-    return settings.teacher.encoder if initial == "teacher" else settings.student.encoder
-
-
 def finetuned_model(kind: str, name: str) -> str:
     """Return the folder below `models/` of the model that is fine-tuned under `finetune_<kind>.<name>`."""
     return f"{kind}/{name}"

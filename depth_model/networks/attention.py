@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from depth_model.networks.rotary import Rotation, rotated
+
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention without mask and dropout, as in DINOv2's blocks.
+    """Multi-head self-attention without mask and dropout, as in the blocks of DINOv2 and DINOv3.
 
     Takes over the layers `qkv` and `proj` of timm's `attention`, so names and order of parameters stay.
     """
@@ -21,12 +21,11 @@ class SelfAttention(nn.Module):
         self.qkv: nn.Linear = attention.qkv
         self.proj: nn.Linear = attention.proj
 
-    def forward(self, tokens: Tensor, attn_mask: None = None, is_causal: Literal[False] = False) -> Tensor:
-        """Return what tokens (B, N, D) take from each other, in the same shape.
-
-        timm's block hands `attn_mask` and `is_causal` on; there is neither in DINOv2.
-        """
+    def forward(self, tokens: Tensor, rotation: Rotation | None = None) -> Tensor:
+        """Return what tokens (B, N, D) take from each other, in the same shape; `rotation` turns queries and keys."""
         queries, keys, values = self.qkv(tokens).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        if rotation is not None:
+            queries, keys = rotated(queries, rotation), rotated(keys, rotation)
         attend = plain_attention if prefers_plain(queries) else functional.scaled_dot_product_attention
         return self.proj(attend(queries, keys, values).transpose(1, 2).flatten(2))
 

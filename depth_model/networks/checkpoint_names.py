@@ -2,7 +2,7 @@
 
 Inside the project every state dict has the names of the official `depth_anything_vit*14.pth` (`pretrained.*`,
 `depth_head.*`, paper.md section 8.1). Translated from: transformers' DepthAnything and Dinov2 (key names of
-versions 4 and 5), plain DINOv2 and timm; translated to: transformers as on the model hub (section 8.2).
+versions 4 and 5), plain DINOv2 and DINOv3, and timm; translated to: transformers as on the model hub (section 8.2).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ def official_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     if "pretrained.cls_token" in state:
         return dict(state)
     if "cls_token" in state and "blocks.0.attn.qkv.weight" in state:
-        return {f"pretrained.{name}": value for name, value in _without_timms_registers(state).items()}
+        named = _dinov3_names(state) if _is_dinov3(state) else _without_timms_registers(state)
+        return {f"pretrained.{name}": value for name, value in named.items()}
     for prefix in ("backbone.", "dinov2.", "dinov2_with_registers.", ""):
         if f"{prefix}embeddings.cls_token" in state:
             return _from_transformers(_with_backbone_prefix(state, prefix))
@@ -33,6 +34,36 @@ def _without_timms_registers(state: dict[str, Tensor]) -> dict[str, Tensor]:
         return state
     others = {name: value for name, value in state.items() if name != "reg_token"}
     return others | {"register_tokens": state["reg_token"], "pos_embed": with_class_position(state["pos_embed"])}
+
+
+def _is_dinov3(state: dict[str, Tensor]) -> bool:
+    return "pos_embed" not in state and bool({"reg_token", "storage_tokens", "register_tokens"} & state.keys())
+
+
+def _dinov3_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a DINOv3 encoder of timm or of its authors under DINOv2's names.
+
+    The authors' files hold buffers that follow from the size, and a bias of queries, keys and values that is zero in
+    all of them; raises BadCheckpoint where it is not, for this encoder has none.
+    """
+    named = {}
+    for name, value in state.items():
+        if name.endswith("attn.qkv.bias") and value.any():
+            raise BadCheckpoint(f"tensor {name!r} is not zero; DINOv3 is read without a bias of attention")
+        if not name.endswith(("attn.qkv.bias", "attn.qkv.bias_mask")) and not name.startswith("rope"):
+            for theirs, ours in DINOV3_NAMES.items():
+                name = name.replace(theirs, ours)
+            named[name] = value
+    return named
+
+
+DINOV3_NAMES = {
+    "gamma_1": "ls1.gamma",
+    "gamma_2": "ls2.gamma",
+    "reg_token": "register_tokens",
+    "storage_tokens": "register_tokens",
+}
+"""timm's and the authors' names of what DINOv2 has too."""
 
 
 def with_class_position(positions: Tensor) -> Tensor:

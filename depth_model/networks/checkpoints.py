@@ -148,13 +148,13 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], what: str) -> Non
 def write_folder(folder: Path, state: dict[str, Tensor], settings: dict[str, Any]) -> None:
     """Write a folder that transformers' DepthAnythingForDepthEstimation and its pipeline load as it is.
 
-    `state` has the official names; `settings` are size, blocks, position_embedding, heads, features and
+    `state` has the official names; `settings` are size, blocks, position_embedding, patch, heads, features and
     out_channels of the model, and of a metric one `maximum` (metres), `domain` and `input_size`. The same input gives
     the same bytes; each file appears whole or not at all.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in transformers_names(state).items()}
     files.write_bytes(folder / "model.safetensors", safetensors_bytes(tensors, metadata={"format": "pt"}))
-    files.write_json(folder / "preprocessor_config.json", PREPROCESSOR)
+    files.write_json(folder / "preprocessor_config.json", _preprocessor(settings["patch"]))
     files.write_json(folder / "config.json", _configuration(state, settings))
 
 
@@ -168,7 +168,7 @@ def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[s
         "num_attention_heads": settings["heads"],
         "mlp_ratio": 4,
         "image_size": 518,
-        "patch_size": 14,
+        "patch_size": settings["patch"],
         "out_indices": [block + 1 for block in settings["blocks"]],
         "apply_layernorm": True,
         "reshape_hidden_states": False,
@@ -176,12 +176,15 @@ def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[s
     if "pretrained.register_tokens" in state:
         registers = state["pretrained.register_tokens"].shape[1]
         backbone |= {"model_type": "dinov2_with_registers", "num_register_tokens": registers}
+    if "pretrained.pos_embed" not in state:
+        # Of a type that transformers refuses: its own DINOv3 has other names, and would start from random weights.
+        backbone |= {"model_type": "open_depth_anything_dinov3", "image_size": 512}
     return {
         "architectures": ["DepthAnythingForDepthEstimation"],
         "model_type": "depth_anything",
         "dtype": "float32",
         "backbone_config": backbone,
-        "patch_size": 14,
+        "patch_size": settings["patch"],
         "reassemble_hidden_size": dimension,
         "reassemble_factors": [4, 2, 1, 0.5],
         "neck_hidden_sizes": list(settings["out_channels"]),
@@ -196,12 +199,15 @@ def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[s
     }
 
 
+def _preprocessor(patch: int) -> dict[str, Any]:
+    side = 518 // patch * patch
+    return PREPROCESSOR | {"size": {"height": side, "width": side}, "ensure_multiple_of": patch}
+
+
 PREPROCESSOR = {
     "image_processor_type": "DPTImageProcessor",
     "do_resize": True,
-    "size": {"height": 518, "width": 518},
     "keep_aspect_ratio": True,
-    "ensure_multiple_of": 14,
     "resample": 3,
     "do_rescale": True,
     "rescale_factor": 1 / 255,
@@ -210,4 +216,4 @@ PREPROCESSOR = {
     "image_std": [0.229, 0.224, 0.225],
     "do_pad": False,
 }
-"""Resizing and normalisation of paper.md section 8.3 in transformers' words."""
+"""Resizing and normalisation of paper.md section 8.3 in transformers' words, but for sizes."""

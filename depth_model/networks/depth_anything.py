@@ -10,22 +10,25 @@ from torch import Tensor, nn
 from depth_model.networks import checkpoints
 from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.dpt import CHANNELS, DPT
-from depth_model.networks.encoder import SIZES, Encoder, build_encoder, patch_grid
+from depth_model.networks.encoder import DINOV3, SIZES, Encoder, build_encoder, patch_grid
 
 SPREAD_BLOCKS = {"tiny": (0, 1, 2, 3), "vits": (2, 5, 8, 11), "vitb": (2, 5, 8, 11), "vitl": (4, 11, 17, 23)}
-SPREAD_BLOCKS |= {f"{size}_reg": blocks for size, blocks in SPREAD_BLOCKS.items()}
+SPREAD_BLOCKS |= {f"{size}_reg": blocks for size, blocks in SPREAD_BLOCKS.items()} | {
+    f"dinov3_{size}16": blocks for size, blocks in SPREAD_BLOCKS.items()
+}
 """The encoder blocks that the second Depth Anything reads, 0-based (paper.md 2.2); the first reads the last four."""
 
 
 class DepthAnything(nn.Module):
     """Normalised images in, disparity of unknown scale and shift out (larger is closer).
 
-    `size`: "tiny" (tests), "vits", "vitb", "vitl", or one of them with "_reg" at its end (see `Encoder`). `weights`
-    initialise the encoder only, as the paper starts teacher and student: "none", "hub", "packaged" or a path (see
-    `build_encoder`); the decoder is always random. `seed` draws everything that is random, without touching the global
-    generator. `position_embedding` is "official" or "exact" (see `Encoder`). `blocks`: the four encoder blocks the
-    decoder reads, 0-based and increasing, the last one the final block; by default the last four, as in the first
-    Depth Anything. Raises ValueError for a bad argument, BadWeights or BadCheckpoint for weights that cannot be had.
+    `size`: "tiny" (tests), "vits", "vitb", "vitl", one of them with "_reg" at its end, or DINOv3's "dinov3_vits16" and
+    so on (see `Encoder`). `weights` initialise the encoder only, as the paper starts teacher and student: "none",
+    "hub", "packaged" or a path (see `build_encoder`); the decoder is always random. `seed` draws everything that is
+    random, without touching the global generator. `position_embedding` is "official" or "exact" (see `Encoder`).
+    `blocks`: the four encoder blocks the decoder reads, 0-based and increasing, the last one the final block; by
+    default the last four, as in the first Depth Anything. Raises ValueError for a bad argument, BadWeights or
+    BadCheckpoint for weights that cannot be had.
     """
 
     def __init__(
@@ -38,16 +41,16 @@ class DepthAnything(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder: Encoder = build_encoder(size, weights, seed, position_embedding)
-        self.decoder = DPT(self.encoder.dimension, *CHANNELS[size], seed=seed)
+        self.decoder = DPT(self.encoder.dimension, *CHANNELS[size], seed=seed, patch=self.encoder.patch)
         self.blocks = _checked_blocks(blocks, self.encoder.depth)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return disparity (B, H, W) float32, >= 0, of `images` (B, 3, H, W).
 
-        The images are RGB, normalised with ImageNet mean and deviation; H and W are multiples of 14. Raises
-        ValueError for other shapes.
+        The images are RGB, normalised with ImageNet mean and deviation; H and W are multiples of the encoder's patch.
+        Raises ValueError for other shapes.
         """
-        return self.decoder(self.encoder(images, self.blocks), *patch_grid(images))
+        return self.decoder(self.encoder(images, self.blocks), *patch_grid(images, self.encoder.patch))
 
     def predict_with_tokens(self, images: Tensor, block: int) -> tuple[Tensor, Tensor]:
         """Return what `forward` returns and the patch tokens (B, N, D) of one encoder block, from one pass.
@@ -56,7 +59,7 @@ class DepthAnything(nn.Module):
         alignment (equation 9) compares them.
         """
         tokens = self.encoder(images, [*self.blocks, block])
-        return self.decoder(tokens[:4], *patch_grid(images)), tokens[4]
+        return self.decoder(tokens[:4], *patch_grid(images, self.encoder.patch)), tokens[4]
 
     @classmethod
     def load(
@@ -84,8 +87,8 @@ class DepthAnything(nn.Module):
 
         transformers' DepthAnythingForDepthEstimation.from_pretrained and its depth-estimation pipeline load the
         folder as it is; at sizes other than 518x518 transformers resizes the position embedding its own way
-        ("exact"). A folder with registers is for this project alone: transformers' decoder does not know them. Equal
-        models give equal bytes.
+        ("exact"). A folder with registers or of DINOv3 is for this project alone: transformers' decoder does not know
+        them. Equal models give equal bytes.
         """
         size = self.encoder.size
         features, out_channels = CHANNELS[size]
@@ -93,6 +96,7 @@ class DepthAnything(nn.Module):
             "size": size,
             "blocks": self.blocks,
             "position_embedding": self.encoder.position_embedding,
+            "patch": self.encoder.patch,
             "heads": self.encoder.blocks[0].attn.num_heads,
             "features": features,
             "out_channels": out_channels,
@@ -130,13 +134,15 @@ def _checked_blocks(blocks: Sequence[int] | None, depth: int) -> list[int]:
 
 
 def size_of(state: dict[str, Tensor], path: str | Path) -> str:
-    """Tell the model size from the width of its fusion path, which no two sizes share, and from its registers.
+    """Tell the model size from the width of its fusion path and its registers, which in DINOv3 have no table beside.
 
     `state` has the names of this module; raises BadCheckpoint, naming `path`, for a decoder of another width.
     """
     convolution = state.get("decoder.scratch.output_conv1.weight")
-    with_registers = "encoder.register_tokens" in state
-    for size in (one for one in SIZES if one.endswith("_reg") is with_registers):
+    registers, table = (f"encoder.{name}" in state for name in ("register_tokens", "pos_embed"))
+    for size in SIZES:
+        if (size.endswith("_reg"), size in DINOV3) != (registers and table, registers and not table):
+            continue
         if convolution is not None and convolution.shape[1:2] == (CHANNELS[size][0],):
             return size
     raise BadCheckpoint(f"{path} has a decoder of no known size; known are {', '.join(SIZES)}")

@@ -22,7 +22,9 @@ CHANNELS = {
     "vitb": (128, (96, 192, 384, 768)),
     "vitl": (256, (256, 512, 1024, 1024)),
 }
-CHANNELS |= {f"{size}_reg": widths for size, widths in CHANNELS.items()}
+CHANNELS |= {f"{size}_reg": widths for size, widths in CHANNELS.items()} | {
+    f"dinov3_{size}16": widths for size, widths in CHANNELS.items()
+}
 """Fusion width (`features`) and width of each of the four taps (`out_channels`) by model size."""
 
 INITIAL_DISPARITY = 1.0
@@ -50,15 +52,19 @@ class DecoderMaps(NamedTuple):
 class DPT(nn.Module):
     """Four maps of tokens in, one disparity map out.
 
-    `dimension` is the width of a token, `features` and `out_channels` as in `CHANNELS`. The weights are torch's
+    `dimension` is the width of a token, `features` and `out_channels` as in `CHANNELS`, `patch` the side in pixels of
+    what a token stands for. The weights are torch's
     defaults drawn from `seed` alone, except that the last convolution starts with a positive bias and
     non-negative weights: its input is never negative, so no pixel starts behind the last ReLU, where it would
     have no gradient. `refinenet4.resConfUnit1` is in every official checkpoint but never runs; it is kept for
     them, without gradients.
     """
 
-    def __init__(self, dimension: int, features: int, out_channels: Sequence[int], seed: int = 0) -> None:
+    def __init__(
+        self, dimension: int, features: int, out_channels: Sequence[int], seed: int = 0, patch: int = PATCH
+    ) -> None:
         super().__init__()
+        self.patch = patch
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.projects = nn.ModuleList(nn.Conv2d(dimension, channels, 1) for channels in out_channels)
@@ -69,7 +75,7 @@ class DPT(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, tokens: Sequence[Tensor], rows: int, columns: int) -> Tensor:
-        """Return disparity (B, 14 * rows, 14 * columns) float32, >= 0.
+        """Return disparity (B, patch * rows, patch * columns) float32, >= 0.
 
         `tokens` are four tensors (B, rows * columns, D), finest tap first, after the final LayerNorm.
         """
@@ -83,7 +89,7 @@ class DPT(nn.Module):
         path3 = scratch.refinenet3(path4, taps[2], taps[1].shape[2:])
         path2 = scratch.refinenet2(path3, taps[1], taps[0].shape[2:])
         path1 = scratch.refinenet1(path2, taps[0], [2 * side for side in taps[0].shape[2:]])
-        full = _resize(scratch.output_conv1(path1), (PATCH * rows, PATCH * columns))
+        full = _resize(scratch.output_conv1(path1), (self.patch * rows, self.patch * columns))
         hidden = scratch.output_conv2[:2](full)
         return DecoderMaps(taps[3], (path4, path3, path2, path1), hidden, self._output(hidden))
 
@@ -136,7 +142,7 @@ def _resize(values: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _resize_layers(channels: Sequence[int]) -> nn.ModuleList:
-    """Bring the taps, all of stride 14, to strides 3.5, 7, 14 and 28."""
+    """Bring the taps, all at one token per patch, to strides of a quarter, a half, one and two patches."""
     return nn.ModuleList(
         [
             nn.ConvTranspose2d(channels[0], channels[0], kernel_size=4, stride=4),

@@ -1,4 +1,4 @@
-"""The DINOv2 encoder: timm's ViT blocks with a position embedding for any image size.
+"""The DINOv2 encoder, and DINOv3's: ViT blocks with a position embedding for any image size.
 
 Parameter names are DINOv2's own, so that an official state dict loads by its names. Tokens of any block can be
 taken after the final LayerNorm, as the decoder and feature alignment want them. Not included: the SwiGLU blocks of
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import timm
 import torch
@@ -18,11 +19,14 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from depth_model.networks import checkpoints
-from depth_model.networks.attention import SelfAttention
+from depth_model.networks.block import Block
 from depth_model.networks.checkpoint_names import official_encoder, with_class_position
 from depth_model.networks.packaged_encoder import packaged_state
+from depth_model.networks.rotary import Rotation, rotation
 
 PATCH = 14
+"""Side of a patch in pixels, but for DINOv3 (see `patch_side`)."""
+
 POSITION_EMBEDDINGS = ("official", "exact")
 TIMM_MODELS = {
     "vits": "vit_small_patch14_dinov2",
@@ -31,14 +35,25 @@ TIMM_MODELS = {
     "vits_reg": "vit_small_patch14_reg4_dinov2",
     "vitb_reg": "vit_base_patch14_reg4_dinov2",
     "vitl_reg": "vit_large_patch14_reg4_dinov2",
+    "dinov3_vits16": "vit_small_patch16_dinov3",
+    "dinov3_vitb16": "vit_base_patch16_dinov3",
+    "dinov3_vitl16": "vit_large_patch16_dinov3",
 }
 REGISTERS = 4
-"""Register tokens of the sizes that end in `_reg`."""
+"""Register tokens of DINOv3 and of the sizes that end in `_reg`."""
 
 TINY = {"patch_size": PATCH, "embed_dim": 48, "depth": 4, "num_heads": 3}
 """Shape of the "tiny" encoders, which exist for tests and trial runs."""
 
-SIZES = ("tiny", "tiny_reg", *TIMM_MODELS)
+DINOV3 = {
+    "dinov3_tiny16": {"embed_dim": 48, "depth": 4, "num_heads": 3},
+    "dinov3_vits16": {"embed_dim": 384, "depth": 12, "num_heads": 6},
+    "dinov3_vitb16": {"embed_dim": 768, "depth": 12, "num_heads": 12},
+    "dinov3_vitl16": {"embed_dim": 1024, "depth": 24, "num_heads": 16},
+}
+DINOV3_PATCH = 16
+
+SIZES = ("tiny", "tiny_reg", "dinov3_tiny16", *TIMM_MODELS)
 
 
 class BadWeights(RuntimeError):
@@ -46,17 +61,19 @@ class BadWeights(RuntimeError):
 
 
 class Encoder(nn.Module):
-    """A DINOv2 ViT with patches of 14 pixels (paper.md section 2.2).
+    """A DINOv2 ViT with patches of 14 pixels (paper.md section 2.2), or a DINOv3 one with patches of 16.
 
     `size` is "tiny", "vits", "vitb" or "vitl"; the weights are random (LayerScale 1), drawn from `seed` alone. With
     "_reg" at its end the encoder has four register tokens beside the class token, which take up what DINOv2 otherwise
     stores in patches without content ("Vision Transformers Need Registers", ICLR 2024); no block's tokens include them.
-    `position_embedding` says how the 37x37 table is resized to other grids: "official" as DINOv2 does it (bicubic
-    by the factor (n + 0.1) / 37, unchanged for a 37x37 grid), "exact" as transformers does it (bicubic to exactly
-    n). Encoders with registers were trained with a third way, which is theirs whatever `position_embedding` says:
-    bicubic to exactly n, with antialiasing. Set `checkpointing` to compute blocks again in the backward pass instead of
-    keeping what they computed: the same gradients in less memory and more time. Raises ValueError for an unknown size
-    or variant.
+    `position_embedding` says how the 37x37 table is resized to other grids: "official" as DINOv2 does it (bicubic by
+    the factor (n + 0.1) / 37, unchanged for a 37x37 grid), "exact" as transformers does it (bicubic to exactly n).
+    Encoders with registers were trained with a third way, which is theirs whatever `position_embedding` says: bicubic
+    to exactly n, with antialiasing. "dinov3_vits16", "dinov3_vitb16" and "dinov3_vitl16" (arXiv 2508.10104) have four
+    registers too and, instead of a table, rotary positions (see `rotary`), whatever `position_embedding` says; no bias
+    of queries, keys and values, which is zero in the released weights. Set `checkpointing` to compute blocks again in
+    the backward pass instead of keeping what they computed: the same gradients in less memory and more time. Raises
+    ValueError for an unknown size or variant.
     """
 
     def __init__(self, size: str, seed: int = 0, position_embedding: str = "official") -> None:
@@ -65,25 +82,23 @@ class Encoder(nn.Module):
             choices = ", ".join(POSITION_EMBEDDINGS)
             raise ValueError(f"position_embedding={position_embedding!r}: choose one of {choices}")
         vit = _random_vit(size, seed)
-        self.size = size
+        self.size, self.patch = size, patch_side(size)
         self.position_embedding = position_embedding
         self.checkpointing = False
         self.cls_token = vit.cls_token
         self.pos_embed = vit.pos_embed
-        if vit.reg_token is not None:
+        if vit.pos_embed is not None and vit.reg_token is not None:
             self.pos_embed = nn.Parameter(with_class_position(vit.pos_embed.detach()))
         self.register_tokens = vit.reg_token
         self.mask_token = nn.Parameter(torch.zeros(1, vit.embed_dim), requires_grad=False)
         self.patch_embed = vit.patch_embed
-        self.blocks = vit.blocks
+        self.blocks = nn.ModuleList(map(Block, vit.blocks))
         self.norm = vit.norm
-        for block in self.blocks:
-            block.attn = SelfAttention(block.attn)
 
     @property
     def dimension(self) -> int:
         """Number of channels D of a token."""
-        return self.pos_embed.shape[-1]
+        return self.cls_token.shape[-1]
 
     @property
     def depth(self) -> int:
@@ -98,20 +113,22 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """Return for each of `blocks` (0-based, any order) its patch tokens (B, N, D) after the final LayerNorm.
 
-        `images` are (B, 3, H, W), normalised with ImageNet mean and deviation, H and W multiples of 14; the N =
-        H/14 * W/14 tokens are in row order, without class and register tokens. Blocks after the last one asked for do
-        not run. Raises ValueError for other sizes and for a block that does not exist.
+        `images` are (B, 3, H, W), normalised with ImageNet mean and deviation, H and W multiples of `patch`; the N =
+        H/patch * W/patch tokens are in row order, without class and register tokens. Blocks after the last one asked
+        for do not run. Raises ValueError for other sizes and for a block that does not exist.
         """
-        rows, columns = patch_grid(images)
+        rows, columns = patch_grid(images, self.patch)
         if not blocks or not all(0 <= block < self.depth for block in blocks):
             raise ValueError(f"blocks={list(blocks)}: give numbers from 0 to {self.depth - 1}")
         tokens = self.patch_embed.proj(images).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.cls_token.expand(len(images), -1, -1), tokens], dim=1)
         # In bfloat16 (see `bfloat16_copy`) all before the first block is still float32, as it costs next to nothing.
-        tokens = self.with_registers(tokens + self._positions(rows, columns)).to(self.norm.weight.dtype)
-        taken = {}
+        if self.pos_embed is not None:
+            tokens = tokens + self._positions(rows, columns)
+        tokens = self.with_registers(tokens).to(self.norm.weight.dtype)
+        turned, taken = self.rotation(rows, columns), {}
         for index, block in enumerate(self.blocks[: max(blocks) + 1]):
-            tokens = self._run(block, tokens)
+            tokens = self._run(block, tokens, turned)
             if index in blocks:
                 taken[index] = self.norm(tokens)[:, self.prefix :]
         return [taken[block] for block in blocks]
@@ -122,10 +139,17 @@ class Encoder(nn.Module):
             return tokens
         return torch.cat([tokens[:, :1], self.register_tokens.expand(tokens.shape[0], -1, -1), tokens[:, 1:]], dim=1)
 
-    def _run(self, block: nn.Module, tokens: Tensor) -> Tensor:
+    def rotation(self, rows: int, columns: int) -> Rotation | None:
+        """Return by how much DINOv3 turns the queries and keys of a rows x columns grid; None for DINOv2."""
+        if self.pos_embed is not None:
+            return None
+        channels = self.dimension // self.blocks[0].attn.num_heads
+        return rotation(rows, columns, self.prefix, channels, self.cls_token.device)
+
+    def _run(self, block: nn.Module, tokens: Tensor, turned: Rotation | None) -> Tensor:
         if self.checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, tokens, use_reentrant=False)
-        return block(tokens)
+            return checkpoint(block, tokens, turned, use_reentrant=False)
+        return block(tokens, turned)
 
     def _positions(self, rows: int, columns: int) -> Tensor:
         """Return the position embedding of the class token and a rows x columns grid, (1, 1 + N, D)."""
@@ -143,16 +167,21 @@ class Encoder(nn.Module):
         return torch.cat([self.pos_embed[:, :1], resized.flatten(2).transpose(1, 2)], dim=1)
 
 
-def patch_grid(images: Tensor) -> tuple[int, int]:
+def patch_grid(images: Tensor, patch: int) -> tuple[int, int]:
     """Return the rows and columns of patches of `images` (B, 3, H, W).
 
-    Raises ValueError unless there are three channels and H and W are positive multiples of 14.
+    Raises ValueError unless there are three channels and H and W are positive multiples of `patch`.
     """
-    if images.ndim != 4 or images.shape[1] != 3 or any(side == 0 or side % PATCH for side in images.shape[2:]):
+    if images.ndim != 4 or images.shape[1] != 3 or any(side == 0 or side % patch for side in images.shape[2:]):
         raise ValueError(
-            f"images of shape {tuple(images.shape)}: give (B, 3, H, W) with H and W multiples of {PATCH}"
+            f"images of shape {tuple(images.shape)}: give (B, 3, H, W) with H and W multiples of {patch}"
         )
-    return images.shape[2] // PATCH, images.shape[3] // PATCH
+    return images.shape[2] // patch, images.shape[3] // patch
+
+
+def patch_side(size: str) -> int:
+    """Return the side in pixels of a patch of an encoder of `size`."""
+    return DINOV3_PATCH if size in DINOV3 else PATCH
 
 
 def _random_vit(size: str, seed: int) -> VisionTransformer:
@@ -167,7 +196,26 @@ def _random_vit(size: str, seed: int) -> VisionTransformer:
             return VisionTransformer(**TINY, **options)
         if size == "tiny_reg":
             return VisionTransformer(**TINY, **options, reg_tokens=REGISTERS, no_embed_class=True)
+        if size in DINOV3:
+            return _random_dinov3(size)
         return timm.create_model(TIMM_MODELS[size], pretrained=False, **options)
+
+
+def _random_dinov3(size: str) -> VisionTransformer:
+    """Build DINOv3's ViT of timm's parts, but its positions, which are no parameters."""
+    return VisionTransformer(
+        **DINOV3[size],
+        patch_size=DINOV3_PATCH,
+        img_size=512,
+        pos_embed="none",
+        no_embed_class=True,
+        reg_tokens=REGISTERS,
+        qkv_bias=False,
+        init_values=1.0,
+        norm_layer=partial(nn.LayerNorm, eps=1e-5),
+        num_classes=0,
+        global_pool="token",
+    )
 
 
 def build_encoder(
@@ -204,7 +252,7 @@ def _encoder_state(size: str, weights: str) -> dict[str, Tensor]:
 
 
 def _hub_state(size: str) -> dict[str, Tensor]:
-    """Download timm's DINOv2 weights, or take them from the hub's local cache."""
+    """Download timm's DINOv2 or DINOv3 weights, or take them from the hub's local cache."""
     if size not in TIMM_MODELS:
         raise BadWeights(f"weights='hub' do not exist for {size}: use 'none' or a path")
     try:

@@ -1,9 +1,9 @@
 """A model as other programs take it: official `.pth`, ONNX, torch.export.
 
-ONNX and torch.export hold one graph for any batch and for any height and width that are multiples of 14, from 42
-pixels on. The position embedding of the size at hand is computed in the graph, in either variant (see `Encoder`), as
-two matrix products: bicubic resizing is linear and separable, and an operator that resizes by a number known only at
-run time is not the same in every runtime. Folders are written by `DepthAnything.save`.
+ONNX and torch.export hold one graph for any batch and for any height and width that are multiples of the patch, from
+three patches on. The position embedding of the size at hand is computed in the graph, in either variant (see
+`Encoder`), as two matrix products: bicubic resizing is linear and separable, and an operator that resizes by a number
+known only at run time is not the same in every runtime. Folders are written by `DepthAnything.save`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from depth_model import files
 from depth_model.networks.depth_anything import DepthAnything
-from depth_model.networks.encoder import PATCH
 
 LEAST_ROWS = 3
 """Below, the coarsest map of the decoder would be a single pixel, for which export needs another graph."""
@@ -42,16 +41,17 @@ class AnySize(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return disparity (B, H, W) float32 of normalised `images` (B, 3, H, W), sides multiples of 14."""
+        """Return disparity (B, H, W) float32 of normalised `images` (B, 3, H, W), sides multiples of the patch."""
         encoder, decoder = self.model.encoder, self.model.decoder
         patches = encoder.patch_embed.proj(images)
         rows, columns = patches.shape[2:]
-        tokens = patches.flatten(2).transpose(1, 2) + self._positions(rows, columns)
-        first = (encoder.cls_token + encoder.pos_embed[:, :1]).expand(images.shape[0], -1, -1)
-        tokens = encoder.with_registers(torch.cat([first, tokens], dim=1))
-        taken = []
+        tokens, first = patches.flatten(2).transpose(1, 2), encoder.cls_token
+        if encoder.pos_embed is not None:
+            tokens, first = tokens + self._positions(rows, columns), first + encoder.pos_embed[:, :1]
+        tokens = encoder.with_registers(torch.cat([first.expand(images.shape[0], -1, -1), tokens], dim=1))
+        turned, taken = encoder.rotation(rows, columns), []
         for index, block in enumerate(encoder.blocks):
-            tokens = block(tokens)
+            tokens = block(tokens, turned)
             if index in self.model.blocks:
                 taken.append(encoder.norm(tokens)[:, encoder.prefix :])
         return decoder(taken, rows, columns)
@@ -115,9 +115,10 @@ def exported(model: DepthAnything) -> torch.export.ExportedProgram:
     """Return `model` as a torch.export program of one input `images` (B, 3, H, W), any batch and size (see above)."""
     batch = torch.export.Dim("batch", min=1, max=1024)
     rows, columns = (torch.export.Dim(name, min=LEAST_ROWS, max=MOST_ROWS) for name in ("rows", "columns"))
-    shapes = {"images": {0: batch, 2: PATCH * rows, 3: PATCH * columns}}
+    patch = model.encoder.patch
+    shapes = {"images": {0: batch, 2: patch * rows, 3: patch * columns}}
     # An example away from every special case: more than one image, not square, not the native grid.
-    example = torch.zeros(2, 3, 6 * PATCH, 9 * PATCH)
+    example = torch.zeros(2, 3, 6 * patch, 9 * patch)
     return torch.export.export(AnySize(model.cpu().eval()), (example,), dynamic_shapes=shapes)
 
 
@@ -141,16 +142,18 @@ def export_onnx(model: DepthAnything, path: Path) -> None:
     files.write_bytes(path, program.model_proto.SerializeToString(deterministic=True))
 
 
-def onnx_difference(model: DepthAnything, path: Path, height: int = 126, width: int = 182) -> float:
+def onnx_difference(model: DepthAnything, path: Path, rows: int = 9, columns: int = 13) -> float:
     """Return the largest difference between `model` and the ONNX file on one random image, as a share of the range.
 
+    The image has `rows` x `columns` patches.
     Raises ExportUnavailable without the package onnxruntime.
     """
     try:
         import onnxruntime
     except ImportError as error:
         raise ExportUnavailable("checking ONNX needs onnxruntime: pip install 'open-depth-anything[export]'") from error
-    images = np.random.default_rng(0).standard_normal((1, 3, height, width), np.float32)
+    size = rows * model.encoder.patch, columns * model.encoder.patch
+    images = np.random.default_rng(0).standard_normal((1, 3, *size), np.float32)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     found = session.run(["disparity"], {"images": images})[0]
     with torch.inference_mode():

@@ -99,7 +99,7 @@ class MetricDepth(nn.Module):
 
         Raises ValueError for sides that are no multiples of the patch.
         """
-        return self.head(self.decoder.maps(self.encoder(images, self.blocks), *patch_grid(images)))
+        return self.head(self.decoder.maps(self.encoder(images, self.blocks), *patch_grid(images, self.encoder.patch)))
 
     @classmethod
     def load(cls, path: str | Path, maximum: float | None = None) -> MetricDepth:
@@ -164,7 +164,7 @@ class MetricDepth(nn.Module):
             "input_size": list(self.input_size),
         }
         if isinstance(self.encoder, Encoder):
-            settings["heads"] = self.encoder.blocks[0].attn.num_heads
+            settings |= {"patch": self.encoder.patch, "heads": self.encoder.blocks[0].attn.num_heads}
         return settings | ({"strength": self.head.strength} if isinstance(self.head, MetricBins) else {})
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from depth_model.networks import checkpoints
 from depth_model.networks.checkpoint_names import BadCheckpoint
-from depth_model.networks.encoder import patch_grid
+from depth_model.networks.encoder import PATCH, patch_grid
 from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from depth_model.networks.transformers_library import transformers_module
 
@@ -44,6 +44,9 @@ class MidasEncoder(nn.Module):
     `model_type` ("dpt" or "beit") and the numbers in `SHAPE`. The weights are drawn from `seed` alone. Raises
     TransformersMissing, and KeyError for a shape that lacks something.
     """
+
+    patch = PATCH
+    """Side in pixels, of the image as it comes in, of what a token stands for."""
 
     def __init__(self, size: str, shape: Mapping[str, Any], seed: int = 0) -> None:
         super().__init__()
@@ -72,7 +75,7 @@ class MidasEncoder(nn.Module):
         (16 h, 16 w), bilinear, so that N = h * w and decoder, heads and crops stay what they are for every other
         encoder, and brought to MiDaS's mean and deviation. Raises ValueError for other sizes.
         """
-        grid, side = patch_grid(images), self.shape["patch_size"]
+        grid, side = patch_grid(images, self.patch), self.shape["patch_size"]
         if self.shape["model_type"] == "beit":
             _remember_positions(grid)
         size = [side * count for count in grid]

@@ -15,24 +15,30 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
-def network_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+def check_short_side(short_side: int, patch: int) -> None:
+    """Raise ValueError unless `short_side` in pixels is a positive multiple of `patch`."""
+    if short_side <= 0 or short_side % patch:
+        raise ValueError(f"short_side = {short_side}: must be a positive multiple of {patch} for this model")
+
+
+def network_size(height: int, width: int, short_side: int, patch: int = PATCH) -> tuple[int, int]:
     """Return the (height, width) at which the network sees an image: "lower bound" of the released model.
 
-    The shorter side becomes `short_side` pixels (a multiple of 14), the other follows, rounded to the nearest
-    multiple of 14 and never below `short_side`.
+    The shorter side becomes `short_side` pixels (a multiple of `patch`), the other follows, rounded to the nearest
+    multiple of `patch` and never below `short_side`.
     """
     scale = max(short_side / height, short_side / width)
-    return _rounded(scale * height, short_side), _rounded(scale * width, short_side)
+    return _rounded(scale * height, short_side, patch), _rounded(scale * width, short_side, patch)
 
 
-def transformers_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+def transformers_size(height: int, width: int, short_side: int, patch: int = PATCH) -> tuple[int, int]:
     """Return the (height, width) at which transformers' processor shows an image to the network (paper.md 8.3).
 
     The side that needs less of a change becomes `short_side`, the other follows: of an image that is enlarged in both
-    directions the longer side does. Both are rounded to the nearest multiple of 14, never to 0.
+    directions the longer side does. Both are rounded to the nearest multiple of `patch`, never to 0.
     """
     scale = min(short_side / height, short_side / width, key=lambda one: abs(1 - one))
-    return _rounded(scale * height, PATCH), _rounded(scale * width, PATCH)
+    return _rounded(scale * height, patch, patch), _rounded(scale * width, patch, patch)
 
 
 def squashed(image: np.ndarray, size: tuple[int, int]) -> Tensor:
@@ -48,6 +54,6 @@ def normalised(images: Tensor) -> Tensor:
     return (images - mean) / deviation
 
 
-def _rounded(length: float, least: int) -> int:
-    nearest = round(length / PATCH) * PATCH
-    return nearest if nearest >= least else math.ceil(length / PATCH) * PATCH
+def _rounded(length: float, least: int, patch: int) -> int:
+    nearest = round(length / patch) * patch
+    return nearest if nearest >= least else math.ceil(length / patch) * patch

@@ -76,7 +76,7 @@ class Segmentation(nn.Module):
 
     def output(self, images: Tensor) -> Tensor | QueryOutput:
         """Return what the head says, which its loss takes: logits (B, C, h, w) per patch, or what queries say."""
-        grid = patch_grid(images)
+        grid = patch_grid(images, self.encoder.patch)
         depth = self.encoder.depth
         tokens = self.encoder(images, range(depth - MAPS, depth))
         return self.head([one.transpose(1, 2).unflatten(2, grid) for one in tokens])

@@ -104,14 +104,12 @@ def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.nda
             raise entry.StageError("--tile, --preprocessing and --precision are for relative models only")
         model = load_metric_model(given.model, given.maximum).to(inference_device())
         return MetricPredictor(model, flip_averaging=given.flip_averaging), write_metric_results
-    predictor = DepthPredictor(
-        load_model(given.model).to(inference_device()),
-        given.short_side,
-        flip_averaging=given.flip_averaging,
-        preprocessing=given.preprocessing,
-        tile=given.tile,
-        precision=given.precision,
-    )
+    options = ("flip_averaging", "preprocessing", "tile", "precision")
+    model = load_model(given.model).to(inference_device())
+    try:
+        predictor = DepthPredictor(model, given.short_side, **{name: getattr(given, name) for name in options})
+    except ValueError as error:
+        raise entry.StageError(f"--model {given.model}: {error}") from error
     return predictor, write_results
 
 

@@ -95,8 +95,8 @@ def model_arguments() -> argparse.ArgumentParser:
 def side(text: str) -> int:
     """Return the side of a network's input in pixels that `text` gives."""
     value = int(text)
-    if value <= 0 or value % 14:
-        raise argparse.ArgumentTypeError(f"{text}: must be a positive multiple of 14")
+    if value <= 0 or (value % 14 and value % 16):
+        raise argparse.ArgumentTypeError(f"{text}: must be a positive multiple of 14 (16 for a DINOv3 encoder)")
     return value
 
 

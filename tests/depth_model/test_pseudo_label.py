@@ -178,6 +178,16 @@ def test_a_teacher_that_gives_nan_is_named(source, labelling, tmp_path):
         label(source, broken, tmp_path)
 
 
+def test_teachers_that_cannot_see_one_size_are_named(source, labelling, folder, tmp_path):
+    DepthAnything("dinov3_tiny16", seed=4).save(tmp_path / "three")
+    three = dataclasses.replace(labelling, teachers=(tmp_path / "three",))
+    with pytest.raises(BadTeacher, match=r"pseudo_label\.short_side = 28: must be a positive multiple of 16"):
+        label(source, three, tmp_path / "one")
+    both = dataclasses.replace(labelling, teachers=(folder, tmp_path / "three"), short_side=112)
+    with pytest.raises(BadTeacher, match="patches of 14 and 16 pixels"):
+        label(source, both, tmp_path / "two")
+
+
 def test_a_gpu_that_is_not_there_is_one_line(source, labelling, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(NoDevice, match="a worker sees no GPU; choose 'auto' or 'cpu'"):

@@ -92,3 +92,38 @@ def test_broken_yaml_and_a_missing_file_are_one_line(tmp_path):
     with pytest.raises(params.ParamsError, match="not valid YAML") as refusal:
         params.load(tmp_path / "params.yaml")
     assert "\n" not in str(refusal.value)
+
+
+def test_sides_fit_the_patch_of_the_encoder_that_sees_them(demo):
+    hub = changed(demo, "encoder.weights", "hub")
+    three = changed(changed(hub, "teacher.encoder", "dinov3_vits16"), "student.encoder", "dinov3_vits16")
+    with pytest.raises(params.ParamsError, match=r"training\.crop = .*'dinov3_vits16' wants a multiple of 16"):
+        params.check(three)
+    for key in ("training.crop", "pseudo_label.short_side", "evaluation.short_side"):
+        three = changed(three, key, 256)
+    for section, keys in (("finetune_metric", ("height", "width")), ("finetune_semantic", ("crop",))):
+        for name in three[section]:
+            for key in keys:
+                three = changed(three, f"{section}.{name}.{key}", 256)
+    assert params.check(three).training.crop == 256
+    with pytest.raises(params.ParamsError, match=r"training\.crop = 256: encoder 'vits' wants a multiple of 14"):
+        params.check(changed(three, "student.encoder", "vits"))
+    mixed = changed(changed(three, "student.encoder", "vits"), "training.crop", 448)
+    mixed = changed(mixed, "evaluation.short_side", 448)
+    for section in ("finetune_metric", "finetune_semantic"):
+        mixed = changed(mixed, section, {})
+        mixed = changed(mixed, section.replace("finetune", "evaluate"), {})
+    assert params.check(mixed).pseudo_label.short_side == 256
+
+
+def test_the_encoders_are_those_of_the_networks():
+    from typing import get_args
+
+    from depth_model.networks import encoder
+    from tasks import param_sections
+
+    assert set(get_args(param_sections.Size)) == set(encoder.SIZES)
+    assert all(param_sections.patch_side(size) == encoder.patch_side(size) for size in encoder.SIZES)
+    for size in ("tiny", "tiny_reg", "dinov3_tiny16"):
+        assert param_sections.block_count(size) == encoder.Encoder(size).depth
+    assert param_sections.block_count("dinov3_vitl16") == param_sections.block_count("vitl_reg") == 24
