@@ -23,6 +23,7 @@ import torch
 
 from depth_model.datasets import rasters
 from depth_model.datasets.engines import Engine, ordered, slot
+from depth_model.datasets.object_store import StoreRoot
 from depth_model.datasets.source import SourceFolder, finished_shards, join_sidecar, write_sidecar_shard
 from depth_model.evaluation.alignment import align_disparity, is_constant
 from depth_model.inference import DepthPredictor, inference_device, network_image
@@ -72,29 +73,32 @@ def label_source(
     progress: Callable[[int], None],
     engine: Engine = "local",
     processes: int = 1,
+    store: StoreRoot | None = None,
 ) -> None:
     """Write the pseudo labels of every sample of `source` to `result`: shards and sidecar.parquet.
 
+    Shards are kept in `store` when there is one, and then only the table lies in `result`.
     Finished shards in `scratch` are used again; on several machines it must be on a file system that they share.
     `processes` is how many shards are in the works at once, by this machine or by a Ray cluster (see
     `depth_model.datasets.engines.ordered`). `progress(images)` is called with how many images are newly done or found
     done. Raises BadInput for a damaged shard, BadTeacher when a teacher gives a value that is not finite, NoDevice
-    for a GPU that is not there, WorkerKilled when a worker is killed time and again, BadCheckpoint for no model.
+    for a GPU that is not there, WorkerKilled when a worker is killed time and again, BadCheckpoint for no model, and
+    StoreError when a store cannot be used.
     """
     done = finished_shards(scratch)
     shards = source.shards()
     progress(sum(len(rows) for shard, rows in shards if shard in done))
     missing = (source.part(shard) for shard, _ in shards if shard not in done)
     cpus, gpus = labelling.threads or torch.get_num_threads(), int(labelling.device == "gpu")
-    shared = labelling, Path(scratch).absolute()
+    shared = labelling, Path(scratch).absolute(), store
     for images in ordered(_label_shard, missing, shared, engine, processes, cpus, gpus):
         progress(images)
     join_sidecar(scratch, result, source)
 
 
-def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path]) -> int:
+def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path, StoreRoot | None]) -> int:
     """Write the labels of `source`, the samples of one shard, into a folder; return how many they are."""
-    labelling, scratch = shared
+    labelling, scratch, store = shared
     [(shard, rows)] = source.shards()
     device = worker_device(labelling.device)
     teachers = _teachers(labelling, device)
@@ -115,7 +119,7 @@ def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path]) -> int:
     }
     if labelling.quality != "none":
         columns["quality"] = np.array([one.quality for one in made], np.float32)
-    write_sidecar_shard(scratch, source, shard, SUFFIX, (one.encoded for one in made), columns)
+    write_sidecar_shard(scratch, source, shard, SUFFIX, (one.encoded for one in made), columns, store)
     return len(rows)
 
 

@@ -37,6 +37,7 @@ def _build(place: Workplace, role: str, name: str, settings: params.Params) -> N
                 place.scratch,
                 place.result / "source",
                 **settings.collect.model_dump(),
+                store=settings.data.root,
                 content=files.sha256(inventory_path(role, name)),
                 earlier=[part for folder in place.earlier() for part in (folder / _PARTS, folder / "scratch")],
                 labels=role != "unlabeled",
@@ -70,6 +71,7 @@ def main() -> None:
         inputs={
             "source": source.model_dump(mode="json", exclude={"minimum_count", "protocol"}),
             "collect": settings.collect.model_dump(exclude={"workers", "engine"}),
+            "store": settings.data.store,
             "inventory": files.sha256(inventory),
         },
         outs={"source": Path("data", given.role, given.name)},

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from depth_model.allocation import keep_freed_memory
+from depth_model.datasets.object_store import StoreError
 from depth_model.datasets.sample import BadInput
 from tasks.params import ParamsError
 from tasks.workspace import WorkError
@@ -23,7 +24,7 @@ def run(main: Callable[[], None]) -> None:
     keep_freed_memory()
     try:
         main()
-    except (ParamsError, WorkError, StageError, BadInput, FileNotFoundError) as error:
+    except (ParamsError, WorkError, StageError, StoreError, BadInput, FileNotFoundError) as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         sys.exit(1)

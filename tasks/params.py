@@ -22,6 +22,7 @@ from tasks.param_sections import (
     ROLES,
     Audit,
     Collect,
+    Data,
     Drift,
     EncoderWeights,
     EvaluateMetric,
@@ -80,6 +81,7 @@ class Params(Section):
     alpha: Annotated[float, Field(gt=0, le=1)]
     export: dict[Name, Export]
     sources: Sources
+    data: Data
     collect: Collect
     audit: Audit
     drift: Drift

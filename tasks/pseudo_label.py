@@ -50,7 +50,8 @@ def _build(place: Workplace, name: str, settings: params.Params) -> None:
         with progress_bar(f"pseudo_label {name}", len(source), "images") as bar:
             out = place.result / "labels"
             try:
-                label_source(source, labelling, place.scratch, out, bar.update, chosen.engine, chosen.processes)
+                where = chosen.engine, chosen.processes, settings.data.root
+                label_source(source, labelling, place.scratch, out, bar.update, *where)
             except BadCheckpoint as error:
                 raise entry.StageError(f"{error}; 'dvc repro train_teacher' makes it again") from error
             except (BadTeacher, NoDevice, WorkerKilled) as error:
@@ -84,6 +85,7 @@ def main() -> None:
             "pseudo_label": settings.pseudo_label.model_dump(exclude=WITHOUT_EFFECT),
             "manifest": files.sha256(Path("data/unlabeled", name, "manifest.parquet")),
             "teachers": _hashes(settings.pseudo_label),
+            "store": settings.data.store,
         },
         outs={"labels": Path("data/pseudo", name)},
         build=lambda place: _build(place, name, settings),

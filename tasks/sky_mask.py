@@ -25,12 +25,13 @@ def _build(place: Workplace, name: str, settings: params.Params) -> None:
             try:
                 sky.write_sky_shard(
                     place.scratch,
-                    source,
+                    source.part(shard),
                     shard,
                     lambda image: loaded()(image),
                     sky_label,
                     settings.sky.threshold,
                     bar.update,
+                    settings.data.root,
                 )
             except sky.SegmenterError as error:
                 raise entry.StageError(f"params.yaml: sky.segmenter: {error}") from error
@@ -57,6 +58,7 @@ def main() -> None:
             "segmenter": segmenter_content(settings.sky.segmenter),
             "manifest": files.sha256(table),
             "sky_label": reader.sky_label,
+            "store": settings.data.store,
         },
         outs={"sky": Path("data", "sky", name)},
         build=lambda place: _build(place, name, settings),

@@ -65,7 +65,7 @@ def sources_table(role: str, sources: Mapping[str, params.Source]) -> pd.DataFra
     """Return a row per source: its name, how many samples it has, and what the suite of sources looks at."""
     import pandas as pd
 
-    from depth_model.datasets import manifest
+    from depth_model.datasets import manifest, shard_store
 
     rows = []
     for name, source in sources.items():
@@ -75,7 +75,7 @@ def sources_table(role: str, sources: Mapping[str, params.Source]) -> pd.DataFra
                 "source": name,
                 "samples": _rows(path),
                 "minimum_count": source.minimum_count,
-                "damaged_shards": sum(_is_damaged(path.parent, shard) for shard in manifest.metadata(path)["shards"]),
+                "damaged_shards": shard_store.missing(path.parent, manifest.metadata(path)["shards"]),
                 "keys_agree": role not in ANNOTATED or _keys_agree(path, _table_path(ANNOTATED[role], name)),
             }
         )
@@ -86,11 +86,6 @@ def _rows(path: Path) -> int:
     import pyarrow.parquet as pq
 
     return pq.read_metadata(path).num_rows
-
-
-def _is_damaged(folder: Path, shard: Mapping[str, Any]) -> bool:
-    path = folder / shard["name"]
-    return not path.exists() or path.stat().st_size != shard["size"]
 
 
 def _keys_agree(sidecar: Path, annotated: Path) -> bool:

@@ -40,6 +40,7 @@ class FaultProxy(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: FaultProxy
+    protocol_version = "HTTP/1.1"  # else boto3 waits a second before each upload for leave to go on
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

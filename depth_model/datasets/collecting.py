@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from depth_model import files
-from depth_model.datasets import images, inputs, manifest, object_store, rasters, shards, target_statistics
+from depth_model.datasets import images, inputs, manifest, object_store, rasters, shard_store, shards, target_statistics
 from depth_model.datasets.disparity import labelled_pixels
 from depth_model.datasets.engines import Engine, WorkerKilled, ordered
 from depth_model.datasets.parts import Part, parts
@@ -40,6 +40,7 @@ class _Rules:
     minimum_side: int
     labels: bool
     earlier: tuple[Path, ...]
+    store: object_store.StoreRoot | None
 
     def digest(self, content: str) -> str:
         """Return the digest of what a shard depends on besides its items; `content` stands for their content."""
@@ -62,11 +63,13 @@ def collect_source(
     engine: Engine = "local",
     content: str = "",
     earlier: Sequence[Path] = (),
+    store: object_store.StoreRoot | None = None,
     progress: Callable[[int, int], None] | None = None,
     labels: bool = True,
 ) -> None:
     """Read a whole source into `result`: shards, `manifest.parquet`, `quarantine.parquet`, `statistics.json`.
 
+    Shards are kept in `store` when there is one, and then only the tables lie in `result`.
     Finished shards in `scratch` and those of the same items and files in the folders `earlier` are used again.
     `content` is a digest of what lies below `root`; readers of loose files do without, their files are looked at
     one by one. `max_side` and `minimum_side` are pixels; larger images are
@@ -77,7 +80,7 @@ def collect_source(
     """
     plain = reader.options(**{field.name: getattr(options, field.name) for field in fields(reader.options)})
     place, scratch, result = object_store.place(root), Path(scratch), Path(result)
-    rules = _Rules(reader, place, plain, scratch, max_side, minimum_side, labels, tuple(earlier))
+    rules = _Rules(reader, place, plain, scratch, max_side, minimum_side, labels, tuple(earlier), store)
     kept = refused = 0
     paths = []
     digest = rules.digest("" if reader.loose_files else content)
@@ -100,7 +103,7 @@ def _state(rules: _Rules) -> Callable[[Item], Any]:
 def _collect_part(part: Part, rules: _Rules) -> Path:
     path = rules.scratch / part.name
     table = path.with_suffix(".parquet")
-    if _holds_statistics(table) or any(_taken_over(path, folder) for folder in rules.earlier):
+    if _is_finished(table, rules) or any(_taken_over(path, folder, rules) for folder in rules.earlier):
         return table
     rows: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
@@ -112,28 +115,37 @@ def _collect_part(part: Part, rules: _Rules) -> Path:
     counted = [*(row["statistics"] for row in rows), target_statistics.refused(row["reason"] for row in refused)]
     details["statistics"] = target_statistics.total(counted)
     if rows:
-        details["shard"] = manifest.shard_entry(path, len(rows))
+        details["shard"] = shard_store.keep(path, len(rows), rules.store)
     _write(_quarantine_path(table), refused, manifest.QUARANTINE_SCHEMA, {})
     _write(table, rows, manifest.MANIFEST_SCHEMA, details)  # last: it says that the shard is finished
     return table
 
 
-def _holds_statistics(table: Path) -> bool:
-    """Tell whether the shard of `table` is finished, by code that counted its samples."""
-    return table.exists() and "statistics" in manifest.metadata(table)
+def _is_finished(table: Path, rules: _Rules) -> bool:
+    """Tell whether the shard of `table` is finished, by code that counted its samples, and still where it should be."""
+    if not table.exists():
+        return False
+    details = manifest.metadata(table)
+    return "statistics" in details and _is_kept(details["shard"], table.parent, rules)
 
 
-def _taken_over(path: Path, folder: Path) -> bool:
+def _is_kept(entry: dict[str, Any] | None, folder: Path, rules: _Rules) -> bool:
+    if entry is None:  # every input was refused
+        return True
+    return shard_store.kept_in(entry) == rules.store and shard_store.is_there(folder, entry)
+
+
+def _taken_over(path: Path, folder: Path, rules: _Rules) -> bool:
     """Link the finished shard `path.name` of `folder` to `path` with its tables; False when it is of no use."""
     table = folder / path.with_suffix(".parquet").name
     try:
         details = manifest.metadata(table)
         entry = details["shard"]
         # Files that could not be read then may be readable now.
-        if details["unread"] or (entry and (folder / path.name).stat().st_size != entry["size"]):
+        if details["unread"] or not _is_kept(entry, folder, rules):
             return False
         names = [path.name, _quarantine_path(table).name, table.name]
-        shards.link_shards(folder, path.parent, names if entry else names[1:])
+        shards.link_shards(folder, path.parent, names if entry and rules.store is None else names[1:])
     except FileNotFoundError:  # never made, or just being removed by the work that it belongs to
         return False
     return True
@@ -257,7 +269,7 @@ def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema, details: d
 
 def _join(paths: list[Path], scratch: Path, result: Path) -> None:
     entries = [entry for path in paths if (entry := manifest.metadata(path)["shard"])]
-    shards.link_shards(scratch, result, (entry["name"] for entry in entries))
+    shards.link_shards(scratch, result, (entry["name"] for entry in entries if "uri" not in entry))
     rows = (manifest.read_table(path) for path in paths)
     refused = (manifest.read_table(_quarantine_path(path)) for path in paths)
     manifest.write_table(result / manifest.MANIFEST, rows, manifest.MANIFEST_SCHEMA, {"shards": entries})

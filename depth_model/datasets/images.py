@@ -128,7 +128,8 @@ def stored_shape(data: bytes) -> tuple[int, int]:
     return height, width
 
 
-def _digest(data: bytes) -> int:
+def digest(data: bytes) -> int:
+    """Return the 64-bit digest of encoded bytes that the manifest records."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
@@ -146,12 +147,12 @@ def stored_image(data: bytes, max_side: int) -> StoredImage:
     fingerprint = stored_fingerprint(np.asarray(image))
     if not rotated and max(width, height) <= max_side and opened.format in _SUFFIXES:
         encoded, suffix = data, _SUFFIXES[opened.format]
-        return StoredImage(encoded, suffix, height, width, fingerprint, _digest(encoded), height, width, rotated)
+        return StoredImage(encoded, suffix, height, width, fingerprint, digest(encoded), height, width, rotated)
     scale = min(1.0, max_side / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     resized = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
     encoded, suffix = _encoded(resized, lossy=opened.format in _LOSSY)
-    return StoredImage(encoded, suffix, size[1], size[0], fingerprint, _digest(encoded), height, width, rotated)
+    return StoredImage(encoded, suffix, size[1], size[0], fingerprint, digest(encoded), height, width, rotated)
 
 
 def encode_jpeg(image: np.ndarray) -> bytes:

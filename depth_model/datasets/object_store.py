@@ -14,11 +14,13 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, TypeVar
 
+from depth_model import files
 from depth_model.datasets.sample import BadInput
 
 Result = TypeVar("Result")
@@ -31,6 +33,8 @@ _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidA
 _TRIES = 5
 _PAUSE = 0.2
 _PART = 64 << 20
+_RANGE = 16 << 20
+_AT_ONCE = 4
 
 
 class StoreError(RuntimeError):
@@ -103,21 +107,48 @@ def read_object(root: StoreRoot, relative: str) -> bytes:
     return _tried(read, f"{root.uri}/{relative}")
 
 
-def read_range(root: StoreRoot, relative: str, offset: int, size: int) -> bytes:
+def read_range(
+    root: StoreRoot, relative: str, offset: int, size: int, intact: Callable[[bytes], bool] = lambda data: True
+) -> bytes:
     """Return `size` bytes from `offset` on of the object `relative` below `root`, in one ranged read.
 
-    Raises BadInput when the object or these bytes are not there and StoreError when the store cannot be used.
+    A range has no checksum: `intact(data)` tells whether it is what it should be. Raises BadInput when the object
+    or these bytes are not there, or never intact, and StoreError when the store cannot be used.
     """
     span = f"bytes={offset}-{offset + size - 1}"
     key = root.object_key(relative)
 
     def read() -> bytes:
-        return client().get_object(Bucket=root.bucket, Key=key, Range=span)["Body"].read()
+        data = client().get_object(Bucket=root.bucket, Key=key, Range=span)["Body"].read()
+        if len(data) == size and not intact(data):
+            raise _WrongContent("the content is not what was stored")
+        return data
 
     data = _tried(read, f"{root.uri}/{relative}")
     if len(data) != size:
         raise BadInput(f"{root.uri}/{relative}: cut off, {size} bytes at {offset} are not there")
     return data
+
+
+def fetch_object(root: StoreRoot, relative: str, path: Path, size: int, sha256: str) -> None:
+    """Download the object `relative` below `root`, of `size` bytes, into the file `path`, in ranges, verified.
+
+    Raises BadInput when it is not there or its content does not have `sha256`, StoreError when the store cannot be
+    used, and OSError as the file system does.
+    """
+
+    def fetch() -> None:
+        with open(path, "wb") as handle, ThreadPoolExecutor(_AT_ONCE) as threads:
+
+            def fetch_range(offset: int) -> None:
+                data = read_range(root, relative, offset, min(_RANGE, size - offset))
+                os.pwrite(handle.fileno(), data, offset)
+
+            list(threads.map(fetch_range, range(0, size, _RANGE)))
+        if files.sha256(path) != sha256:
+            raise _WrongContent("the content is not what was stored")
+
+    _tried(fetch, f"{root.uri}/{relative}")
 
 
 def write_object(root: StoreRoot, relative: str, path: Path, sha256: str) -> None:
@@ -132,7 +163,7 @@ def write_object(root: StoreRoot, relative: str, path: Path, sha256: str) -> Non
     if object_state(root, relative) == (path.stat().st_size, sha256):
         return
     extra = {"Metadata": {"sha256": sha256}, "ChecksumAlgorithm": "CRC32"}
-    config = TransferConfig(multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=4)
+    config = TransferConfig(multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=_AT_ONCE)
     key = root.object_key(relative)
     with _translated(uri, last=True):  # boto3 tries each part again by itself
         client().upload_file(str(path), root.bucket, key, ExtraArgs=extra, Config=config)

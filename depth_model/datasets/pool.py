@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from depth_model.datasets import images, manifest, rasters, shards
+from depth_model.datasets import images, manifest, rasters
+from depth_model.datasets.shard_reader import ShardReader, fit_together
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class SamplePool:
     ) -> None:
         self._sidecar = sidecar
         self._sources = [_Source(Path(data), role, name, sidecar) for name in catalog]
+        fit_together(reader for source in self._sources for reader in source.readers.values())
         for source, entry in zip(self._sources, catalog.values(), strict=True):
             if len(source) != entry["samples"]:
                 raise ValueError(
@@ -113,8 +115,11 @@ class _Source:
         self.folder = data / role / name
         members = ("image", "target", "semantic")
         places = [f"{member}_{what}" for member in members for what in ("offset", "size")]
-        columns = ["key", "shard", "target_kind", *places]
-        table = manifest.read_table(self.folder / manifest.MANIFEST, columns)
+        columns = ["key", "shard", "target_kind", "image_digest", *places]
+        path = self.folder / manifest.MANIFEST
+        table = manifest.read_table(path, columns)
+        self.readers = {"source": ShardReader(self.folder, manifest.metadata(path)["shards"])}
+        self.digests = table["image_digest"].to_numpy()
         self.keys = table["key"]
         self.rows: np.ndarray | None = None  # those that are left, when some are left out
         self.shard_names, self.shard = _coded(table["shard"])
@@ -131,6 +136,7 @@ class _Source:
         if not table["key"].equals(self.keys):
             raise ValueError(f"{folder}: keys differ from those of {self.folder}; run 'dvc repro' to make it again")
         self.sidecar_folder = folder
+        self.readers["sidecar"] = ShardReader(folder, manifest.metadata(folder / manifest.SIDECAR)["shards"])
         self.places["sidecar"] = table["offset"].to_numpy(), table["size"].to_numpy()
 
     def __len__(self) -> int:
@@ -163,26 +169,28 @@ class _Source:
         row = self._row(number)
         if not self.places["semantic"][1][row]:
             return None
-        return rasters.decode_labels(self._member(self.folder, "semantic", row))
+        return rasters.decode_labels(self._member("semantic", row))
 
     def load(self, number: int, sidecar: str | None) -> StoredSample:
         row = self._row(number)
-        image = images.decode_rgb(self._member(self.folder, "image", row))
+        image = images.decode_rgb(self._member("image", row))
         if sidecar == "pseudo":
-            codes = rasters.decode_codes(self._member(self.sidecar_folder, "sidecar", row))
+            codes = rasters.decode_codes(self._member("sidecar", row))
             return StoredSample(self.keys[row].as_py(), self.name, image, codes, "affine_disparity", None)
         raster = None
         if sidecar == "sky":
-            raster = rasters.decode_mask(self._member(self.sidecar_folder, "sidecar", row))
+            raster = rasters.decode_mask(self._member("sidecar", row))
         target, kind = None, None
         if self.places["target"][1][row]:
-            target, kind = rasters.decode(self._member(self.folder, "target", row)), self.kinds[self.kind[row]]
+            target, kind = rasters.decode(self._member("target", row)), self.kinds[self.kind[row]]
         sky = raster if raster is None or target is None else resized_nearest(raster, target.shape)
         return StoredSample(self.keys[row].as_py(), self.name, image, target, kind, sky)
 
-    def _member(self, folder: Path, member: str, row: int) -> bytes:
+    def _member(self, member: str, row: int) -> bytes:
         offsets, sizes = self.places[member]
-        return shards.read_member(folder / self.shard_names[self.shard[row]], int(offsets[row]), int(sizes[row]))
+        reader = self.readers["sidecar" if member == "sidecar" else "source"]
+        digest = int(self.digests[row]) if member == "image" else None
+        return reader.read(self.shard_names[self.shard[row]], int(offsets[row]), int(sizes[row]), digest)
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:

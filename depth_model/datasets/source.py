@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from depth_model.datasets import images, manifest, rasters, shards
+from depth_model.datasets import images, manifest, rasters, shard_store, shards
+from depth_model.datasets.object_store import StoreRoot
+from depth_model.datasets.shard_reader import ShardReader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,14 +26,20 @@ if TYPE_CHECKING:
 class SourceFolder:
     """One collected source, `data/<role>/<name>`: random access to its samples by row of the manifest."""
 
-    def __init__(self, folder: Path, members: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self, folder: Path, members: pd.DataFrame | None = None, reader: ShardReader | None = None
+    ) -> None:
         self.folder = Path(folder)
         self._members = manifest.read_frame(self.folder / manifest.MANIFEST) if members is None else members
+        self._reader = reader or ShardReader(
+            self.folder, manifest.metadata(self.folder / manifest.MANIFEST)["shards"]
+        )
 
     def part(self, shard: str) -> SourceFolder:
         """Return the samples of one shard alone, with rows from 0: little to send to another process."""
         rows = self._members.iloc[self._rows_by_shard[shard]].reset_index(drop=True)
-        return SourceFolder(self.folder, rows.assign(shard=rows["shard"].cat.remove_unused_categories()))
+        rows = rows.assign(shard=rows["shard"].cat.remove_unused_categories())
+        return SourceFolder(self.folder, rows, self._reader.part(shard))
 
     @property
     def manifest(self) -> pd.DataFrame:
@@ -100,8 +108,9 @@ class SourceFolder:
         size = int(self._members[f"{member}_size"].iat[index])
         if not size:
             return b""
-        path = self.folder / self._members["shard"].iat[index]
-        return shards.read_member(path, int(self._members[f"{member}_offset"].iat[index]), size)
+        digest = int(self._members["image_digest"].iat[index]) if member == "image" else None
+        offset = int(self._members[f"{member}_offset"].iat[index])
+        return self._reader.read(self._members["shard"].iat[index], offset, size, digest)
 
 
 class SidecarFolder:
@@ -110,7 +119,9 @@ class SidecarFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self._rows = manifest.read_frame(self.folder / manifest.SIDECAR)
-        self.suffix: str = manifest.metadata(self.folder / manifest.SIDECAR)["suffix"]
+        details = manifest.metadata(self.folder / manifest.SIDECAR)
+        self.suffix: str = details["suffix"]
+        self._reader = ShardReader(self.folder, details["shards"])
 
     @property
     def sidecar(self) -> pd.DataFrame:
@@ -123,7 +134,7 @@ class SidecarFolder:
     def raster(self, index: int) -> np.ndarray:
         """Return raster `index`: float32 (h, w) with NaN = no label of a `.dar`, bool (h, w) of a `.sky.png`."""
         row = self._rows.iloc[index]
-        data = shards.read_member(self.folder / row["shard"], int(row["offset"]), int(row["size"]))
+        data = self._reader.read(row["shard"], int(row["offset"]), int(row["size"]))
         return decoded_raster(data, self.suffix)
 
 
@@ -144,9 +155,11 @@ def write_sidecar_shard(
     suffix: str,
     encoded: Iterable[bytes],
     columns: Mapping[str, Sequence[Any]],
+    store: StoreRoot | None = None,
 ) -> None:
     """Write the sidecar of the shard named `shard` of `source` into `scratch`, unless it is finished already.
 
+    The shard is kept in `store` when there is one, and only its table in `scratch`.
     `encoded` holds the members `<key>.<suffix>` in the order of the shard, `columns` what the table says of
     them, one value per sample each; both must have as many entries as the shard, else ValueError. `encoded` is
     read one by one and not at all when the shard is finished.
@@ -162,7 +175,7 @@ def write_sidecar_shard(
     extra = pa.table(dict(columns))
     schema = pa.schema([*manifest.SIDECAR_FIELDS, *extra.schema])
     table = pa.table({**own, **dict(zip(extra.column_names, extra.columns, strict=True))}, schema=schema)
-    details = {"shard": manifest.shard_entry(path, len(keys)), "suffix": suffix}
+    details = {"shard": shard_store.keep(path, len(keys), store), "suffix": suffix}
     manifest.write_table(path.with_suffix(".parquet"), [table], schema, details)
 
 
@@ -179,7 +192,7 @@ def join_sidecar(scratch: Path, result: Path, source: SourceFolder) -> None:
     parts = [(Path(scratch) / name).with_suffix(".parquet") for name in names]
     found = [manifest.metadata(part) for part in parts]
     details = {"shards": [one["shard"] for one in found], "suffix": found[0]["suffix"] if found else ""}
-    shards.link_shards(scratch, result, names)
+    shards.link_shards(scratch, result, [one["shard"]["name"] for one in found if "uri" not in one["shard"]])
     tables = (manifest.read_table(part) for part in parts)
     manifest.write_table(Path(result) / manifest.SIDECAR, tables, _joined_schema(parts), details)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from depth_model import files
 from depth_model.datasets import rasters
+from depth_model.datasets.object_store import StoreRoot
 from depth_model.datasets.source import SourceFolder, finished_shards, write_sidecar_shard
 
 Segmenter = Callable[[np.ndarray], np.ndarray]
@@ -93,11 +94,13 @@ def write_sky_shard(
     sky_label: int | None,
     threshold: float,
     progress: Callable[[int], None] | None = None,
+    store: StoreRoot | None = None,
 ) -> None:
     """Write the sky masks of the shard named `shard` of `source` into `scratch`, unless that is done already.
 
     The sidecar table gets `sky_fraction` and `labeled_fraction`, the share of pixels that the data set's own
-    labels decided. `progress(images)` is called after each image, and once for a finished shard.
+    labels decided. The shard is kept in `store` when there is one. `progress(images)` is called after each image,
+    and once for a finished shard.
     """
     rows = dict(source.shards())[shard]
     if shard in finished_shards(scratch):
@@ -113,4 +116,4 @@ def write_sky_shard(
         columns["labeled_fraction"].append(labeled)
         if progress is not None:
             progress(1)
-    write_sidecar_shard(scratch, source, shard, SUFFIX, encoded, columns)
+    write_sidecar_shard(scratch, source, shard, SUFFIX, encoded, columns, store)

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from depth_model.datasets.disparity import normalised_disparity
+from depth_model.datasets.object_store import StoreError
 from depth_model.datasets.pool import SamplePool
 from depth_model.datasets.sample import BadInput
 from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
@@ -118,7 +119,8 @@ def loader(
     They are made ahead by `workers` processes (0: none), which end when the generator is closed or finished and
     leave SIGINT and SIGTERM to their parent.
 
-    Raises BadInput, in one line, when a batch cannot be made because stored data are damaged.
+    Raises BadInput, in one line, when a batch cannot be made because stored data are damaged, and StoreError when a
+    store of shards cannot be used.
     """
     count = len(shares)
     parts = DataLoader(
@@ -134,7 +136,7 @@ def loader(
     try:
         while whole := list(islice(made, count)):
             for part in whole:
-                if isinstance(part, BadInput):
+                if isinstance(part, _Trouble):
                     raise part
             yield whole
     finally:
@@ -142,18 +144,21 @@ def loader(
         del made
 
 
+_Trouble = (BadInput, StoreError)
+
+
 class _Parts(Dataset):
-    """Part by part of batch after batch, or the BadInput that kept one from being made: torch would bury it in a
+    """Part by part of batch after batch, or the trouble that kept one from being made: torch would bury it in a
     traceback."""
 
     def __init__(self, make: Callable[[int, Share], Batch], shares: Sequence[Share]) -> None:
         self._make, self._shares = make, shares
 
-    def __getitem__(self, number: int) -> Batch | BadInput:
+    def __getitem__(self, number: int) -> Batch | BadInput | StoreError:
         step, part = divmod(number, len(self._shares))
         try:
             return self._make(step, self._shares[part])
-        except BadInput as error:
+        except _Trouble as error:
             return error
 
 
