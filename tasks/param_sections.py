@@ -184,26 +184,6 @@ class Export(Section):
         return self
 
 
-class Data(Section):
-    """Where shards lie: `local`, in the folders beside their tables, or in an object store, `s3://bucket/prefix`."""
-
-    store: str
-
-    @model_validator(mode="after")
-    def _place(self) -> Data:
-        if self.store != "local":
-            try:
-                StoreRoot(self.store)
-            except ValueError as error:
-                raise ValueError(f"store = {self.store!r}: must be local or s3://BUCKET/PREFIX") from error
-        return self
-
-    @property
-    def root(self) -> StoreRoot | None:
-        """The object store, None for `local`."""
-        return None if self.store == "local" else StoreRoot(self.store)
-
-
 class Collect(Section):
     """How sources become shards."""
 

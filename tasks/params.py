@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from depth_model.datasets import readers
+from depth_model.datasets.object_store import StoreRoot
 from tasks.param_sections import (
     CLASSES,
     EXPORTED,
     ROLES,
     Audit,
     Collect,
-    Data,
     Drift,
     EncoderWeights,
     EvaluateMetric,
@@ -72,6 +72,26 @@ __all__ = [
 
 class ParamsError(ValueError):
     """params.yaml is wrong; the message has one line per fault."""
+
+
+def _known_store(text: str) -> str:
+    if text != "local":
+        try:
+            StoreRoot(text)
+        except ValueError as error:
+            raise ValueError("must be local or s3://BUCKET/PREFIX") from error
+    return text
+
+
+class Data(Section):
+    """Where shards lie: `local`, in the folders beside their tables, or in an object store, `s3://bucket/prefix`."""
+
+    store: Annotated[str, AfterValidator(_known_store)]
+
+    @property
+    def root(self) -> StoreRoot | None:
+        """The object store, None for `local`."""
+        return None if self.store == "local" else StoreRoot(self.store)
 
 
 class Params(Section):

@@ -45,6 +45,8 @@ def changed(content, path, value):
     ("path", "value", "said"),
     [
         ("alpha", "high", ["alpha = 'high'", "number"]),
+        ("data.store", "gs://bucket/x", ["data.store", "must be local or s3://BUCKET/PREFIX"]),
+        ("data.store", "s3://", ["data.store", "must be local or s3://BUCKET/PREFIX"]),
         ("alpha", 1.2, ["alpha = 1.2", "less than or equal to 1"]),
         ("alhpa", 0.8, ["alhpa: unknown key", "did you mean 'alpha'"]),
         ("alpha", None, ["alpha: missing key"]),

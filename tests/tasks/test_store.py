@@ -1,0 +1,101 @@
+"""A project with `data.store: s3://...`: every stage that writes or reads shards, as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+import yaml
+
+from depth_model.datasets import object_store, shard_reader
+from depth_model.datasets.object_store import StoreError
+from depth_model.networks import DepthAnything
+from depth_model.training.batches import labeled_batch, loader
+from depth_model.training.sampling import WHOLE
+from tasks import audit, collect, entry, inventory, pseudo_label, sky_mask, training, validate
+
+ROLES = ("labeled", "unlabeled", "evaluation")
+SIDECARS = ("sky", "pseudo")
+
+
+@pytest.fixture
+def project(tmp_path, repository, bucket, monkeypatch):
+    """Write params.yaml with one rendered source per role and `data.store` in an empty bucket; return its content."""
+    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content |= {name: {} for name in ("export", "finetune_metric", "evaluate_metric", "finetune_semantic")}
+    content |= {"evaluate_semantic": {}, "sources": {"metric": {}, "semantic": {}}}
+    for seed, role in enumerate(ROLES):
+        options = {"domain": "hills", "count": 3, "seed": seed, "height": 64, "width": 96}
+        content["sources"][role] = {"world": {"reader": "rendered_world", "options": options}}
+    content["collect"] |= {"samples_per_shard": 2, "workers": 1}
+    content["sky"]["segmenter"] = "none"
+    content["pseudo_label"] |= {"short_side": 28, "batch": 2}
+    content["data"]["store"] = f"s3://{bucket[1]}/depth"
+    monkeypatch.chdir(tmp_path)
+    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", shard_reader.GIGABYTES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(shard_reader.FOLDER, str(tmp_path / "cache"))
+    monkeypatch.setattr(object_store, "_PAUSE", 0.001)
+    DepthAnything("tiny").save(tmp_path / "models" / "teacher")
+    return content
+
+
+def run_all(monkeypatch, content, store):
+    content["data"]["store"] = store
+    with open("params.yaml", "w", encoding="utf-8") as handle:
+        yaml.safe_dump(content, handle, sort_keys=False)
+    inventory.main()
+    for role in ROLES:
+        start(monkeypatch, collect, role, "world")
+        start(monkeypatch, validate, role)
+    start(monkeypatch, audit)
+    start(monkeypatch, sky_mask, "world")
+    start(monkeypatch, pseudo_label, "world")
+    for role in SIDECARS:
+        start(monkeypatch, validate, role)
+    pools = training.pool("labeled", "sky"), training.pool("unlabeled", "pseudo")
+    samples = [pool.load(index) for pool in pools for index in range(len(pool))]
+    return [
+        (one.key, one.image.tobytes(), one.target.tobytes(), None if one.sky is None else one.sky.tobytes())
+        for one in samples
+    ]
+
+
+def start(monkeypatch, stage, *arguments):
+    monkeypatch.setattr(sys, "argv", [stage.__name__, *arguments])
+    stage.main()
+
+
+def test_every_stage_works_from_a_bucket_as_from_folders(project, bucket, tmp_path, monkeypatch):
+    remote = run_all(monkeypatch, project, project["data"]["store"])
+    assert not list((tmp_path / "data").rglob("*.tar"))
+    assert not list((tmp_path / ".work").rglob("*.tar"))
+    held = bucket[0].list_objects_v2(Bucket=bucket[1], Prefix="depth/")["Contents"]
+    catalogs = [json.loads((tmp_path / f"data/catalog/{role}.json").read_text()) for role in (*ROLES, *SIDECARS)]
+    assert sum(one["Size"] for one in held) == sum(one["world"]["bytes"] for one in catalogs)
+    assert run_all(monkeypatch, project, "local") == remote
+
+
+def test_a_shard_that_is_gone_stops_the_gate_and_a_store_that_is_down_the_training(
+    project, bucket, tmp_path, monkeypatch, capsys
+):
+    project["sources"] |= {"unlabeled": {}, "evaluation": {}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
+    inventory.main()
+    start(monkeypatch, collect, "labeled", "world")
+    start(monkeypatch, validate, "labeled")
+    pool = training.source_pool("labeled", "world")
+    bucket[2].fault = lambda method, path, number: "drop"
+    with pytest.raises(StoreError, match="run the same command again") as caught:
+        list(loader(lambda step, share: labeled_batch(pool, 0, 2, 28, step, share), [WHOLE], 0, 1, 1))
+    assert "\n" not in str(caught.value)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        entry.run(lambda: start(monkeypatch, validate, "labeled"))
+    assert capsys.readouterr().err.count("\n") == 1
+    bucket[2].fault = lambda method, path, number: None
+    name = bucket[0].list_objects_v2(Bucket=bucket[1])["Contents"][0]["Key"]
+    bucket[0].delete_object(Bucket=bucket[1], Key=name)
+    with pytest.raises(entry.StageError, match="damaged_shards"):
+        start(monkeypatch, validate, "labeled")
