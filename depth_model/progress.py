@@ -20,8 +20,11 @@ class _Lines(io.TextIOBase):
         return len(text)
 
 
-def progress_bar(description: str, total: int, unit: str, done: int = 0, shown: bool = True) -> tqdm:
-    """Return a tqdm over `total` units of which `done` are finished, drawn on stderr if `shown`; a context manager."""
+def progress_bar(description: str, total: int | None, unit: str, done: int = 0, shown: bool = True) -> tqdm:
+    """Return a tqdm over `total` units of which `done` are finished, drawn on stderr if `shown`; a context manager.
+
+    A total that is not known yet is None.
+    """
     common = {"desc": description, "total": total, "unit": f" {unit}", "initial": done, "disable": not shown}
     if sys.stderr.isatty():
         return tqdm(**common, dynamic_ncols=True)

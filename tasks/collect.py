@@ -22,10 +22,11 @@ def _build(place: Workplace, role: str, name: str, settings: params.Params) -> N
 
     source = settings.source(role, name)
     reader, root, options = readers.get(source.reader), params.source_root(source), source.chosen_options()
-    total = sum(1 for _ in reader.listed(root, options))
-    with progress_bar(f"collect {role}/{name}", total, "images") as bar:
+    with progress_bar(f"collect {role}/{name}", None, "images") as bar:
 
-        def progress(kept: int, refused: int) -> None:
+        def progress(kept: int, refused: int, total: int) -> None:
+            if bar.total is None:
+                bar.reset(total)  # the time that remains counts from here, where all is listed
             bar.set_postfix(quarantined=refused, refresh=False)
             bar.update(kept + refused - bar.n)
 

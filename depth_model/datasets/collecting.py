@@ -20,7 +20,7 @@ from depth_model import files
 from depth_model.datasets import images, inputs, manifest, object_store, rasters, shard_store, shards, target_statistics
 from depth_model.datasets.disparity import labelled_pixels
 from depth_model.datasets.engines import Engine, WorkerKilled, ordered
-from depth_model.datasets.parts import Part, parts
+from depth_model.datasets.parts import Part, listed_parts, parts
 from depth_model.datasets.sample import TARGET_KINDS, BadInput, Item, Reader, Sample, check_key
 
 __all__ = ["WorkerKilled", "collect_source"]
@@ -64,7 +64,7 @@ def collect_source(
     content: str = "",
     earlier: Sequence[Path] = (),
     store: object_store.StoreRoot | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int, int], None] = lambda kept, refused, total: None,
     labels: bool = True,
 ) -> None:
     """Read a whole source into `result`: shards, `manifest.parquet`, `quarantine.parquet`, `statistics.json`.
@@ -74,7 +74,8 @@ def collect_source(
     `content` is a digest of what lies below `root`; readers of loose files do without, their files are looked at
     one by one. `max_side` and `minimum_side` are pixels; larger images are
     scaled down, smaller ones refused. With `labels` False, targets and class labels are left out, as the
-    unlabeled role wants it. `progress(kept, refused)` is called after each shard with the numbers so far.
+    unlabeled role wants it. `progress(kept, refused, total)` is called when all is listed and after each shard, with
+    the numbers so far and that of all samples.
     BadInput and OSError of one input put it into the quarantine; any other exception is a fault of the software
     or of an object store and ends the collection, WorkerKilled the loss of a worker.
     """
@@ -85,12 +86,13 @@ def collect_source(
     paths = []
     digest = rules.digest("" if reader.loose_files else content)
     cut = parts(reader.listed(place, plain), samples_per_shard, _state(rules), digest)
-    for path in ordered(_collect_part, cut, rules, engine, workers):
-        details = manifest.metadata(path)
-        kept, refused = kept + details["samples"], refused + details["refused"]
-        paths.append(path)
-        if progress is not None:
-            progress(kept, refused)
+    with listed_parts(cut, scratch) as (total, waiting):
+        progress(kept, refused, total)
+        for path in ordered(_collect_part, waiting, rules, engine, workers):
+            details = manifest.metadata(path)
+            kept, refused = kept + details["samples"], refused + details["refused"]
+            paths.append(path)
+            progress(kept, refused, total)
     _join(paths, scratch, result)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from depth_model.datasets import object_store
-from depth_model.datasets.sample import BadInput, files_below
+from depth_model.datasets.sample import BadInput, entries_below
 
 Decoded = TypeVar("Decoded")
 
@@ -83,7 +83,7 @@ def paths_below(root: Path, within: str = "") -> Iterator[str]:
     if within and not (root / within).is_dir():
         return iter(())
     start = f"{within}/" if within else ""
-    return (start + entry["path"] for entry in files_below(root / within))
+    return (f"{start}{folder}{entry.name}" for folder, entry in entries_below(root / within))
 
 
 def matching(root: Path, pattern: str) -> Iterator[tuple[str, tuple[str, ...]]]:

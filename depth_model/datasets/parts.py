@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +62,23 @@ def _cut(items: Iterable[Item], size: int) -> Iterator[tuple[tuple[Item, ...], n
             del waiting[:end], hashes[:end]
     if waiting:
         yield tuple(waiting), np.array(hashes, np.uint64)
+
+
+@contextmanager
+def listed_parts(cut: Iterable[Part], folder: Path) -> Iterator[tuple[int, Iterator[Part]]]:
+    """Yield (number of items, all parts once more) of `cut`, which is read through to its end first.
+
+    The parts wait in a file of `folder` without a name, about 100 bytes an item: a source is listed once, nothing
+    piles up in memory, and the number is known before the work begins.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    total = count = 0
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for part in cut:
+            pickle.dump(part, file, pickle.HIGHEST_PROTOCOL)
+            total, count = total + len(part.items), count + 1
+        file.seek(0)
+        yield total, (pickle.load(file) for _ in range(count))
 
 
 class _SeenKeys:

@@ -76,6 +76,16 @@ def files_below(root: Path) -> Iterator[dict[str, Any]]:
     if isinstance(root, object_store.StoreRoot):
         yield from object_store.listed(root)
         return
+    for folder, entry in entries_below(root):
+        status = entry.stat()
+        yield {"path": folder + entry.name, "size": status.st_size, "modified": status.st_mtime_ns}
+
+
+def entries_below(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield (its folder relative to `root`, "" or with a final slash, entry) of the files of `files_below`.
+
+    Asks the file system for names only: the size of a file costs as much again as finding it.
+    """
     pending = [""]
     while pending:
         folder = pending.pop()
@@ -84,8 +94,7 @@ def files_below(root: Path) -> Iterator[dict[str, Any]]:
         pending.extend(f"{folder}{entry.name}/" for entry in reversed(entries) if entry.is_dir(follow_symlinks=False))
         for entry in entries:
             if entry.is_file():
-                status = entry.stat()
-                yield {"path": folder + entry.name, "size": status.st_size, "modified": status.st_mtime_ns}
+                yield folder, entry
 
 
 def _watch_files(root: Path, options: Any) -> Iterator[dict[str, Any]]:

@@ -5,10 +5,11 @@ Reads every file whose name ends like an image, or those that match the patterns
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from depth_model.datasets.inputs import IMAGE_PATTERNS, distinct_key, paths_below, read_below, safe_key
@@ -36,14 +37,14 @@ def _matcher(options: Options) -> re.Pattern[str]:
 
 def _items(root: Path, options: Options) -> Iterator[Item]:
     matcher = _matcher(options)
-    folder, taken = PurePosixPath(), set()
+    folder, taken = "", set()
     for path in paths_below(root):
         if not matcher.fullmatch(path):
             continue
-        parent = PurePosixPath(path).parent
+        parent = path.rpartition("/")[0]
         if parent != folder:
             folder, taken = parent, set()
-        key = safe_key(PurePosixPath(path).with_suffix("").as_posix())
+        key = safe_key(posixpath.splitext(path)[0])
         key = distinct_key(key, path) if key in taken else key  # a.jpg beside a.png
         taken.add(key)
         yield Item(key, path, (path,))

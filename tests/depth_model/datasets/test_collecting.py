@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import shutil
@@ -223,9 +224,9 @@ def _load(root, item, options):
 RAMPS = Reader("ramps", Options, _items, _load, "none", "ramps made for tests", needs_root=False)
 
 
-def run(reader, tmp_path, name, **options):
+def run(reader, tmp_path, name, progress=lambda kept, refused, total: None, **options):
     scratch, result = tmp_path / f"scratch_{name}", tmp_path / f"result_{name}"
-    settings = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2, "workers": 1}
+    settings = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2, "workers": 1, "progress": progress}
     collect_source(reader, Path(), reader.options(**options), scratch, result, **settings)
     return result
 
@@ -243,6 +244,19 @@ def test_finished_shards_are_not_made_again(tmp_path, monkeypatch):
     stopped = next(rows for rows in shards if 5 in rows)
     again = [row for row in stopped if row <= 5]
     assert READS == {f"{row:02d}": 2 if row in again else 1 for row in range(7)}
+
+
+def test_a_source_is_listed_once_and_counted_before_the_work(tmp_path):
+    seen, listings = [], []
+
+    def items(root, options):
+        listings.append(options)
+        return _items(root, options)
+
+    counting = dataclasses.replace(RAMPS, items=items)
+    run(counting, tmp_path, "counted", progress=lambda *numbers: seen.append(numbers), stop_at=5)
+    assert len(listings) == 1
+    assert (seen[0], seen[-1]) == ((0, 0, 7), (5, 2, 7))
 
 
 def test_a_shard_of_other_items_is_made_again(tmp_path):

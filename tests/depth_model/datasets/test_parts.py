@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depth_model.datasets.parts import _hash64, _SeenKeys, parts
+from depth_model.datasets.parts import _hash64, _SeenKeys, listed_parts, parts
 from depth_model.datasets.sample import Item
 
 
@@ -45,6 +45,14 @@ def test_one_percent_more_in_one_place_costs_about_one_percent():
     after = cut([*range(100_000, 150_000), *range(500_000, 501_000), *range(150_000, 200_000)], size=500)
     again = [part for part in after if part.name not in before]
     assert sum(len(part.items) for part in again) < 2 * 1000 + 500
+
+
+def test_parts_come_back_as_they_were_cut_and_are_counted_before_the_first(tmp_path):
+    made, drawn = cut(range(1000)), []
+    with listed_parts((drawn.append(part) or part for part in made), tmp_path / "scratch") as (total, again):
+        assert (total, len(drawn)) == (1000, len(made))
+        assert not list((tmp_path / "scratch").iterdir())  # the file has no name: a kill leaves nothing
+        assert list(again) == made
 
 
 def test_a_name_changes_with_all_that_a_shard_depends_on():
