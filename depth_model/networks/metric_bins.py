@@ -136,15 +136,16 @@ class MetricBins(nn.Module):
     def _distribution(self, maps: DecoderMaps, embedding: Tensor) -> Tensor:
         """Return the weight of every bin (B, H, W, 64), from the hidden map and the relative disparity itself.
 
-        The first layer is linear in hidden map, disparity and enlarged embedding side by side; its part of the
-        embedding is computed before enlarging, which is linear too.
+        The first layer takes both and the enlarged embedding, side by side; what it makes of the embedding is computed
+        before enlarging, which is linear as well.
         """
         first, activation, last = self.conditional_log_binomial
-        of_hidden, of_disparity, of_embedding = first.weight.flatten(1).split([HIDDEN, 1, EMBEDDING], dim=1)
-        known = functional.linear(_channels_last(maps.hidden), of_hidden, first.bias)
-        known = known + _resized(functional.linear(embedding, of_embedding), maps.hidden.shape[2:])
-        known = known + maps.disparity[..., None].to(known.dtype) * of_disparity[:, 0].to(known.dtype)
-        pairs = functional.softplus(_linear(last, activation(known)).float()) + _SHARE_FLOOR
+        of_maps, of_embedding = first.weight.flatten(1).split([HIDDEN + 1, EMBEDDING], dim=1)
+        hidden = _channels_last(maps.hidden)
+        known = torch.cat([hidden, maps.disparity[..., None].to(hidden.dtype)], dim=-1)
+        enlarged = _resized(functional.linear(embedding, of_embedding), maps.hidden.shape[2:])
+        mixed = functional.linear(known, of_maps, first.bias).add_(enlarged)
+        pairs = functional.softplus(_linear(last, activation(mixed)).float()) + _SHARE_FLOOR
         low, high = TEMPERATURES
         with torch.autocast(pairs.device.type, enabled=False):
             probability = pairs[..., 0] / pairs[..., 0:2].sum(dim=-1)
