@@ -44,7 +44,6 @@ from depth_model.networks.mask2former import (
 from depth_model.networks.metric_bins import ATTRACTORS, BINS, EMBEDDING, HIDDEN, MetricBins
 from depth_model.networks.metric_depth import MetricDepth
 from depth_model.objectives import silog_loss
-from depth_model.training.metric import ADAMW_BETAS
 from depth_model.training.optimizers import adamw
 
 Part = tuple[str, Callable[[list[Tensor]], list[Tensor]]]
@@ -102,7 +101,7 @@ def step(parts: Sequence[Part], images: Tensor, optimizer: torch.optim.Optimizer
 def metric_step(given: argparse.Namespace) -> Callable[[Watch], None]:
     """Return a step of metric bins at the size asked for."""
     model = MetricDepth(DepthAnything(given.size), "bins", 10.0).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=ADAMW_BETAS)
+    optimizer = adamw(model, 1e-5, 1e-4, 0.01)
     images = torch.randn(given.batch, 3, given.height, given.width)
     depth = 1 + 8 * torch.rand(given.batch, given.height, given.width)
     grid = given.height // 14, given.width // 14

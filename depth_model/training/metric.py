@@ -17,7 +17,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import AdamW
 
 from depth_model.datasets.pool import SamplePool
 from depth_model.networks import BadCheckpoint, DepthAnything
@@ -31,11 +30,11 @@ from depth_model.training.history import History
 from depth_model.training.loop import LoopSettings, OnMetrics, Run, train
 from depth_model.training.metric_augmentation import MetricInput
 from depth_model.training.metric_batches import metric_batch
+from depth_model.training.optimizers import BETAS, fused_adamw
 from depth_model.training.processes import best_device
 from depth_model.training.sampling import steps_of
 from depth_model.training.start import check_shares
 
-ADAMW_BETAS = (0.9, 0.999)
 LOWEST_MOMENTUM, HIGHEST_MOMENTUM = 0.85, 0.95
 RISING_SHARE = 0.7
 """Share of the cycle before the rate falls; it starts at its maximum, so that it is constant until then."""
@@ -86,7 +85,7 @@ def train_metric(
     run = Run(
         name=f"metric {domain}",
         model=model,
-        optimizer=AdamW(metric_groups(model, settings), betas=ADAMW_BETAS),
+        optimizer=fused_adamw(metric_groups(model, settings)),
         schedule=one_cycle if settings.head == "bins" else polynomial_decay,
         steps=steps_of(settings.epochs, len(pool), settings.batch),
         images_per_step=settings.batch,
@@ -174,10 +173,10 @@ def one_cycle(group: Mapping[str, Any], step: int, total: int) -> dict[str, Any]
     turn = RISING_SHARE * total - 1
     if step <= turn:
         momentum = _cosine(HIGHEST_MOMENTUM, LOWEST_MOMENTUM, step / turn)
-        return {"lr": group["base_lr"], "betas": (momentum, ADAMW_BETAS[1])}
+        return {"lr": group["base_lr"], "betas": (momentum, BETAS[1])}
     share = (step - turn) / (total - 1 - turn)
     rate = _cosine(group["base_lr"], group["base_lr"] * LAST_FACTOR, share)
-    return {"lr": rate, "betas": (_cosine(LOWEST_MOMENTUM, HIGHEST_MOMENTUM, share), ADAMW_BETAS[1])}
+    return {"lr": rate, "betas": (_cosine(LOWEST_MOMENTUM, HIGHEST_MOMENTUM, share), BETAS[1])}
 
 
 def polynomial_decay(group: Mapping[str, Any], step: int, total: int) -> dict[str, Any]:

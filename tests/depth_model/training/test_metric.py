@@ -48,7 +48,7 @@ def settings(**changes):
 @pytest.mark.parametrize("total", [7, 40, 333])
 def test_one_cycle_is_that_of_torch(total):
     parameter = nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.AdamW([parameter], lr=1.0, betas=metric.ADAMW_BETAS)
+    optimizer = torch.optim.AdamW([parameter], lr=1.0, betas=(0.9, 0.999))
     peer = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, 1.61e-4, total_steps=total, pct_start=0.7, div_factor=1, final_div_factor=1e4
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
+from depth_model.datasets.semantic_classes import class_lists
+from depth_model.networks import DepthAnything, build_encoder
+from depth_model.networks.mask2former import Mask2FormerSettings
+from depth_model.networks.metric_depth import MetricDepth
+from depth_model.networks.segmentation import Segmentation
 from depth_model.training.optimizers import adamw, linear_decay, parameter_groups, set_schedule
 
 
@@ -88,3 +94,39 @@ def test_a_step_is_that_of_adamw_by_hand():
     torch.testing.assert_close(
         model.decoder.weight.detach(), before * (1 - 1e-2 * 0.1) - 1e-2, atol=1e-6, rtol=0
     )
+
+
+def depth_loss(model, images):
+    return model(images).square().mean()
+
+
+def query_loss(model, images):
+    output = model.output(images)
+    return sum(one.square().mean() for one in (*output.classes, *output.masks))
+
+
+MODELS = {
+    "relative": lambda: (DepthAnything("tiny_reg"), depth_loss),
+    "metric bins": lambda: (MetricDepth(DepthAnything("tiny"), "bins", 10.0), depth_loss),
+    "Mask2Former": lambda: (
+        Segmentation(build_encoder("tiny"), class_lists()["ade20k"], Mask2FormerSettings(32, 5, 2, 1, 1, 48, 16), 28),
+        query_loss,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_steps_are_those_of_torchs_plain_adamw(kind):
+    model, loss = MODELS[kind]()
+    peer = copy.deepcopy(model)
+    optimizer = adamw(model, 1e-4, 1e-3, 0.05)
+    plain = torch.optim.AdamW(parameter_groups(peer, 1e-4, 1e-3, 0.05), betas=(0.9, 0.999), foreach=False)
+    for step in range(3):
+        optimizer.zero_grad()
+        loss(model, torch.randn(2, 3, 42, 56, generator=torch.Generator().manual_seed(step))).backward()
+        for one, other in zip(model.parameters(), peer.parameters(), strict=True):
+            other.grad = None if one.grad is None else one.grad.clone()
+        optimizer.step()
+        plain.step()
+        for one, other in zip(model.parameters(), peer.parameters(), strict=True):
+            assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
