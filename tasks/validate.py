@@ -32,7 +32,8 @@ def _columns(suite: list[Expectation]) -> list[str]:
     return [name for name in dict.fromkeys(flat) if name != "source"]
 
 
-def _table_path(role: str, name: str) -> Path:
+def table_path(role: str, name: str) -> Path:
+    """Return where the manifest, or sidecar, of one source of `role` lies; raises StageError when it is not there."""
     from depth_model.datasets import manifest
 
     path = Path("data", role, name, manifest.SIDECAR if role in ANNOTATED else manifest.MANIFEST)
@@ -52,10 +53,10 @@ def samples_table(role: str, names: list[str], suite: list[Expectation]) -> pd.D
 
     columns = ["key", *(name for name in _columns(suite) if name != "key")]
     for name in names:
-        unknown = sorted(set(columns) - set(manifest.schema(_table_path(role, name)).names))
+        unknown = sorted(set(columns) - set(manifest.schema(table_path(role, name)).names))
         if unknown:
             raise entry.StageError(f"{ADDED}: {role}/{name} has no column {', '.join(unknown)}")
-    frames = [manifest.read_frame(_table_path(role, name), columns) for name in names]
+    frames = [manifest.read_frame(table_path(role, name), columns) for name in names]
     for name, frame in zip(names, frames, strict=True):
         frame["source"] = name
     return pd.concat(frames, ignore_index=True)
@@ -69,14 +70,14 @@ def sources_table(role: str, sources: Mapping[str, params.Source]) -> pd.DataFra
 
     rows = []
     for name, source in sources.items():
-        path = _table_path(role, name)
+        path = table_path(role, name)
         rows.append(
             {
                 "source": name,
                 "samples": _rows(path),
                 "minimum_count": source.minimum_count,
                 "damaged_shards": shard_store.missing(path.parent, manifest.metadata(path)["shards"]),
-                "keys_agree": role not in ANNOTATED or _keys_agree(path, _table_path(ANNOTATED[role], name)),
+                "keys_agree": role not in ANNOTATED or _keys_agree(path, table_path(ANNOTATED[role], name)),
             }
         )
     return pd.DataFrame(rows)
@@ -96,6 +97,16 @@ def _keys_agree(sidecar: Path, annotated: Path) -> bool:
 
 def faults(table: pd.DataFrame, suite: list[Expectation], index: list[str]) -> list[str]:
     """Return a line for every expectation of `suite` that `table` fails, with rows named by the columns `index`."""
+    results = checked(table, suite, index).results
+    failed = {result.expectation_config.meta["number"]: result for result in results if not result.success}
+    return [_line(suite[number], failed[number], index) for number in sorted(failed)]
+
+
+def checked(table: pd.DataFrame, suite: list[Expectation], index: list[str], name: str = "suite") -> Any:
+    """Return what Great Expectations found out about `table`, an ExpectationSuiteValidationResult of suite `name`.
+
+    Rows that do not fit are named by the columns `index`. Raises StageError for an expectation that makes no sense.
+    """
     # Set before the import: Great Expectations must not phone home.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     os.environ["DO_NOT_TRACK"] = "true"
@@ -103,7 +114,7 @@ def faults(table: pd.DataFrame, suite: list[Expectation], index: list[str]) -> l
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("tables").add_dataframe_asset("table")
+    asset = context.data_sources.add_pandas("data").add_dataframe_asset(name)
     batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": table})
     form = {"result_format": "SUMMARY", "unexpected_index_column_names": index, "partial_unexpected_count": _SHOWN}
     wanted = [
@@ -111,9 +122,7 @@ def faults(table: pd.DataFrame, suite: list[Expectation], index: list[str]) -> l
         _wanted(number, one)
         for number, one in enumerate(suite)
     ]
-    results = batch.validate(gx.ExpectationSuite(name="suite", expectations=wanted), result_format=form).results
-    failed = {result.expectation_config.meta["number"]: result for result in results if not result.success}
-    return [_line(suite[number], failed[number], index) for number in sorted(failed)]
+    return batch.validate(gx.ExpectationSuite(name=name, expectations=wanted), result_format=form)
 
 
 def _wanted(number: int, expectation: Expectation) -> Any:
@@ -171,7 +180,7 @@ def validate(role: str, sources: Mapping[str, params.Source]) -> dict[str, Any]:
         found += faults(samples_table(role, filled, suite), suite, ["source", "key"])
     if found:
         raise entry.StageError("\n".join(f"{role}: {line}" for line in found))
-    return {name: _summary(role, _table_path(role, name)) for name in sources}
+    return {name: _summary(role, table_path(role, name)) for name in sources}
 
 
 def _describe(role: str, sources: Mapping[str, params.Source], drift: params.Drift) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from depth_model.datasets import collecting, rasters
 from depth_model.datasets.pool import SamplePool
 from depth_model.datasets.source import SourceFolder, join_sidecar, write_sidecar_shard
-from tasks import collect, entry, inventory, params, validate
+from tasks import collect, data_docs, entry, inventory, params, validate
 from tasks.expectations import ANNOTATED, IMAGES, PSEUDO, SAMPLE_SUITES, SIDECARS, SKY, SOURCE_SUITES, SOURCES, TARGETS
 
 KEYED = ["source", "key"]
@@ -95,6 +95,16 @@ def test_the_catalog_lists_sources_in_the_order_of_params(project, monkeypatch):
         "bytes": next(folder.glob("*.tar")).stat().st_size,
     }
     assert len(SamplePool(project / "data", "labeled", catalog(project, "labeled"))) == 10
+
+
+def test_data_docs_have_two_pages_for_each_role_that_is_collected(project, monkeypatch):
+    start(monkeypatch, data_docs)
+    names = {f"{role}-{what}.html" for role in ("labeled", "unlabeled") for what in ("sources", "samples")}
+    assert {path.name for path in (project / data_docs.FOLDER).iterdir()} == names | {"index.html"}
+    index = (project / data_docs.FOLDER / "index.html").read_text()
+    assert all(f"href='{name}'" in index for name in names)
+    with pytest.raises(entry.StageError, match="labelled: no such role"):
+        start(monkeypatch, data_docs, "labelled")
 
 
 def test_sidecars_have_catalogs_too(project, monkeypatch):
