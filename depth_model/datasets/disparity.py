@@ -46,12 +46,13 @@ def normalised_disparity(
     is written after. Pixels that are not valid hold 0. Raises BadInput for a map without two different disparities.
     """
     valid = labelled_pixels(target, kind)
-    low, high = _range(target[valid] if not valid.all() else target, kind)
+    low, high = _range(target if valid.all() else target[valid], kind)
     if sky is not None and kind != "affine_disparity" and (sky & ~valid).any():
         low = 0.0
     if high <= low:
         raise BadInput(f"degenerate target: {int(valid.sum())} valid pixels, all of disparity {low:g}")
-    target, valid = part(target), part(valid)
+    target = part(target)
+    valid = labelled_pixels(target, kind)
     scaled = _scaled(target, valid, kind, low, high)
     # Where sky counts before the scaling, its 0 is the minimum, and so stays 0.
     return scaled, valid if sky is None else valid | part(sky)

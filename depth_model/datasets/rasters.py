@@ -21,6 +21,7 @@ import math
 import struct
 from typing import Any
 
+import cv2
 import numpy as np
 import zstandard
 from PIL import Image
@@ -34,6 +35,8 @@ MAX_SIDE = 65535
 
 _SCALES = (1, 100, 256, 1000, 5000, 10000)
 _LEVEL = 1
+_EXACT_BITS = 14
+"""Differences of codes of so many bits fit 16, and every sum of them is exact in float32."""
 _LONGEST_HEADER = 4096
 
 
@@ -85,7 +88,9 @@ def decode(data: bytes) -> np.ndarray:
     """Return the raster `data` as float32 (H, W), NaN = no label; raises BadInput for damaged data."""
     head, payload = _parsed(data)
     if head["codec"] == "float32":
-        return _unpacked(payload, (head["height"], head["width"]), np.dtype(np.uint32)).view(np.float32)
+        word = np.dtype(np.uint32)
+        differences = _differences(payload, (head["height"], head["width"]), word)
+        return differences.cumsum(axis=0, dtype=word).cumsum(axis=1, dtype=word).view(np.float32)
     codes = _codes(payload, head)
     if head["codec"] == "quantised":
         return _dequantised(codes, head)
@@ -168,10 +173,15 @@ def _offset(known: np.ndarray, scale: int) -> int | None:
 
 
 def _codes(payload: bytes, head: dict[str, Any]) -> np.ndarray:
-    codes = _unpacked(payload, (head["height"], head["width"]), np.dtype(np.uint16))
-    if int(codes.max()) >= 2 ** head["bits"]:
-        raise BadInput(f"damaged raster: code {codes.max()} does not fit {head['bits']} bits")
-    return codes
+    differences = _differences(payload, (head["height"], head["width"]), np.dtype(np.uint16)).view(np.int16)
+    # OpenCV's integral takes the sums of both directions at one go, in floating point.
+    if head["bits"] <= _EXACT_BITS:
+        codes = cv2.integral(differences.astype(np.float32), sdepth=cv2.CV_32F)[1:, 1:]
+    else:  # differences are modulo 2^16, and so are their sums
+        codes = cv2.integral(differences, sdepth=cv2.CV_64F)[1:, 1:].astype(np.int64).astype(np.uint16)
+    if codes.min() < 0 or codes.max() >= 2 ** head["bits"]:
+        raise BadInput(f"damaged raster: codes {codes.min()} to {codes.max()} do not fit {head['bits']} bits")
+    return codes.astype(np.uint16, copy=False)
 
 
 def _dequantised(codes: np.ndarray, head: dict[str, Any]) -> np.ndarray:
@@ -192,7 +202,8 @@ def _packed(codes: np.ndarray) -> bytes:
     return compressor.compress(b"".join(planes))
 
 
-def _unpacked(payload: bytes, shape: tuple[int, int], word: np.dtype) -> np.ndarray:
+def _differences(payload: bytes, shape: tuple[int, int], word: np.dtype) -> np.ndarray:
+    """Return what each code differs from its prediction, unsigned (H, W), modulo the word size."""
     expected = shape[0] * shape[1] * word.itemsize
     try:
         # The size in the frame is checked first, so that damaged data cannot ask for any amount of memory.
@@ -202,13 +213,11 @@ def _unpacked(payload: bytes, shape: tuple[int, int], word: np.dtype) -> np.ndar
         planes = zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise BadInput(f"damaged raster: {error}") from error
-    lowest, *others = np.frombuffer(planes, np.uint8).reshape(word.itemsize, *shape)
-    zigzag = lowest.astype(word)
-    for plane, high in enumerate(others, start=1):
-        zigzag |= high.astype(word) << (8 * plane)
-    delta = (zigzag >> 1) ^ np.negative(zigzag & 1)
-    np.cumsum(delta, axis=0, dtype=word, out=delta)
-    return np.cumsum(delta, axis=1, dtype=word, out=delta)
+    zigzag = cv2.merge(list(np.frombuffer(planes, np.uint8).reshape(word.itemsize, *shape))).view(word)[..., 0]
+    sign = np.negative(zigzag & 1)
+    zigzag >>= 1
+    zigzag ^= sign
+    return zigzag
 
 
 def _file(codes: np.ndarray, **fields: Any) -> bytes:

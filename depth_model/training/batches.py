@@ -190,7 +190,7 @@ def _cropped(pool: SamplePool, index: int, side: int, generator: np.random.Gener
 def _stacked(samples: list[_Sample], side: int, own: int) -> Batch:
     """Return a batch of `samples`, of which the first `own` count; the others are partners only."""
     kinds = (np.uint8, (side, side, 3)), (np.float32, (side, side)), (np.bool_, (side, side))
-    arrays = [np.zeros((len(samples), *shape), kind) for kind, shape in kinds]
+    arrays = [np.empty((len(samples), *shape), kind) for kind, shape in kinds]
     for number, sample in enumerate(samples):
         for array, value in zip(arrays, sample[:3], strict=True):
             array[number] = value
