@@ -104,9 +104,15 @@ def query_losses(output: QueryOutput, labels: Tensor, criterion: nn.Module, seed
     return {name: torch.stack([term[theirs] for term in terms]).sum() for name, theirs in NAMES.items()}
 
 
+def present_classes(labels: Tensor) -> Tensor:
+    """Return bool (B, 255): which classes are in each picture of uint8 labels (B, H, W)."""
+    found = torch.zeros(len(labels), IGNORE + 1, dtype=torch.bool, device=labels.device)
+    return found.scatter_(1, labels.flatten(1).long(), True)[:, :IGNORE]
+
+
 def objects(labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """Return per picture the classes in it, int64 (K,), and their masks, float32 (K, H, W), of labels (B, H, W)."""
-    present = [found[found != IGNORE].long() for found in map(torch.unique, labels)]
+    present = [found.nonzero()[:, 0] for found in present_classes(labels)]
     return present, [(one == found[:, None, None]).float() for one, found in zip(labels, present)]
 
 

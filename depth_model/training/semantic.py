@@ -23,6 +23,7 @@ from depth_model.networks.mask2former import (
     LOSS_WEIGHTS,
     NO_OBJECT_WEIGHT,
     Mask2FormerSettings,
+    present_classes,
     query_criterion,
     query_losses,
 )
@@ -140,5 +141,5 @@ def mask_loss(model: Segmentation, criterion: torch.nn.Module, batch: Batch) -> 
 def mask_counts(queries: int, batch: Batch) -> dict[str, Tensor | float]:
     """Return the weights that the means of `mask_loss` have: masks, and matched and other queries by their weight."""
     pictures = len(batch["labels"])
-    masks = float(sum(int((torch.unique(one) != IGNORE).sum()) for one in batch["labels"]))
+    masks = float(present_classes(batch["labels"]).sum())
     return {"class": masks + NO_OBJECT_WEIGHT * (pictures * queries - masks), "mask": masks, "dice": masks}
