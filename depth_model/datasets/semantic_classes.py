@@ -1,4 +1,8 @@
-"""Names and official colours of the classes of ADE20K and Cityscapes, in the order of their labels."""
+"""Names and official colours of the classes of ADE20K and Cityscapes, in the order of their labels.
+
+Compared with MMSegmentation's ADE20KDataset (mmseg/datasets/ade.py), which has the challenge's 150 classes and colours,
+and with cityscapesScripts (helpers/labels.py), the training ids and colours of the release.
+"""
 
 from __future__ import annotations
 
