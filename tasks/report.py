@@ -13,6 +13,7 @@ from depth_model import files
 from tasks import entry, params
 from tasks.audit import REPORT as AUDIT
 from tasks.collection import statistics_path
+from tasks.describe import REPORT as SCENES
 from tasks.evaluate_metric import REPORTS as METRIC_REPORTS
 from tasks.evaluate_relative import MODELS, REPORTS
 from tasks.evaluate_semantic import REPORTS as SEMANTIC_REPORTS
@@ -20,6 +21,7 @@ from tasks.report_audit import audit_section
 from tasks.report_collection import collection_section
 from tasks.report_metric import metric_section
 from tasks.report_page import html_table, page
+from tasks.report_scenes import scenes_section
 from tasks.report_semantic import semantic_section
 from tasks.workspace import Workplace, produce
 
@@ -80,6 +82,12 @@ def _audit() -> str:
     return audit_section(summary, {one["picture"]: (AUDIT / one["picture"]).read_bytes() for one in summary["pairs"]})
 
 
+def _scenes() -> str:
+    summary = _read(SCENES / "scenes.json")
+    pictures = [(SCENES / f"scene-{number:02d}.jpg").read_bytes() for number in range(len(summary["scenes"]))]
+    return scenes_section(summary, pictures)
+
+
 def _collection(settings: params.Params) -> str:
     from depth_model.evaluation.collection_figure import collection_figure
 
@@ -121,6 +129,7 @@ def _build(place: Workplace, settings: params.Params) -> None:
             "Metric depth": _metric(settings),
             "Segmentation": _semantic(settings),
             "Collection": _collection(settings),
+            "Scenes": _scenes(),
             "Duplicates and leaks": _audit(),
         },
         parameters=settings.model_dump(mode="json", exclude={"sources", "resume"}),
@@ -132,7 +141,7 @@ def main() -> None:
     """Write reports/index.html."""
     argparse.ArgumentParser(prog="python -m tasks.report", description=__doc__).parse_args()
     settings = params.load()
-    read = [Path("reports/metrics.json"), AUDIT / "summary.json", *map(_catalog, CATALOGS)]
+    read = [Path("reports/metrics.json"), AUDIT / "summary.json", SCENES / "scenes.json", *map(_catalog, CATALOGS)]
     read += _evaluated(REPORTS, settings.sources.evaluation) + _evaluated(METRIC_REPORTS, settings.evaluate_metric)
     read += map(statistics_path, params.ROLES)
     read += _evaluated(SEMANTIC_REPORTS, settings.evaluate_semantic)

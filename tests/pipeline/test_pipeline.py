@@ -25,7 +25,7 @@ def test_the_first_run_leaves_models_metrics_and_a_report(project):
     stages = project.ran(project.first_output)
     assert stages[:3] == ["export@nyu", "export@cityscapes", "inventory"]
     learned = {"train_teacher", "pseudo_label@hills", "train_student", "finetune_metric@nyu"}
-    assert learned | {"audit", "report"} <= set(stages)
+    assert learned | {"audit", "describe", "report"} <= set(stages)
     metrics = json.loads((project.folder / "reports" / "metrics.json").read_text())
     for model in ("teacher", "student"):
         assert 0 < metrics["columns"][model]["abs_rel"]
@@ -79,6 +79,7 @@ def test_a_photograph_in_the_watched_folder_runs_what_depends_on_it(project, rep
         "collect_unlabeled@photographs",
         "validate_unlabeled",
         "audit",
+        "describe",
         "pseudo_label@photographs",
         "validate_pseudo",
         *AFTER_STUDENT,

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tasks import report_audit, report_metric, report_page, summarise, summary
+from tasks import report_audit, report_metric, report_page, report_scenes, summarise, summary
 
 METRICS = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "log10", "silog")
 
@@ -162,3 +162,19 @@ def test_metric_models_stand_beside_the_constant_in_metres():
     assert section.count("<tr") == 3
     assert "0.2500" in section and "0.7500" in section and "data:image/png;base64,cG5n" in section
     assert "No metric model" in report_metric.metric_section({}, {})
+
+
+def test_scenes_are_shown_with_the_share_of_every_source():
+    summary = {
+        "encoder": "tiny, none",
+        "images": {"labeled/rooms": 40, "unlabeled/<hills>": 100, "unlabeled/empty": 0},
+        "effective": {"labeled": 1.0, "unlabeled": 1.8},
+        "scenes": [{"unlabeled/<hills>": 75.0}, {"labeled/rooms": 40.0, "unlabeled/<hills>": 25.0}],
+    }
+    section = report_scenes.scenes_section(summary, [b"first", b"second"])
+    assert "<td>40</td><td></td><td>100</td>" in section
+    assert "<td>100</td><td>75</td><td>25</td>" in section
+    assert "<td>0</td><td></td><td></td>" in section
+    assert "Scene 1: 53.6 % of all. About unlabeled/&lt;hills&gt; 75" in section
+    assert section.count("data:image/jpeg;base64,") == 2 and "<hills>" not in section
+    assert report_scenes.scenes_section(summary | {"scenes": []}, []) == "<p>There are no training images.</p>"

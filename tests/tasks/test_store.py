@@ -13,7 +13,7 @@ from depth_model.datasets.object_store import StoreError
 from depth_model.networks import DepthAnything
 from depth_model.training.batches import labeled_batch, loader
 from depth_model.training.sampling import WHOLE
-from tasks import audit, collect, entry, inventory, pseudo_label, sky_mask, training, validate
+from tasks import audit, collect, describe, entry, inventory, pseudo_label, sky_mask, tracking, training, validate
 
 ROLES = ("labeled", "unlabeled", "evaluation")
 SIDECARS = ("sky", "pseudo")
@@ -49,7 +49,10 @@ def run_all(monkeypatch, content, store):
     for role in ROLES:
         start(monkeypatch, collect, role, "world")
         start(monkeypatch, validate, role)
+    for role in ("metric", "semantic"):
+        start(monkeypatch, validate, role)
     start(monkeypatch, audit)
+    start(monkeypatch, describe)
     start(monkeypatch, sky_mask, "world")
     start(monkeypatch, pseudo_label, "world")
     for role in SIDECARS:
@@ -60,6 +63,11 @@ def run_all(monkeypatch, content, store):
         (one.key, one.image.tobytes(), one.target.tobytes(), None if one.sky is None else one.sky.tobytes())
         for one in samples
     ]
+
+
+def runs(stage):
+    client = tracking.connect()
+    return client.search_runs([tracking.experiment_id(client)], f"run_name LIKE '{stage}-%'")
 
 
 def start(monkeypatch, stage, *arguments):
@@ -74,7 +82,12 @@ def test_every_stage_works_from_a_bucket_as_from_folders(project, bucket, tmp_pa
     held = bucket[0].list_objects_v2(Bucket=bucket[1], Prefix="depth/")["Contents"]
     catalogs = [json.loads((tmp_path / f"data/catalog/{role}.json").read_text()) for role in (*ROLES, *SIDECARS)]
     assert sum(one["Size"] for one in held) == sum(one["world"]["bytes"] for one in catalogs)
+    shown = {path.name: path.read_bytes() for path in describe.REPORT.iterdir()}
+    (run,) = runs("describe")
+    assert run.data.metrics["samples/evaluation/world"] == 3
+    assert run.data.metrics["effective_scenes/labeled"] >= 1
     assert run_all(monkeypatch, project, "local") == remote
+    assert {path.name: path.read_bytes() for path in describe.REPORT.iterdir()} == shown
 
 
 def test_a_shard_that_is_gone_stops_the_gate_and_a_store_that_is_down_the_training(
