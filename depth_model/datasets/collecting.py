@@ -273,7 +273,8 @@ def _join(paths: list[Path], scratch: Path, result: Path) -> None:
     entries = [entry for path in paths if (entry := manifest.metadata(path)["shard"])]
     shards.link_shards(scratch, result, (entry["name"] for entry in entries if "uri" not in entry))
     rows = (manifest.read_table(path) for path in paths)
-    refused = (manifest.read_table(_quarantine_path(path)) for path in paths)
+    with_refused = (path for path in paths if manifest.metadata(path)["refused"])
+    refused = (manifest.read_table(_quarantine_path(path)) for path in with_refused)
     manifest.write_table(result / manifest.MANIFEST, rows, manifest.MANIFEST_SCHEMA, {"shards": entries})
     manifest.write_table(result / manifest.QUARANTINE, refused, manifest.QUARANTINE_SCHEMA, {})
     counted = target_statistics.total(manifest.metadata(path)["statistics"] for path in paths)

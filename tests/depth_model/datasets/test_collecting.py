@@ -397,3 +397,23 @@ def test_a_real_recording_is_kept_whole(samples, collect):
         assert np.array_equal(source.image(index), decode_rgb((root / f"{source.key(index)}.color.jpg").read_bytes()))
     assert set(source.manifest["codec"]) == {"integer"}
     assert readers.get("rgbd_folder").needs_root
+
+
+def _load_killed_once(root, item, options):
+    marker = Path(os.environ["KILLED_ONCE"])
+    if item.key == "04" and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _load(root, item, options)
+
+
+@pytest.mark.slow
+def test_a_worker_of_ray_that_is_killed_costs_its_shard_and_the_bytes_stay_the_same(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("KILLED_ONCE", str(tmp_path / "killed"))
+    whole = contents(run(RAMPS, tmp_path, "whole"))
+    reader = dataclasses.replace(RAMPS, load=_load_killed_once)
+    settings = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2, "workers": 2, "engine": "ray"}
+    collect_source(reader, Path(), reader.options(), tmp_path / "scratch", tmp_path / "result", **settings)
+    assert (tmp_path / "killed").exists()
+    assert contents(tmp_path / "result") == whole
