@@ -276,7 +276,8 @@ def _plausible(head: Any) -> bool:
         and (limits == (None, None) or all(type(limit) is float and math.isfinite(limit) for limit in limits))
         and type(head.get("bits")) is int
         and 2 <= head["bits"] <= (32 if head["codec"] == "float32" else 16)
-        and (head.get("order", 1) == 1 or (head["order"] == 2 and head["bits"] <= _EXACT_BITS))
+        and type(order := head.get("order", 1)) is int
+        and (order == 1 or (order == 2 and head["bits"] <= _EXACT_BITS))
         and (head["codec"] != "integer" or (type(head.get("offset")) is int and head.get("scale") in _SCALES))
     )
 

@@ -197,6 +197,7 @@ def rewritten(data: bytes, **fields) -> bytes:
         {"bits": 40},
         {"bits": 3},
         {"order": 3},
+        {"order": 1.0},
         {"order": 2, "bits": 15},
         {"minimum": None},
         {"maximum": float("nan")},
