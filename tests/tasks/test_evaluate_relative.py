@@ -15,7 +15,7 @@ from depth_model import files
 from depth_model.datasets import readers
 from depth_model.datasets.collecting import collect_source
 from depth_model.networks import DepthAnything
-from tasks import audit, collection, evaluate_relative, params, report, summarise
+from tasks import audit, collection, describe, evaluate_relative, params, report, summarise
 
 OPTIONS = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 100.0}
 
@@ -86,6 +86,7 @@ def run_both(monkeypatch, folder):
     for role in params.ROLES:
         files.write_json(folder / collection.statistics_path(role), {"sources": {}})
     files.write_json(folder / audit.REPORT / "summary.json", {"sources": {}, "refuted_by_pixels": 0, "pairs": []})
+    files.write_json(folder / describe.REPORT / "scenes.json", {"scenes": []})
     start(monkeypatch, report)
 
 
