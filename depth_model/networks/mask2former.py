@@ -118,30 +118,12 @@ def objects(labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
 
 def query_criterion(classes: int, settings: Mask2FormerSettings) -> nn.Module:
     """Return the library's matching and losses for `classes` classes; raises TransformersMissing."""
-    library, config = _library(), _configuration(classes, settings)
+    library, config = _library(), mask2former_configuration(classes, settings)
     return library.Mask2FormerLoss(config, {})
 
 
-def _devices(tensor: Tensor) -> list[torch.device]:
-    return [tensor.device] if tensor.device.type == "cuda" else []
-
-
-def _parts(channels: int, classes: int, settings: Mask2FormerSettings) -> Any:
-    """Return the library's parts in one module, initialised as it initialises its own model."""
-    library, config = _library(), _configuration(classes, settings)
-
-    class Parts(library.Mask2FormerPreTrainedModel):
-        def __init__(self) -> None:
-            super().__init__(config)
-            self.pixel_decoder = library.Mask2FormerPixelDecoder(config, [channels] * 4)
-            self.transformer = library.Mask2FormerTransformerModule(settings.width, config)
-            self.classifier = nn.Linear(settings.width, classes + 1)
-            self.post_init()
-
-    return Parts()
-
-
-def _configuration(classes: int, settings: Mask2FormerSettings) -> Any:
+def mask2former_configuration(classes: int, settings: Mask2FormerSettings) -> Any:
+    """Return the library's configuration of a head of these sizes; raises ImportError without the library."""
     from transformers import Mask2FormerConfig
 
     return Mask2FormerConfig(
@@ -161,6 +143,30 @@ def _configuration(classes: int, settings: Mask2FormerSettings) -> Any:
         mask_weight=LOSS_WEIGHTS["mask"],
         dice_weight=LOSS_WEIGHTS["dice"],
     )
+
+
+def _devices(tensor: Tensor) -> list[torch.device]:
+    return [tensor.device] if tensor.device.type == "cuda" else []
+
+
+def _parts(channels: int, classes: int, settings: Mask2FormerSettings) -> Any:
+    """Return the library's parts in one module, initialised as it initialises its own model."""
+    library, config = _library(), mask2former_configuration(classes, settings)
+
+    class Parts(library.Mask2FormerPreTrainedModel):
+        @classmethod
+        def is_custom_code(cls) -> bool:
+            # else the library skips what it draws for whole modules: offsets of the deformable attention, mask MLP
+            return False
+
+        def __init__(self) -> None:
+            super().__init__(config)
+            self.pixel_decoder = library.Mask2FormerPixelDecoder(config, [channels] * 4)
+            self.transformer = library.Mask2FormerTransformerModule(settings.width, config)
+            self.classifier = nn.Linear(settings.width, classes + 1)
+            self.post_init()
+
+    return Parts()
 
 
 def _library() -> Any:

@@ -3,12 +3,14 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from depth_model.networks.mask2former import (
     NO_OBJECT_WEIGHT,
     Mask2FormerHead,
     Mask2FormerSettings,
     QueryOutput,
+    mask2former_configuration,
     objects,
     query_criterion,
     query_losses,
@@ -47,6 +49,25 @@ def test_weights_are_those_of_the_seed_and_leave_other_draws_alone():
     equal = [torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters())]
     assert all(equal)
     assert not torch.equal(one.transformer.queries_features.weight, other.transformer.queries_features.weight)
+
+
+def test_weights_start_as_those_of_the_librarys_own_model():
+    head = Mask2FormerHead(48, CLASSES, SMALL, seed=1)
+    library = transformers.Mask2FormerForUniversalSegmentation(mask2former_configuration(CLASSES, SMALL))
+    wanted = library.model.pixel_level_module.decoder, library.model.transformer_module, library.class_predictor
+    compared = 0
+    for part, other in zip((head.pixel_decoder, head.transformer, head.classifier), wanted):
+        theirs = dict(other.named_parameters())
+        for name, own in part.named_parameters():
+            if own.shape == theirs[name].shape and own.numel() > 500:
+                assert own.std().item() == pytest.approx(theirs[name].std().item(), rel=0.2, abs=1e-12), name
+                compared += 1
+    assert compared > 20
+    offsets = "encoder.layers.0.self_attn.sampling_offsets"
+    assert torch.equal(  # a star of directions, not drawn
+        head.pixel_decoder.get_submodule(offsets).bias, wanted[0].get_submodule(offsets).bias
+    )
+    assert head.pixel_decoder.get_submodule(offsets).bias.std() > 1
 
 
 def test_scores_spread_class_probabilities_by_masks():
@@ -101,10 +122,12 @@ def _matched(classes, masks, targets, target_masks, points):
     """The cheapest of all assignments of different queries to the objects, by trying each."""
     found = [_sampled(mask, points) for mask in masks]
     wanted = [_sampled(mask, points) for mask in target_masks]
-    cost = np.array([
-        [5 * _cross_entropy(f, w) + 5 * _dice(f, w) - 2 * _probabilities(c)[t] for w, t in zip(wanted, targets)]
-        for f, c in zip(found, classes)
-    ])
+    cost = np.array(
+        [
+            [5 * _cross_entropy(f, w) + 5 * _dice(f, w) - 2 * _probabilities(c)[t] for w, t in zip(wanted, targets)]
+            for f, c in zip(found, classes)
+        ]
+    )
     return min(permutations(range(QUERIES), len(targets)), key=lambda q: sum(cost[a, b] for b, a in enumerate(q)))
 
 
