@@ -66,7 +66,7 @@ class Kill:
 
 def rows() -> Iterator[Kill]:
     """Yield the rows of the matrix."""
-    shards = {"collect_unlabeled@hills": "data/unlabeled/hills", "pseudo_label@hills": "data/pseudo_labels/hills"}
+    shards = {"collect_unlabeled@hills": "data/unlabeled/hills", "pseudo_label@hills": "data/pseudo/hills"}
     trainings = {
         "train_teacher": "models/teacher",
         "train_student": "models/student",
