@@ -1,7 +1,7 @@
 """params.yaml, checked: every key, type and range, before anything runs.
 
-Its sections are in `tasks.param_sections`; `load` refuses an unknown key, a wrong type or a value out of range with the
-path of the key, the value and what is allowed. Imports neither torch nor pandas, so that `inventory` starts at once.
+Its sections are in `tasks.param_sections` and `tasks.param_finetuning`; `load` refuses an unknown key, a wrong type or a
+value out of range with the path of the key, the value and what is allowed. Imports neither torch nor pandas, so that `inventory` starts at once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from depth_model.datasets import readers
 from depth_model.datasets.object_store import StoreRoot
+from tasks.param_finetuning import EvaluateMetric, EvaluateSemantic, FinetuneMetric, FinetuneSemantic
 from tasks.param_sections import (
     CLASSES,
     EXPORTED,
@@ -25,14 +26,10 @@ from tasks.param_sections import (
     Collect,
     Drift,
     EncoderWeights,
-    EvaluateMetric,
-    EvaluateSemantic,
     Evaluation,
     EvaluationSource,
     Export,
     FeatureAlignment,
-    FinetuneMetric,
-    FinetuneSemantic,
     Name,
     NotNegative,
     PseudoLabel,
