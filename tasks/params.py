@@ -1,7 +1,8 @@
 """params.yaml, checked: every key, type and range, before anything runs.
 
-Its sections are in `tasks.param_sections` and `tasks.param_finetuning`; `load` refuses an unknown key, a wrong type or a
-value out of range with the path of the key, the value and what is allowed. Imports neither torch nor pandas, so that `inventory` starts at once.
+Its sections are in `tasks.param_sections` and `tasks.param_finetuning`; `load` refuses an unknown key, a wrong type
+or a value out of range with the path of the key, the value and what is allowed. Imports neither torch nor pandas, so
+that `inventory` starts at once.
 """
 
 from __future__ import annotations
