@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ def _die(marker):
 
 def _replace(source, target, **options):
     moment, pattern, count, marker = os.environ["KILL_AT"].split("|")
-    if fnmatch.fnmatch(os.fspath(target), pattern) and not os.path.exists(marker):
+    if fnmatch.fnmatch(os.fsdecode(target), pattern) and not os.path.exists(marker):
         _seen[0] += 1
         if _seen[0] == int(count):
             if moment == "half written":
@@ -50,6 +51,8 @@ PREFECT = (
     "import sys; from flows.full_pipeline import full_pipeline, run_stage; run_stage.retry_delay_seconds = 1; "
     "sys.exit(not full_pipeline(return_state=True).is_completed())"
 )
+
+TEMPORARY_SERVER = {"PREFECT_API_URL": "", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true"}
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,9 @@ def rows() -> Iterator[Kill]:
         for moment in MOMENTS:
             yield Kill(stage, out, "dvc repro", "*.tar", 2, moment)
     for stage, out in trainings.items():
+        count = 2 if stage.startswith("train") else 1  # the tiny fine-tunings write one
         for moment in MOMENTS:
-            yield Kill(stage, out, "dvc repro", "*/checkpoint-*.pt", 2, moment)
+            yield Kill(stage, out, "dvc repro", "*/checkpoint-*.pt", count, moment)
     for stage in ("train_teacher", "train_student"):
         yield Kill(stage, trainings[stage], "dvc repro", "*/done.json", 1, "before its name")
         yield Kill(stage, trainings[stage], "dvc repro", f"*{trainings[stage]}", 1, "before its name")
@@ -93,7 +97,7 @@ def _repro(project: Project, kill: Kill, name: str) -> list[str]:
 
 def _experiment(*options: str) -> Callable[[Project, Kill, str], list[str]]:
     def command(project: Project, kill: Kill, name: str) -> list[str]:
-        return ["dvc", "exp", "run", *options, "--force", "--single-item", "--no-run-cache", "-n", name, kill.stage]
+        return ["dvc", "exp", "run", *options, "--force", "--single-item", "-n", name, kill.stage]
 
     return command
 
@@ -129,7 +133,7 @@ class Matrix:
         (self.hook / "sitecustomize.py").write_text(HOOK)
         (folder / "project").mkdir()
         self.project = make_project(folder / "project", repository)
-        self.project.environment["PREFECT_HOME"] = str(folder / "prefect")
+        self.project.environment |= TEMPORARY_SERVER | {"PREFECT_HOME": str(folder / "prefect")}
         self.project.run("dvc", "repro")
         self.project.run("git", "add", "-A")
         self.project.run("git", "commit", "-q", "-m", "Run")
@@ -145,28 +149,29 @@ class Matrix:
         environment = {"KILL_AT": f"{kill.moment}|{kill.pattern}|{kill.count}|{marker}", "PYTHONPATH": str(self.hook)}
         self.project.environment |= environment
         try:
-            self._start(kill, f"{name}-1")
+            said = self._start(kill, f"{name}-1")
             struck = marker.exists()
             if kill.start != "a Prefect flow, which tries again itself":
-                self._start(kill, f"{name}-2")
+                said = self._start(kill, f"{name}-2")
         finally:
             for one in environment:
                 del self.project.environment[one]
-        after = self._result(kill, f"{name}-2", out)
+        after = self._result(kill, f"{name}-2", out, said)
         self.project.run("dvc", "exp", "remove", "--all-commits", "--queue")
         return struck, before == after
 
-    def _start(self, kill: Kill, name: str) -> None:
+    def _start(self, kill: Kill, name: str) -> str:
         process = self.project.start(*STARTS[kill.start](self.project, kill, name))
-        process.communicate(timeout=800)
-        if "--queue" in kill.start:
-            self._drain()
+        said, _ = process.communicate(timeout=800)
+        return said + (self._drain() if "--queue" in kill.start else "")
 
-    def _drain(self) -> None:
+    def _drain(self) -> str:
+        """Run what is queued and return how it ended."""
         worker = self.project.start("dvc", "queue", "start")
         worker.communicate(timeout=100)
         while "Running" in (status := self.project.run("dvc", "queue", "status")) or "Queued" in status:
-            pass
+            time.sleep(1)
+        return status
 
     def _forget(self, kill: Kill) -> None:
         """Throw away finished work, and for Prefect, which forces nothing, the out and what the run cache knows."""
@@ -178,12 +183,12 @@ class Matrix:
             del content["stages"][kill.stage]
             lock.write_text(yaml.safe_dump(content))
 
-    def _result(self, kill: Kill, name: str, out: Path) -> dict[str, str]:
-        """Return what the second start left: in the workspace, or in the experiment that it recorded."""
+    def _result(self, kill: Kill, name: str, out: Path, said: str) -> dict[str, str]:
+        """Return what the second start, which `said` this, left: in the workspace, or in the experiment it recorded."""
         if "--temp" not in kill.start and "--queue" not in kill.start:
             return digests(out)
         listed = json.loads(self.project.run("dvc", "exp", "show", "--json"))
-        assert name in json.dumps(listed), name
+        assert name in json.dumps(listed), said
         self.project.run("dvc", "exp", "apply", name)
         found = digests(out)
         self.project.run("git", "checkout", "-q", ".")
