@@ -2,12 +2,15 @@
 
 Writes `data/exclusions/<role>.parquet`, of which the bytes change only when the list does, so that another
 evaluation set retrains nothing unless a leak is found; and `reports/audit/`: counts, and pictures of the pairs.
+Images for fine-tuning that the fine-tuned models are measured on are shown too, but not left out: such sets have
+official splits, and results are compared on these.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +20,12 @@ from tasks.training import AUDITED, catalog_path, exclusions_path
 from tasks.workspace import Workplace, produce
 
 if TYPE_CHECKING:
-    from depth_model.datasets.audit import Collection, Findings
+    from depth_model.datasets.audit import AuditRules, Collection, Findings
 
 REPORT = Path("reports/audit")
 ROLES = (*AUDITED, "evaluation")
+FINETUNING = ("metric", "semantic")
+FINETUNING_LEAK = "finetuning_leak"
 SHOWN = 24
 """Pairs of each reason that are shown with their pictures."""
 
@@ -32,25 +37,73 @@ def _build(place: Workplace, settings: params.Params, catalogs: dict[str, Any]) 
     data = Path("data")
     training, evaluation = Collection(data, catalogs, TRAINING), Collection(data, catalogs, EVALUATION)
     with tracking.stage_run("audit", settings.audit.model_dump(), place) as run:
-        findings = audit(training, evaluation, AuditRules(**settings.audit.model_dump()))
+        rules = AuditRules(**settings.audit.model_dump())
+        findings = audit(training, evaluation, rules)
         for role in AUDITED:
             table = exclusions(findings, training, evaluation, role)
             manifest.write_table(place.result / f"{role}.parquet", [table], table.schema, {})
         found = counts(findings, training)
         refuted = {"leaks": findings.refuted_leaks, "duplicates": findings.refuted_duplicates}
         pairs = _shown(place.result / "report", findings, training, evaluation)
-        summary = {"sources": found, "refuted_by_pixels": refuted, "pairs": pairs}
+        finetuning = {}
+        for role in FINETUNING:
+            counted, more = _finetuning(place.result / "report", role, settings, rules, len(pairs))
+            finetuning, pairs = finetuning | counted, pairs + more
+        summary = {"sources": found, "refuted_by_pixels": refuted, "finetuning": finetuning, "pairs": pairs}
         files.write_json(place.result / "report" / "summary.json", summary)
         run.log_metrics({f"{reason}/{name}": value for name, one in found.items() for reason, value in one.items()})
         kept = {f"{role}/{name}": one for role, catalog in catalogs.items() for name, one in catalog.items()}
         run.log_metrics({f"quarantined/{name}": one["quarantined"] for name, one in kept.items()})
         run.log_metrics({f"bytes/{name}": one["bytes"] for name, one in kept.items()})
         run.log_metrics({f"refuted_by_pixels/{kind}": value for kind, value in refuted.items()})
+        run.log_metrics({f"{FINETUNING_LEAK}/{name}": one["leak"] for name, one in finetuning.items()})
         run.artifact(place.result / "report", "audit")
 
 
-def _shown(folder: Path, findings: Findings, training: Collection, evaluation: Collection) -> list[dict[str, Any]]:
-    """Write pictures of the first pairs of every reason and return what the report says of them."""
+def finetuning_sources(role: str, settings: params.Params) -> tuple[list[str], list[str]]:
+    """Return (sources of `role` that are fine-tuned on, sources that the models are measured on).
+
+    A source that params.yaml names for both counts as measured on only: each of its images would be found.
+    """
+    learned = {one.source for one in getattr(settings, f"finetune_{role}").values()}
+    measured = {one.source for one in getattr(settings, f"evaluate_{role}").values()}
+    named = getattr(settings.sources, role)
+    return [name for name in named if name in learned - measured], [name for name in named if name in measured]
+
+
+def _finetuning(
+    folder: Path, role: str, settings: params.Params, rules: AuditRules, number: int
+) -> tuple[dict[str, dict[str, int]], list[dict[str, Any]]]:
+    """Return how many images of each source for fine-tuning are measured on too, and the first pairs, with pictures
+    from `number` on."""
+    from depth_model.datasets.audit import Collection, Findings, counts, find_leaks
+
+    learned, measured = finetuning_sources(role, settings)
+    if not learned or not measured:
+        return {}, []
+    catalog = json.loads(catalog_path(role).read_text(encoding="utf-8"))
+    if missing := sorted({*learned, *measured} - set(catalog)):
+        raise entry.StageError(f"{catalog_path(role)}: lacks {', '.join(missing)}; 'dvc repro validate_{role}' adds it")
+    training, evaluation = (
+        Collection(Path("data"), {role: {name: catalog[name] for name in names}}, (role,))
+        for names in (learned, measured)
+    )
+    leaks, refuted = find_leaks(training, evaluation, rules)
+    findings = Findings(sorted(leaks, key=lambda pair: pair.row), refuted, 0)
+    shown = _shown(folder, findings, training, evaluation, number, FINETUNING_LEAK)
+    found = counts(findings, training)
+    return {name: {"images": one["images"], "leak": one["leak"]} for name, one in found.items()}, shown
+
+
+def _shown(
+    folder: Path,
+    findings: Findings,
+    training: Collection,
+    evaluation: Collection,
+    number: int = 0,
+    leaks_as: str = "leak",
+) -> list[dict[str, Any]]:
+    """Write pictures of the first pairs of every reason, from `number` on, and return what the report says of them."""
     from depth_model.datasets.audit import EXACT, LEAK, NEAR
     from depth_model.datasets.side_by_side import side_by_side
 
@@ -58,12 +111,12 @@ def _shown(folder: Path, findings: Findings, training: Collection, evaluation: C
     for reason in (LEAK, NEAR, EXACT):
         for pair in [pair for pair in findings.pairs if pair.reason == reason][:SHOWN]:
             other = evaluation if reason == LEAK else training
-            picture = f"{len(shown):04d}.jpg"
+            picture = f"{number + len(shown):04d}.jpg"
             image = side_by_side(training.image(pair.row), other.image(pair.other))
             files.write_bytes(folder / picture, image)
             shown.append(
                 {
-                    "reason": reason,
+                    "reason": leaks_as if reason == LEAK else reason,
                     "image": _address(training, pair.row),
                     "repeats": _address(other, pair.other),
                     "distance": pair.distance,
@@ -83,7 +136,9 @@ def main() -> None:
     """Write the exclusions of both training roles and the pictures of the pairs."""
     argparse.ArgumentParser(prog="python -m tasks.audit", description=__doc__).parse_args()
     settings = params.load()
-    missing = [str(catalog_path(role)) for role in ROLES if not catalog_path(role).exists()]
+    finetuning = {role: finetuning_sources(role, settings) for role in FINETUNING}
+    roles = [*ROLES, *(role for role, names in finetuning.items() if all(names))]
+    missing = [str(catalog_path(role)) for role in roles if not catalog_path(role).exists()]
     if missing:
         raise entry.StageError(f"{', '.join(missing)} is not there; 'dvc repro audit' makes it")
     catalogs = {role: json.loads(catalog_path(role).read_text(encoding="utf-8")) for role in ROLES}
@@ -91,7 +146,8 @@ def main() -> None:
         "audit",
         inputs={
             "audit": settings.audit.model_dump(),
-            "catalogs": {role: files.sha256(catalog_path(role)) for role in ROLES},
+            "catalogs": {role: files.sha256(catalog_path(role)) for role in roles},
+            "finetuning": finetuning,
         },
         outs={
             "labeled.parquet": exclusions_path("labeled"),
@@ -100,7 +156,12 @@ def main() -> None:
         },
         build=lambda place: _build(place, settings, catalogs),
     )
-    for source, found in json.loads((REPORT / "summary.json").read_text(encoding="utf-8"))["sources"].items():
+    summary = json.loads((REPORT / "summary.json").read_text(encoding="utf-8"))
+    for source, found in summary["finetuning"].items():
+        if found["leak"]:
+            told = f"{found['leak']} of its images are measured on too; the report shows them"
+            print(f"warning: {source}: {told}", file=sys.stderr)
+    for source, found in summary["sources"].items():
         excluded = {reason: number for reason, number in found.items() if reason != "images" and number}
         if excluded:
             print(f"{source}: left out {', '.join(f'{number} {reason}' for reason, number in excluded.items())}")

@@ -18,12 +18,14 @@ def audit_section(summary: Mapping[str, Any], pictures: Mapping[str, bytes]) -> 
     """Return the HTML of `summary` (reports/audit/summary.json) with `pictures`, JPEG bytes by name, of its pairs."""
     found = summary["sources"]
     excluded = {reason: sum(one[reason] for one in found.values()) for reason in _REASONS}
-    parts = [f"<p>{_sentence(excluded, sum(one['images'] for one in found.values()))}</p>"]
+    parts = [f"<p>{_finetuning(summary['finetuning'])}</p>"] if summary["finetuning"] else []
+    parts += [f"<p>{_sentence(excluded, sum(one['images'] for one in found.values()))}</p>"]
     if any(excluded.values()):
         parts.append(_sources(found))
-    for reason in _REASONS:
+    counted = excluded | {"finetuning_leak": sum(one["leak"] for one in summary["finetuning"].values())}
+    for reason, number in counted.items():
         shown = [pair for pair in summary["pairs"] if pair["reason"] == reason]
-        parts += [_pairs(reason, shown, excluded[reason], pictures)] if shown else []
+        parts += [_pairs(reason, shown, number, pictures)] if shown else []
     return "".join(parts)
 
 
@@ -32,6 +34,17 @@ def _sentence(excluded: Mapping[str, int], images: int) -> str:
         return f"None of the {images} training images repeats an evaluation image or another training image."
     counted = ", ".join(f"{number} because it {_REASONS[reason]}" for reason, number in excluded.items() if number)
     return f"Of {images} training images, {sum(excluded.values())} are left out of training: {counted}."
+
+
+def _finetuning(found: Mapping[str, Mapping[str, int]]) -> str:
+    leaks = [f"{one['leak']} of {one['images']} of {escape(name)}" for name, one in found.items() if one["leak"]]
+    if not leaks:
+        images = sum(one["images"] for one in found.values())
+        return f"None of the {images} images for fine-tuning shows an image that the fine-tuned models are measured on."
+    return (
+        "Images for fine-tuning show images that the fine-tuned models are measured on, and are not left out, as the "
+        f"splits are official: {', '.join(leaks)}."
+    )
 
 
 def _sources(found: Mapping[str, Mapping[str, int]]) -> str:

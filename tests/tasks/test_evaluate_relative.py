@@ -85,7 +85,7 @@ def run_both(monkeypatch, folder):
     files.write_json(folder / "reports" / "metrics.json", summarise.joined(["pairs"]))
     for role in params.ROLES:
         files.write_json(folder / collection.statistics_path(role), {"sources": {}})
-    files.write_json(folder / audit.REPORT / "summary.json", {"sources": {}, "refuted_by_pixels": 0, "pairs": []})
+    files.write_json(folder / audit.REPORT / "summary.json", {"sources": {}, "finetuning": {}, "pairs": []})
     files.write_json(folder / describe.REPORT / "scenes.json", {"scenes": []})
     start(monkeypatch, report)
 

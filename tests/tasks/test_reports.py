@@ -143,16 +143,21 @@ def test_the_audit_names_both_images_of_a_pair_and_shows_them():
         "unlabeled/hills": {"images": 7, "leak": 0, "exact_duplicate": 0, "near_duplicate": 0},
     }
     pair = {"reason": "leak", "image": "labeled/rooms: <a>", "repeats": "evaluation/fog: b", "picture": "0000.jpg"}
-    summary = {"sources": sources, "pairs": [pair | {"distance": 4, "likeness": 0.93}]}
-    section = report_audit.audit_section(summary, {"0000.jpg": b"jpeg"})
+    finetuning = {"metric/nyu": {"images": 9, "leak": 2}, "semantic/<ade>": {"images": 5, "leak": 0}}
+    leak = pair | {"reason": "finetuning_leak", "picture": "0001.jpg", "distance": 0, "likeness": 1.0}
+    pairs = [pair | {"distance": 4, "likeness": 0.93}, leak]
+    summary = {"sources": sources, "finetuning": finetuning, "pairs": pairs}
+    section = report_audit.audit_section(summary, {"0000.jpg": b"jpeg", "0001.jpg": b"jpeg"})
     text = text_of(section)
     assert "Of 12 training images, 3 are left out of training" in text
     assert "labeled/rooms: <a> repeats evaluation/fog: b (4 bits, likeness 0.93)" in text
     assert "unlabeled/hills" not in text
-    assert "data:image/jpeg;base64,anBlZw==" in section
+    assert "not left out, as the splits are official: 2 of 9 of metric/nyu." in text
+    assert "2 finetuning leak, the first of them" in text
+    assert section.count("data:image/jpeg;base64,anBlZw==") == 2
     assert "<a>" not in section
     clean = {"unlabeled/hills": sources["unlabeled/hills"]}
-    assert "None of the 7" in text_of(report_audit.audit_section({"sources": clean, "pairs": []}, {}))
+    assert "None of the 7" in text_of(report_audit.audit_section({"sources": clean, "finetuning": {}, "pairs": []}, {}))
 
 
 def test_metric_models_stand_beside_the_constant_in_metres():
