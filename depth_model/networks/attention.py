@@ -23,11 +23,20 @@ class SelfAttention(nn.Module):
 
     def forward(self, tokens: Tensor, rotation: Rotation | None = None) -> Tensor:
         """Return what tokens (B, N, D) take from each other, in the same shape; `rotation` turns queries and keys."""
-        queries, keys, values = self.qkv(tokens).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        heads = self.qkv(tokens).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        queries, keys, values = heads.contiguous() if prefers_contiguous(heads) else heads
         if rotation is not None:
             queries, keys = rotated(queries, rotation), rotated(keys, rotation)
         attend = plain_attention if prefers_plain(queries) else functional.scaled_dot_product_attention
         return self.proj(attend(queries, keys, values).transpose(1, 2).flatten(2))
+
+
+def prefers_contiguous(heads: Tensor) -> bool:
+    """Return whether attention is faster when every head of `heads` is copied to a place of its own first.
+
+    So it is in float32 on the CPU, where the products of torch's fused kernel read rows three embeddings apart.
+    """
+    return heads.is_cpu and heads.dtype == torch.float32
 
 
 def prefers_plain(queries: Tensor) -> bool:

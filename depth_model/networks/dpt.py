@@ -2,7 +2,7 @@
 
 The same function as the official head, computed in a cheaper order: the 1x1 convolution of each fusion block runs
 before the bilinear upsampling instead of after it (the two commute exactly, since bilinear weights sum to one) and
-everything stays channels-last, the layout tokens already have.
+everything stays channels-last, the layout tokens already have, in which a 1x1 convolution is a matrix product.
 """
 
 from __future__ import annotations
@@ -90,21 +90,22 @@ class DPT(nn.Module):
         path2 = scratch.refinenet2(path3, taps[1], taps[0].shape[2:])
         path1 = scratch.refinenet1(path2, taps[0], [2 * side for side in taps[0].shape[2:]])
         full = _resize(scratch.output_conv1(path1), (self.patch * rows, self.patch * columns))
-        hidden = scratch.output_conv2[:2](full)
+        hidden = _positive(scratch.output_conv2[0](full))
         return DecoderMaps(taps[3], (path4, path3, path2, path1), hidden, self._output(hidden))
 
     def _reassemble(self, tap: int, tokens: Tensor, rows: int, columns: int) -> Tensor:
         """Turn the tokens of one tap into a map of `features` channels at the tap's resolution."""
         # A view: tokens in row order are already a channels-last image.
         image = tokens.unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
-        image = self.resize_layers[tap](self.projects[tap](image))
+        image = self.resize_layers[tap](_pointwise(self.projects[tap], image))
         return getattr(self.scratch, f"layer{tap + 1}_rn")(image)
 
     def _output(self, hidden: Tensor) -> Tensor:
         """Apply the last convolution in float32, for bfloat16 has only 256 steps per octave."""
         last = self.scratch.output_conv2[2]
         with torch.autocast(hidden.device.type, enabled=False):
-            return functional.conv2d(hidden.float(), last.weight.float(), last.bias.float())[:, 0]
+            pixels, weight = hidden.float().permute(0, 2, 3, 1), last.weight.float().flatten(1)
+            return functional.linear(pixels, weight, last.bias.float())[..., 0]
 
 
 class ResidualConvUnit(nn.Module):
@@ -117,8 +118,7 @@ class ResidualConvUnit(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(B, F, h, w) to the same shape."""
-        # In place where nothing else needs the values: a fresh map costs more to allocate than to compute.
-        return self.conv2(functional.relu_(self.conv1(functional.relu(values)))) + values
+        return self.conv2(_positive(self.conv1(functional.relu(values)))) + values
 
 
 class FusionBlock(nn.Module):
@@ -134,7 +134,22 @@ class FusionBlock(nn.Module):
         """Return the fused (B, F, *size); `path` and `finer` are (B, F, h, w), `finer` None in the first block."""
         if finer is not None:
             path = path + self.resConfUnit1(finer)
-        return _resize(self.out_conv(self.resConfUnit2(path)), size)
+        return _resize(_pointwise(self.out_conv, self.resConfUnit2(path)), size)
+
+
+def _positive(values: Tensor) -> Tensor:
+    """Return the ReLU of `values`, which nothing else needs."""
+    # In place, as a fresh map costs more to allocate than to compute; but bfloat16 in place takes torch twice as long.
+    return functional.relu(values) if values.dtype == torch.bfloat16 else functional.relu_(values)
+
+
+def _pointwise(convolution: nn.Conv2d, values: Tensor) -> Tensor:
+    """Return the 1x1 `convolution` of channels-last `values` (B, C, h, w), as the matrix product that it is.
+
+    torch's own choice for a single picture on one thread is to copy every pixel first.
+    """
+    weight = convolution.weight.flatten(1)
+    return functional.linear(values.permute(0, 2, 3, 1), weight, convolution.bias).permute(0, 3, 1, 2)
 
 
 def _resize(values: Tensor, size: Sequence[int]) -> Tensor:

@@ -8,7 +8,7 @@ from timm.layers import Attention
 
 from depth_model.networks import Encoder
 from depth_model.networks import attention as attention_module
-from depth_model.networks.attention import SelfAttention, plain_attention, prefers_plain
+from depth_model.networks.attention import SelfAttention, plain_attention, prefers_contiguous, prefers_plain
 
 
 @pytest.fixture
@@ -69,3 +69,10 @@ def test_only_bfloat16_with_a_gradient_on_the_cpu_is_written_out():
     assert not prefers_plain(queries.requires_grad_())
     assert not prefers_plain(queries.detach().bfloat16())
     assert not prefers_plain(torch.empty(1, 1, 2, 4, dtype=torch.bfloat16, device="meta", requires_grad=True))
+
+
+def test_heads_are_copied_in_float32_on_the_cpu_alone():
+    heads = random(3, 1, 2, 4, 8)
+    assert prefers_contiguous(heads)
+    assert not prefers_contiguous(heads.bfloat16())
+    assert not prefers_contiguous(torch.empty(3, 1, 2, 4, 8, device="meta"))
