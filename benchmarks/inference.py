@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 import measuring
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from depth_model.networks.openvino_runtime import OpenVinoModel
 from depth_model.networks.precision import bfloat16_copy
 
 REFERENCE = "transformers, float32"
 
 
-def variants(size: str, images: Tensor, precisions: list[str]) -> dict[str, Callable[[], Tensor]]:
+def variants(size: str, images: Tensor, precisions: list[str], openvino: bool) -> dict[str, Callable[[], Tensor]]:
     """Return the forward passes to compare, by name."""
     model = measuring.ours(size).eval()
     models = {
@@ -36,10 +38,13 @@ def variants(size: str, images: Tensor, precisions: list[str]) -> dict[str, Call
     }
     if "bfloat16" in precisions:
         runs["ours, weights in bfloat16"] = forward(bfloat16_copy(model), images, "float32")
+    if openvino:
+        for precision, short in zip(precisions, ("fp32", "bf16")):
+            runs[f"ours by OpenVINO, {precision}"] = forward(OpenVinoModel(model, short), images, "float32")
     return runs
 
 
-def forward(model: nn.Module, images: Tensor, precision: str) -> Callable[[], Tensor]:
+def forward(model: Callable[[Tensor], Any], images: Tensor, precision: str) -> Callable[[], Tensor]:
     """Return a function that runs `model` on `images` and gives the disparity in float32; bfloat16 is autocast."""
 
     def run() -> Tensor:
@@ -60,12 +65,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--clock", choices=list(measuring.CLOCKS), default="wall")
     parser.add_argument("--keep-memory", action="store_true", help="all variants with the allocation of our stages")
+    parser.add_argument("--openvino", action="store_true", help="our model compiled by it as well")
     parser.add_argument("--bfloat16", action="store_true", help="that too; takes minutes where the CPU lacks it")
     given = parser.parse_args()
     precisions = ["float32", "bfloat16"][: 1 + given.bfloat16]
     measuring.prepare(given.threads, given.keep_memory)
     images = torch.randn(given.batch, 3, given.side, given.side, generator=torch.Generator().manual_seed(0))
-    runs = variants(given.size, images, precisions)
+    runs = variants(given.size, images, precisions, given.openvino)
     work = measuring.operations(runs["transformers eager (as official), float32"])
     peaks = {kind: measuring.matrix_peak(getattr(torch, kind), given.clock) for kind in precisions}
     expected = runs["ours, float32"]()

@@ -26,6 +26,7 @@ from depth_model.evaluation.alignment import align_disparity
 from depth_model.inference import network_image, network_size, rgb
 from depth_model.networks import DepthAnything
 from depth_model.networks.export import export_onnx
+from depth_model.networks.openvino_runtime import OpenVinoModel
 from depth_model.networks.precision import bfloat16_copy
 
 REFERENCE = "float32"
@@ -50,6 +51,8 @@ def variants(model: DepthAnything, threads: int) -> Iterator[dict[str, Callable[
             "weights in bfloat16": bfloat16_copy(model),
             "onnxruntime, float32": session(exact, threads),
             "onnxruntime, int8 matrix products": session(quantised, threads),
+            "OpenVINO, float32": OpenVinoModel(model),
+            "OpenVINO, bfloat16": OpenVinoModel(model, "bf16"),
         }
 
 

@@ -23,6 +23,8 @@ LEAST_ROWS = 3
 """Below, the coarsest map of the decoder would be a single pixel, for which export needs another graph."""
 
 MOST_ROWS = 1000
+OPSET = 23
+"""Of ONNX files: from 2025, the first in which attention is one operator."""
 BICUBIC = -0.75
 """The parameter a of the cubic kernel that torch.nn.functional.interpolate has, without antialiasing."""
 ANTIALIASED = -0.5
@@ -129,8 +131,8 @@ def export_program(model: DepthAnything, path: Path) -> None:
     files.write_bytes(path, buffer.getvalue())
 
 
-def export_onnx(model: DepthAnything, path: Path) -> None:
-    """Write an ONNX model: input `images` (batch, 3, height, width), output `disparity` (batch, height, width).
+def onnx_bytes(model: DepthAnything) -> bytes:
+    """Return an ONNX model: input `images` (batch, 3, height, width), output `disparity` (batch, height, width).
 
     Raises ExportUnavailable without the package onnxscript.
     """
@@ -138,8 +140,14 @@ def export_onnx(model: DepthAnything, path: Path) -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ExportUnavailable("ONNX export needs onnxscript: pip install 'open-depth-anything[export]'") from error
-    program = torch.onnx.export(exported(model), output_names=["disparity"], dynamo=True, verbose=False)
-    files.write_bytes(path, program.model_proto.SerializeToString(deterministic=True))
+    names = {"output_names": ["disparity"], "opset_version": OPSET}
+    program = torch.onnx.export(exported(model), dynamo=True, verbose=False, **names)
+    return program.model_proto.SerializeToString(deterministic=True)
+
+
+def export_onnx(model: DepthAnything, path: Path) -> None:
+    """Write what `onnx_bytes` returns, and raise what it raises."""
+    files.write_bytes(path, onnx_bytes(model))
 
 
 def onnx_difference(model: DepthAnything, path: Path, rows: int = 9, columns: int = 13) -> float:

@@ -239,8 +239,9 @@ def _judged(
     ailment = guard.ailment(run.ailing(values))
     if not ailment and course.finished // settings.checkpoint_every > course.saved // settings.checkpoint_every:
         _save(run, course, scratch)
-    parameters = [one for group in run.optimizer.param_groups for one in group["params"]]
-    nn.utils.clip_grads_with_norm_(parameters, run.gradient_clip, torch.tensor(values["gradient_norm"]))
+    if values["gradient_norm"] > run.gradient_clip:
+        parameters = [one for group in run.optimizer.param_groups for one in group["params"]]
+        nn.utils.clip_grads_with_norm_(parameters, run.gradient_clip, torch.tensor(values["gradient_norm"]))
     run.optimizer.step()
     if course.average is not None:
         course.average.update_parameters(run.model)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 FARTHEST = 10.0
+DEFAULTS = ("official", "fp32", "torch")
+"""Of --preprocessing, --precision and --runtime."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -40,6 +42,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         choices=["fp32", "bf16"],
         default="fp32",
         help="bf16 is faster where the hardware has bfloat16, and a little less exact (default: fp32)",
+    )
+    one.add_argument(
+        "--runtime",
+        choices=["torch", "openvino"],
+        default="torch",
+        help="openvino compiles the model for the CPU first: worth it for many pictures (default: torch)",
     )
     one.add_argument("--tile", type=_pixels, help="of larger pictures, add the detail of tiles of so many pixels")
     one.add_argument("--colors", type=_color_map, default=COLORS, help=f"matplotlib's colour map (default: {COLORS})")
@@ -97,18 +105,19 @@ def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.nda
     """Return what predicts one image, and what writes its results: disparity, or metres of a metric model."""
     from depth_model.inference import DepthPredictor, inference_device
     from depth_model.metric_inference import MetricPredictor
+    from depth_model.networks.export import ExportUnavailable
     from depth_model.networks.metric_checkpoints import is_metric
 
     if is_metric(model_folder(given.model)):
-        if given.tile is not None or (given.preprocessing, given.precision) != ("official", "fp32"):
-            raise entry.StageError("--tile, --preprocessing and --precision are for relative models only")
+        if given.tile is not None or (given.preprocessing, given.precision, given.runtime) != DEFAULTS:
+            raise entry.StageError("--tile, --preprocessing, --precision and --runtime are for relative models only")
         model = load_metric_model(given.model, given.maximum).to(inference_device())
         return MetricPredictor(model, flip_averaging=given.flip_averaging), write_metric_results
-    options = ("flip_averaging", "preprocessing", "tile", "precision")
-    model = load_model(given.model).to(inference_device())
+    options = ("flip_averaging", "preprocessing", "tile", "precision", "runtime")
+    model = load_model(given.model).to("cpu" if given.runtime == "openvino" else inference_device())
     try:
         predictor = DepthPredictor(model, given.short_side, **{name: getattr(given, name) for name in options})
-    except ValueError as error:
+    except (ValueError, ExportUnavailable) as error:
         raise entry.StageError(f"--model {given.model}: {error}") from error
     return predictor, write_results
 

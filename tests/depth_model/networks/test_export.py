@@ -8,7 +8,14 @@ import torch
 from torch.nn import functional
 
 from depth_model.networks import DepthAnything
-from depth_model.networks.export import bicubic_matrix, export_official, export_onnx, export_program, onnx_difference
+from depth_model.networks.export import (
+    OPSET,
+    bicubic_matrix,
+    export_official,
+    export_onnx,
+    export_program,
+    onnx_difference,
+)
 
 SHAPES = [(1, 518, 518), (3, 126, 84), (1, 252, 350), (2, 42, 42), (1, 42, 518)]
 VARIANTS = ["official", "exact"]
@@ -52,6 +59,14 @@ def test_onnx_gives_the_same_for_any_batch_and_size(model, session, shape):
     (found,) = session.run(["disparity"], {"images": images(*shape).numpy()})
     assert found.shape == tuple(expected.shape)
     assert share_of_range(torch.from_numpy(found), expected) < 1e-5
+
+
+def test_the_file_says_the_opset_that_the_documentation_says(session, repository):
+    import onnx
+
+    stored = onnx.load(session._model_path)
+    assert [(one.domain, one.version) for one in stored.opset_import] == [("", OPSET)]
+    assert f"opset {OPSET}" in (repository / "docs/interchange.md").read_text()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
