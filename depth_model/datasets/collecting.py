@@ -9,7 +9,7 @@ its reason, in the quarantine. Does not judge whether images are good, similar o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -270,12 +270,32 @@ def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema, details: d
 
 
 def _join(paths: list[Path], scratch: Path, result: Path) -> None:
-    entries = [entry for path in paths if (entry := manifest.metadata(path)["shard"])]
-    shards.link_shards(scratch, result, (entry["name"] for entry in entries if "uri" not in entry))
-    rows = (manifest.read_table(path) for path in paths)
+    """Join the finished shards of `scratch`, whose tables are `paths`, into `result`.
+
+    There they are named by their content: until then names depend on times of files, as they tell what is finished.
+    """
+    own = [manifest.metadata(path)["shard"] for path in paths]
+    entries = [entry for entry in own if entry]
+    for entry in entries:
+        if "uri" not in entry:
+            shards.link_shard(scratch / entry["name"], result / _lasting_name(entry))
+    listed = {"shards": [entry | {"name": _lasting_name(entry)} for entry in entries]}
+    rows = (_renamed(path, entry) for path, entry in zip(paths, own))
     with_refused = (path for path in paths if manifest.metadata(path)["refused"])
     refused = (manifest.read_table(_quarantine_path(path)) for path in with_refused)
-    manifest.write_table(result / manifest.MANIFEST, rows, manifest.MANIFEST_SCHEMA, {"shards": entries})
+    manifest.write_table(result / manifest.MANIFEST, rows, manifest.MANIFEST_SCHEMA, listed)
     manifest.write_table(result / manifest.QUARANTINE, refused, manifest.QUARANTINE_SCHEMA, {})
     counted = target_statistics.total(manifest.metadata(path)["statistics"] for path in paths)
     files.write_json(result / target_statistics.STATISTICS, counted)
+
+
+def _lasting_name(entry: Mapping[str, Any]) -> str:
+    return shards.shard_name(entry["sha256"])
+
+
+def _renamed(path: Path, entry: Mapping[str, Any] | None) -> pa.Table:
+    """Return the table `path` of one shard under the shard's lasting name."""
+    table = manifest.read_table(path)
+    if entry is None:
+        return table
+    return table.set_column(table.column_names.index("shard"), "shard", pa.repeat(_lasting_name(entry), len(table)))

@@ -72,11 +72,15 @@ def read_member(path: Path, offset: int, size: int) -> bytes:
 
 def link_shards(scratch: Path, result: Path, names: Iterable[str]) -> None:
     """Hard-link the shards `names` of `scratch` into `result`, or copy them where links are not possible."""
-    Path(result).mkdir(parents=True, exist_ok=True)
     for name in names:
-        target = Path(result) / name
-        target.unlink(missing_ok=True)
-        try:
-            os.link(Path(scratch) / name, target)
-        except OSError:  # a file system without hard links, or another one
-            shutil.copyfile(Path(scratch) / name, target)
+        link_shard(Path(scratch) / name, Path(result) / name)
+
+
+def link_shard(source: Path, target: Path) -> None:
+    """Hard-link the shard `source` as `target`, which it replaces, or copy it where links are not possible."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links, or another one
+        shutil.copyfile(source, target)
