@@ -4,7 +4,8 @@
     python benchmarks/pseudo_label.py --side 518 --bfloat16
 
 Bare: the network alone on batches that lie ready in memory. The source is photographs of scikit-image, cut into JPEGs
-of 640x480, in shards as collected. Both alternate, round by round.
+of 640x480, in shards as collected. Both alternate, round by round. `--clock cpu` counts the time that this process
+has used on all its threads, for a machine that is at work: with `--threads 1` and one worker only, which runs here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from pathlib import Path
 
 import measuring
 import numpy as np
-import torch
 from PIL import Image
 from skimage import data
 
@@ -69,10 +69,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--processes", type=int, nargs="*", default=[1], help="numbers of workers to compare")
+    parser.add_argument("--clock", choices=list(measuring.CLOCKS), default="wall")
     parser.add_argument("--bfloat16", action="store_true")
     given = parser.parse_args()
+    if given.clock == "cpu" and (given.threads, given.processes) != (1, [1]):
+        parser.error("--clock cpu does not see other processes, and threads that wait: give --threads 1")
+    measuring.prepare(given.threads, True)
     precision = "bf16" if given.bfloat16 else "fp32"
-    torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source, model = photographs(folder, given.count), measuring.ours(given.size)
@@ -89,7 +92,7 @@ def main() -> None:
                 for count in given.processes
             },
         }
-        timings = measuring.interleaved(variants, BARE, given.rounds, "wall")
+        timings = measuring.interleaved(variants, BARE, given.rounds, given.clock)
     rows = [[name, f"{given.count / one.seconds:.1f}", f"{one.ratio:.0%}"] for name, one in timings.items()]
     print(given)
     print(measuring.table(["what", "images/s", "of the bare network"], rows))

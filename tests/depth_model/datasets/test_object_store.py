@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -52,6 +54,12 @@ def store(bucket, pictures):
     client.put_object(Bucket=name, Key="set/.hidden/x.png", Body=b"x")
     client.put_object(Bucket=name, Key="set2/other.png", Body=b"x")
     return StoreRoot(f"s3://{name}/set")
+
+
+def png(seed):
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (24, 32, 3), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def collect(tmp_path, root, name, reader="image_folder", **options):
@@ -148,6 +156,33 @@ def test_what_is_wrong_with_one_object_is_quarantined(store, bucket, tmp_path, f
     assert len(table) + len(refused) == 2 * COUNT
     assert list(refused) == ["rgb/b.png"]
     assert reason in refused["rgb/b.png"]
+
+
+@pytest.mark.slow
+def test_a_bad_day_loses_nothing_and_keeps_nothing_half(store, bucket, pictures, tmp_path):
+    client, name, proxy = bucket
+    for number in range(40):
+        client.put_object(Bucket=name, Key=f"set/rgb/more{number:02d}.png", Body=png(number))
+    whole, _ = samples(collect(tmp_path, store, "whole"))
+    gone = {f"rgb/more{number:02d}.png" for number in (7, 31)}
+
+    def fault(method, path, number):
+        if any(path.endswith(one) for one in gone):
+            return "vanish"
+        drawn = zlib.crc32(f"{method} {path.split('/', 2)[2:]}".encode())  # not the name of the bucket
+        kinds = ("throttle", "truncate", "drop", "corrupt")
+        return kinds[drawn // 3 % 4] if number < drawn % 3 else None  # none, the first, or the first two times
+
+    proxy.asked.clear()
+    proxy.faults.clear()
+    proxy.fault = fault
+    table, refused = samples(collect(tmp_path, store, "troubled"))
+    assert min(proxy.faults[one] for one in ("throttle", "truncate", "drop", "corrupt", "vanish")) >= 2
+    assert set(refused) == gone
+    assert all("vanished" in reason for reason in refused.values())
+    kept = [row for row in whole if row["source_path"] not in gone]
+    assert [(row["key"], row["image_digest"]) for row in table] == [(row["key"], row["image_digest"]) for row in kept]
+    assert len(table) + len(refused) == len(whole) == 2 * COUNT + 40
 
 
 def test_expired_credentials_end_it_with_one_line_that_shows_no_secret(store, bucket, tmp_path):
