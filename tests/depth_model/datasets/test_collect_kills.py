@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a collection from every kind of archive: the same command ends in the same bytes."""
+"""kill -9 in the middle of a collection from every kind of archive, and by Ray: the same command has the same bytes."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from depth_model.datasets.collecting import collect_source
 
 if __name__ == "__main__":
     reader = readers.get(sys.argv[1])
-    load = reader.load
+    load, pause = reader.load, float(sys.argv[5])
     def slow(root, item, options):
-        time.sleep(float(sys.argv[5]))
+        time.sleep(pause)
         return load(root, item, options)
     root, scratch, result = map(Path, sys.argv[2:5])
     collect_source(dataclasses.replace(reader, load=slow), root, reader.options(), scratch, result, max_side=64,
-                   minimum_side=8, samples_per_shard=4, workers=1)
+                   minimum_side=8, samples_per_shard=4, workers=1, engine=sys.argv[6])
 """
 
 
@@ -84,6 +84,7 @@ KINDS = {
     "zip": ("image_archives", pack_zip),
     "video": ("image_archives", pack_video),
     "LMDB": ("lsun", pack_lmdb),
+    "tar, by Ray": ("image_archives", lambda root: pack_tar(root, "w", "pictures.tar")),
 }
 
 
@@ -93,8 +94,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_while_reading_an_archive_it_ends_in_the_same_bytes(kind, tmp_path, repository):
+def test_killed_while_reading_an_archive_it_ends_in_the_same_bytes(kind, tmp_path, repository, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     name, pack = KINDS[kind]
+    engine = "ray" if kind.endswith("Ray") else "local"
     root = tmp_path / "packed"
     root.mkdir()
     pack(root)
@@ -103,7 +106,7 @@ def test_killed_while_reading_an_archive_it_ends_in_the_same_bytes(kind, tmp_pat
     (tmp_path / "start.py").write_text(STARTED)
     command = [sys.executable, tmp_path / "start.py", name, root, tmp_path / "scratch", tmp_path / "end"]
     environment = os.environ | {"PYTHONPATH": str(repository)}
-    process = subprocess.Popen([*command, "0.1"], env=environment)
+    process = subprocess.Popen([*command, "0.1", engine], env=environment)
     while not list((tmp_path / "scratch").glob("shard-*.parquet")):
         assert process.poll() is None
         time.sleep(0.01)
@@ -113,7 +116,7 @@ def test_killed_while_reading_an_archive_it_ends_in_the_same_bytes(kind, tmp_pat
     assert 0 < len(finished) < COUNT / 4
     assert not (tmp_path / "end").exists()
     before = {path: path.stat().st_mtime_ns for path in finished}
-    subprocess.run([*command, "0"], env=environment, check=True)
+    subprocess.run([*command, "0", engine], env=environment, check=True)
     assert {path: path.stat().st_mtime_ns for path in finished} == before  # not made again
     assert contents(tmp_path / "end") == contents(tmp_path / "whole")
     assert len(contents(tmp_path / "whole")) > COUNT / 4
