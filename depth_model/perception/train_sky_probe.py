@@ -114,7 +114,7 @@ def sky_accuracy(segmenter: Segmenter, labelled: Labelled) -> dict[str, Any]:
 
     Counted over all labelled pixels of all images together; sky is where the probability is at least 0.5.
     """
-    both = either = right = wrong = known = images = 0
+    both = either = right = wrong = known = images = there = 0
     for image, sky, labelled_pixels in labelled:
         found = segmenter(image) >= 0.5
         both += int((found & sky & labelled_pixels).sum())
@@ -122,10 +122,11 @@ def sky_accuracy(segmenter: Segmenter, labelled: Labelled) -> dict[str, Any]:
         right += int(((found == sky) & labelled_pixels).sum())
         wrong += int((found & ~sky & labelled_pixels).sum())
         known += int(labelled_pixels.sum())
+        there += int((sky & labelled_pixels).sum())
         images += 1
     return {
         "images": images,
-        "iou": round(both / either, 4) if both else None,
+        "iou": round(both / either, 4) if there else None,
         "accuracy": round(right / known, 4),
         "wrongly_sky": round(wrong / known, 4),
     }

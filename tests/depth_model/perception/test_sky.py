@@ -69,6 +69,14 @@ def test_accuracy_counts_labelled_pixels_only():
     assert measured == {"images": 1, "iou": 0.5, "accuracy": 0.6667, "wrongly_sky": 0.1667}
 
 
+def test_sky_that_is_missed_altogether_is_not_taken_for_none():
+    image, nowhere, everywhere = np.zeros((2, 4, 3), np.uint8), np.zeros((2, 4), bool), np.ones((2, 4), bool)
+    half = np.array([[1, 1, 1, 1], [0, 0, 0, 0]], bool)
+    for found, truth, iou in ((nowhere, half, 0), (half, nowhere, None), (half, half, 1), (half, everywhere, 0.5)):
+        one = train_sky_probe.sky_accuracy(lambda _, mask=found: mask, iter([(image, truth, everywhere)]))
+        assert one["iou"] == iou
+
+
 def test_probability_has_the_size_of_any_image_and_repeats(encoder):
     probe = sky_probe.read_probe()
     for shape in ((64, 160), (90, 77)):
