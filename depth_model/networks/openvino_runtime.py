@@ -1,7 +1,7 @@
 """A model that OpenVINO compiles for this CPU: the same function, in less time (docs/speed.md).
 
 It goes through ONNX, and is compiled once for every shape of a batch, in a second or two. Prediction only: a training
-later in the same process has ended in a segmentation fault (OpenVINO 2026.4 with torch 2.14, cause not found).
+later in a process that has used onnxruntime too has ended in a segmentation fault (OpenVINO 2026.4, cause not found).
 """
 
 from __future__ import annotations
