@@ -1,8 +1,8 @@
 """The cases of OpenVINO, in a process of their own.
 
 After models had been run by OpenVINO 2026.4 and by onnxruntime in one process, trainings in it ended in a segmentation
-fault (torch 2.14; three times of three, and none of two without onnxruntime; cause not found), which must not take other
-tests along.
+fault (torch 2.14; three times of three, and none of two without onnxruntime; cause not found), which must not take
+other tests along.
 """
 
 from __future__ import annotations
