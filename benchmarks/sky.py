@@ -15,23 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import measuring
-import numpy as np
 
 from depth_model.datasets import rendered_world
 from depth_model.perception.sky import Segmenter, load_segmenter
-from depth_model.perception.sky_probe import Probe, packaged_encoder
+from depth_model.perception.sky_probe import packaged_encoder
 from depth_model.perception.train_sky_probe import (
-    BLOCK,
     HELD_OUT,
     SEED,
-    SHORT_SIDE,
     Labelled,
     ade20k,
-    fit,
     measure,
     real_samples,
     rendered,
     sky_accuracy,
+    trained,
     training_set,
 )
 
@@ -44,9 +41,7 @@ def left_out(per_domain: int) -> dict[str, dict[str, Any]]:
     sets = {domain: training_set(encoder, domain, per_domain) for domain in rendered_world.DOMAINS}
     measured = {}
     for domain in sets:
-        others = [one for name, one in sets.items() if name != domain]
-        weights, bias = fit(*(np.concatenate([one[part] for one in others]) for part in (0, 1)))
-        probe = Probe(weights.astype(np.float32), bias, BLOCK, SHORT_SIDE)
+        probe = trained([one for name, one in sets.items() if name != domain])
         measured[f"rendered {domain}"] = measure(encoder, probe, rendered(domain, PICTURES, SEED + 1))
     return measured
 

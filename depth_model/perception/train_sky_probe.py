@@ -67,7 +67,11 @@ def training_set(encoder: Encoder, domain: str, count: int) -> tuple[np.ndarray,
 
 def train(encoder: Encoder, domains: list[str], per_domain: int) -> Probe:
     """Return the probe trained on `per_domain` pictures of each of the rendered `domains`."""
-    sets = [training_set(encoder, domain, per_domain) for domain in domains]
+    return trained([training_set(encoder, domain, per_domain) for domain in domains])
+
+
+def trained(sets: list[tuple[np.ndarray, np.ndarray]]) -> Probe:
+    """Return the probe trained on `sets`, each as `training_set` returns it, together."""
     weights, bias = fit(np.concatenate([one[0] for one in sets]), np.concatenate([one[1] for one in sets]))
     return Probe(weights.astype(np.float32), bias, BLOCK, SHORT_SIDE)
 
