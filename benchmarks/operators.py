@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import measuring
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -97,8 +98,6 @@ class Clock(TorchDispatchMode):
 def kind_of(name: str) -> str:
     """Return the kind of the operator `name`, for example `native_layer_norm.default`."""
     plain = name.split(".")[0].lstrip("_").removeprefix("native_")
-    if "scaled_dot_product" in plain:
-        return "attention"
     exact = {"mm", "bmm", "mv"}
     for kind, beginnings in KINDS.items():
         if any(plain == one if one in exact else plain.startswith(one) for one in beginnings):
@@ -143,8 +142,6 @@ def loss_of(step: str, model: DepthAnything, clock: Clock, given: argparse.Names
     if step == "teacher":
         batch = pictures(given.batch, given.side)
         return lambda: teacher_loss(model, 0.0, batch)["affine_invariant"]
-    import numpy as np
-
     frozen = frozen_encoder(given.size)
     watched(clock, frozen, "frozen encoder")
     unlabeled = pictures(given.batch - given.batch // 3, given.side)
