@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +12,8 @@ from PIL import Image
 
 from depth_model.datasets import readers
 from tasks import audit, collect, entry, inventory, training, validate
+
+from .starting import start
 
 OPTIONS = {"color": "c*.jpg", "depth": "d*.png", "unit": 1000}
 
@@ -48,11 +49,6 @@ def project(tmp_path, repository, monkeypatch):
     for role in ("labeled", "unlabeled", "evaluation", "metric"):
         start(monkeypatch, validate, role)
     return content
-
-
-def start(monkeypatch, stage, *arguments):
-    monkeypatch.setattr(sys, "argv", [stage.__name__, *arguments])
-    stage.main()
 
 
 def test_a_picture_that_is_learned_from_and_measured_on_is_shown_and_told(project, monkeypatch, capsys):

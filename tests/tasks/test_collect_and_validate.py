@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,8 @@ from depth_model.datasets.pool import SamplePool
 from depth_model.datasets.source import SourceFolder, join_sidecar, write_sidecar_shard
 from tasks import collect, data_docs, entry, inventory, params, validate
 from tasks.expectations import ANNOTATED, IMAGES, PSEUDO, SAMPLE_SUITES, SIDECARS, SKY, SOURCE_SUITES, SOURCES, TARGETS
+
+from .starting import start
 
 KEYED = ["source", "key"]
 
@@ -61,11 +62,6 @@ def project(tmp_path, repository, monkeypatch):
         for name in content["sources"][role]:
             start(monkeypatch, collect, role, name)
     return tmp_path
-
-
-def start(monkeypatch, stage, *arguments):
-    monkeypatch.setattr(sys, "argv", [stage.__name__, *arguments])
-    stage.main()
 
 
 def catalog(project, role):

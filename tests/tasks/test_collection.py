@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -14,10 +13,7 @@ from depth_model.evaluation.collection_figure import collection_figure
 from tasks import accept, collect, collection, entry, inventory, validate
 from tasks.report_collection import collection_section
 
-
-def start(monkeypatch, stage, *arguments):
-    monkeypatch.setattr(sys, "argv", [stage.__name__, *arguments])
-    stage.main()
+from .starting import start
 
 
 def write_pair(folder, number, depth):

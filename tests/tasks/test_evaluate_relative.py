@@ -17,6 +17,8 @@ from depth_model.datasets.collecting import collect_source
 from depth_model.networks import DepthAnything
 from tasks import audit, collection, describe, evaluate_relative, params, report, summarise
 
+from .starting import start
+
 OPTIONS = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 100.0}
 
 
@@ -69,11 +71,6 @@ def project(tmp_path, repository, monkeypatch):
         return tmp_path
 
     return made
-
-
-def start(monkeypatch, stage, *arguments):
-    monkeypatch.setattr("sys.argv", ["stage", *arguments])
-    stage.main()
 
 
 def outs(folder):

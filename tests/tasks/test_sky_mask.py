@@ -13,6 +13,8 @@ from depth_model.datasets.source import SidecarFolder, SourceFolder
 from depth_model.perception import sky
 from tasks import collect, entry, inventory, sky_mask
 
+from .starting import start
+
 
 @pytest.fixture
 def project(tmp_path, repository, monkeypatch):
@@ -51,11 +53,6 @@ def project(tmp_path, repository, monkeypatch):
 
 def write_params(folder, content):
     (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-
-
-def start(monkeypatch, stage, *arguments):
-    monkeypatch.setattr(sys, "argv", [stage.__name__, *arguments])
-    stage.main()
 
 
 def fractions(name):

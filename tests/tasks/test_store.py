@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 import yaml
@@ -14,6 +13,8 @@ from depth_model.networks import DepthAnything
 from depth_model.training.batches import labeled_batch, loader
 from depth_model.training.sampling import WHOLE
 from tasks import audit, collect, describe, entry, inventory, pseudo_label, sky_mask, tracking, training, validate
+
+from .starting import start
 
 ROLES = ("labeled", "unlabeled", "evaluation")
 SIDECARS = ("sky", "pseudo")
@@ -68,11 +69,6 @@ def run_all(monkeypatch, content, store):
 def runs(stage):
     client = tracking.connect()
     return client.search_runs([tracking.experiment_id(client)], f"run_name LIKE '{stage}-%'")
-
-
-def start(monkeypatch, stage, *arguments):
-    monkeypatch.setattr(sys, "argv", [stage.__name__, *arguments])
-    stage.main()
 
 
 def test_every_stage_works_from_a_bucket_as_from_folders(project, bucket, tmp_path, monkeypatch):
