@@ -10,11 +10,8 @@ import pytest
 from PIL import Image
 
 from depth_model import files
-from depth_model.datasets import manifest, readers
-from depth_model.datasets.collecting import collect_source
+from depth_model.datasets import manifest
 from depth_model.datasets.source import SourceFolder
-
-LIMITS = {"max_side": 100, "minimum_side": 1, "samples_per_shard": 4, "workers": 1}
 
 
 @pytest.fixture
@@ -27,25 +24,21 @@ def pictures(tmp_path):
     return root
 
 
-def collected(root, folder, **changed):
-    reader = readers.get("image_folder")
-    collect_source(reader, root, reader.options(), folder / "scratch", folder / "result", **LIMITS, **changed)
-    return {path.name: path.read_bytes() for path in (folder / "result").iterdir()}
-
-
-def test_times_of_files_change_no_byte(pictures, tmp_path):
-    first = collected(pictures, tmp_path / "first")
+def test_times_of_files_change_no_byte(pictures, tmp_path, collect):
+    first = collect("image_folder", pictures, samples_per_shard=4)
     again = tmp_path / "again"
     shutil.copytree(pictures, again)
     for number, path in enumerate(sorted(again.iterdir())):
         os.utime(path, (number, 1_000_000_000 + number))
-    assert collected(again, tmp_path / "second") == first
+    second = collect("image_folder", again, "second", "other", samples_per_shard=4)
+    assert {path.name: path.read_bytes() for path in second.iterdir()} == {
+        path.name: path.read_bytes() for path in first.iterdir()
+    }
 
 
-def test_shards_are_named_by_their_content_and_read_by_it(pictures, tmp_path):
-    found = collected(pictures, tmp_path / "one")
-    result = tmp_path / "one" / "result"
-    shards = sorted(name for name in found if name.endswith(".tar"))
+def test_shards_are_named_by_their_content_and_read_by_it(pictures, collect):
+    result = collect("image_folder", pictures, samples_per_shard=4)
+    shards = sorted(path.name for path in result.glob("*.tar"))
     assert 3 <= len(shards) <= 4
     assert shards == sorted(f"shard-{files.sha256(result / name)[:16]}.tar" for name in shards)
     listed = manifest.metadata(result / manifest.MANIFEST)["shards"]

@@ -122,12 +122,10 @@ def _matched(classes, masks, targets, target_masks, points):
     """The cheapest of all assignments of different queries to the objects, by trying each."""
     found = [_sampled(mask, points) for mask in masks]
     wanted = [_sampled(mask, points) for mask in target_masks]
-    cost = np.array(
-        [
-            [5 * _cross_entropy(f, w) + 5 * _dice(f, w) - 2 * _probabilities(c)[t] for w, t in zip(wanted, targets)]
-            for f, c in zip(found, classes)
-        ]
-    )
+    cost = np.array([
+        [5 * _cross_entropy(f, w) + 5 * _dice(f, w) - 2 * _probabilities(c)[t] for w, t in zip(wanted, targets)]
+        for f, c in zip(found, classes)
+    ])
     return min(permutations(range(QUERIES), len(targets)), key=lambda q: sum(cost[a, b] for b, a in enumerate(q)))
 
 
