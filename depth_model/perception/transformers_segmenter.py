@@ -1,8 +1,7 @@
 """Any segmentation model of the transformers library that knows a class "sky", as a sky segmenter.
 
-SegFormer, UperNet and the like give a score per class and pixel; MaskFormer and Mask2Former give masks with a
-class each. Weights are read from safetensors only and no code from a model's repository is run. OneFormer is not
-supported: it needs a text as input.
+SegFormer, UperNet and the like give a score per class and pixel; MaskFormer, Mask2Former and OneFormer give masks
+with a class each. Weights are read from safetensors only and no code from a model's repository is run.
 """
 
 from __future__ import annotations
@@ -16,7 +15,10 @@ from torch.nn import functional
 
 from depth_model.perception.sky import SegmenterError
 
-MASK_MODELS = ("maskformer", "mask2former")
+MASK_MODELS = ("maskformer", "mask2former", "oneformer")
+_TASK = "the task is semantic"
+Inputs = Callable[[np.ndarray], dict[str, torch.Tensor]]
+"""From an image, uint8 (H, W, 3), to what a model is called with."""
 
 
 def load_transformers_segmenter(name: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -26,14 +28,13 @@ def load_transformers_segmenter(name: str) -> Callable[[np.ndarray], np.ndarray]
     the model cannot be read, is of another kind, or has no class "sky".
     """
     transformers = _transformers(name)
-    processor, model = _read(transformers, name)
+    inputs, model = _read(transformers, name)
     sky = _sky_class(name, model.config.id2label)
     probabilities = _from_masks if model.config.model_type in MASK_MODELS else _from_logits
 
     def segmenter(image: np.ndarray) -> np.ndarray:
-        inputs = processor(images=image, return_tensors="pt")
         with torch.inference_mode():
-            output = model(pixel_values=inputs["pixel_values"])
+            output = model(**inputs(image))
             return probabilities(output, image.shape[:2], sky).numpy()
 
     return segmenter
@@ -50,7 +51,8 @@ def _transformers(name: str) -> Any:
     return transformers
 
 
-def _read(transformers: Any, name: str) -> tuple[Any, Any]:
+def _read(transformers: Any, name: str) -> tuple[Inputs, Any]:
+    """Return what makes the model's inputs of an image, and the model."""
     try:
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
         kind = (
@@ -59,14 +61,37 @@ def _read(transformers: Any, name: str) -> tuple[Any, Any]:
             else transformers.AutoModelForSemanticSegmentation
         )
         model = kind.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
-        processor = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+        read = _inputs_with_task if config.model_type == "oneformer" else _inputs
+        inputs = read(transformers, name, config)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise SegmenterError(
             f"sky segmenter {name!r} cannot be loaded ({reason[:300]}); give packaged_probe, none, or the folder or "
             "hub id of a semantic segmentation model with safetensors weights"
         ) from error
-    return processor, model.eval().requires_grad_(False)
+    return inputs, model.eval().requires_grad_(False)
+
+
+def _inputs(transformers: Any, name: str, _config: Any) -> Inputs:
+    processor = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+    return lambda image: {"pixel_values": processor(images=image, return_tensors="pt")["pixel_values"]}
+
+
+def _inputs_with_task(transformers: Any, name: str, config: Any) -> Inputs:
+    """Return what makes OneFormer's inputs: the image and the tokens of its task, with zeros after their end."""
+    # As it stands, the processor fetches names of classes from another repository, which only training reads.
+    processor = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False, class_info_file=None)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    text = tokenizer([_TASK], padding="max_length", max_length=config.task_seq_len, return_tensors="pt")
+    if tokenizer.decode(text["input_ids"][0], skip_special_tokens=True).strip() != _TASK:
+        raise ValueError(f"its tokenizer cannot say {_TASK!r}: is tokenizer.json (or vocab.json, merges.txt) there?")
+    task = text["input_ids"] * text["attention_mask"]
+
+    def inputs(image: np.ndarray) -> dict[str, torch.Tensor]:
+        pixels = processor(images=image, task_inputs=["semantic"], return_tensors="pt")["pixel_values"]
+        return {"pixel_values": pixels, "task_inputs": task}
+
+    return inputs
 
 
 def _sky_class(name: str, id2label: dict[int, str]) -> int:

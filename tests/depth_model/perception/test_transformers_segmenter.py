@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
 import pytest
 import torch
+from tokenizers.pre_tokenizers import ByteLevel
 
 from depth_model.perception.sky import SegmenterError, load_segmenter
 
@@ -26,14 +28,17 @@ def segformer(folder, labels=LABELS):
     transformers.SegformerImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
 
 
-def mask2former(folder, labels=LABELS):
+def tiny_swin():
     torch.manual_seed(0)
-    backbone = transformers.SwinConfig(
+    return transformers.SwinConfig(
         image_size=32, embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=2,
         out_features=["stage1", "stage2", "stage3", "stage4"],
     )  # fmt: skip
+
+
+def mask2former(folder, labels=LABELS):
     config = transformers.Mask2FormerConfig(
-        backbone_config=backbone, feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_feedforward_dim=16,
+        backbone_config=tiny_swin(), feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_feedforward_dim=16,
         encoder_layers=1, decoder_layers=2, num_attention_heads=2, dim_feedforward=16, num_queries=5,
         id2label=labels, label2id={name: k for k, name in labels.items()},
     )  # fmt: skip
@@ -44,6 +49,34 @@ def mask2former(folder, labels=LABELS):
             parameter *= 8
     model.save_pretrained(folder)
     transformers.Mask2FormerImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
+
+
+def oneformer(folder, labels=LABELS):
+    config = transformers.OneFormerConfig(
+        backbone_config=tiny_swin(), conv_dim=32, mask_dim=32, hidden_dim=32, encoder_feedforward_dim=16,
+        encoder_layers=1, decoder_layers=2, num_attention_heads=2, dim_feedforward=16, num_queries=5,
+        text_encoder_vocab_size=600, id2label=labels, label2id={name: k for k, name in labels.items()},
+    )  # fmt: skip
+    model = transformers.OneFormerForUniversalSegmentation(config).eval()
+    with torch.no_grad():  # as initialised, all queries say nearly the same of every pixel
+        model.model.transformer_module.decoder.class_embed.weight *= 40
+        for parameter in model.model.transformer_module.decoder.mask_embed.parameters():
+            parameter *= 8
+    model.save_pretrained(folder)
+    oneformer_processor(folder, labels).save_pretrained(folder)
+
+
+def oneformer_processor(folder, labels):
+    """Return the library's processor, which knows single letters only and the names of classes from a file."""
+    letters = sorted(ByteLevel.alphabet())
+    known = [*letters, *(f"{one}</w>" for one in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = transformers.CLIPTokenizer(vocab={token: number for number, token in enumerate(known)}, merges=[])
+    names = {str(k): {"name": name, "isthing": 0} for k, name in labels.items()}
+    (folder / "classes.json").write_text(json.dumps(names))
+    images = transformers.OneFormerImageProcessor(
+        size={"height": 64, "width": 64}, repo_path=str(folder), class_info_file="classes.json", num_text=1
+    )
+    return transformers.OneFormerProcessor(images, tokenizer)
 
 
 def test_segformer_gives_the_softmax_share_of_sky(tmp_path):
@@ -61,7 +94,13 @@ def test_segformer_gives_the_softmax_share_of_sky(tmp_path):
     assert (classes.numpy()[probability > 0.5] == 2).all()
 
 
-@pytest.mark.parametrize("save", [segformer, mask2former])
+def library_inputs(folder, save):
+    if save is oneformer:
+        return oneformer_processor(folder, LABELS)(IMAGE, ["semantic"], return_tensors="pt")
+    return transformers.AutoImageProcessor.from_pretrained(folder)(images=IMAGE, return_tensors="pt")
+
+
+@pytest.mark.parametrize("save", [segformer, mask2former, oneformer])
 def test_the_most_probable_class_is_the_librarys_choice(tmp_path, save):
     """Ask for each class in turn by naming it sky: the answers are a distribution, its mode the library's map."""
     found = []
@@ -71,13 +110,13 @@ def test_the_most_probable_class_is_the_librarys_choice(tmp_path, save):
         found.append(load_segmenter(str(tmp_path / str(sky)))(IMAGE))
     assert np.sum(found, 0).max() < 1 + 1e-5 and np.median(np.sum(found, 0)) > 1 - 1e-5
     kind = (
-        transformers.AutoModelForUniversalSegmentation
-        if save is mask2former
-        else transformers.AutoModelForSemanticSegmentation
+        transformers.AutoModelForSemanticSegmentation
+        if save is segformer
+        else transformers.AutoModelForUniversalSegmentation
     )
     processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / "0")
     with torch.no_grad():
-        output = kind.from_pretrained(tmp_path / "0").eval()(**processor(images=IMAGE, return_tensors="pt"))
+        output = kind.from_pretrained(tmp_path / "0").eval()(**library_inputs(tmp_path / "0", save))
     (classes,) = processor.post_process_semantic_segmentation(output, target_sizes=[IMAGE.shape[:2]])
     assert len(np.unique(classes)) >= 2
     assert (np.argmax(found, 0) == classes.numpy()).mean() > 0.99  # they resize masks in two steps
@@ -93,6 +132,22 @@ def test_the_result_repeats(tmp_path):
 def test_exactly_one_class_must_be_sky(tmp_path, labels, count):
     segformer(tmp_path, labels)
     with pytest.raises(SegmenterError, match=f"{count} of its 2 classes are named 'sky'"):
+        load_segmenter(str(tmp_path))
+
+
+def test_oneformer_needs_no_names_of_classes_from_a_hub(tmp_path):
+    """Its released processors name a repository for them, which only training reads."""
+    oneformer(tmp_path)
+    expected = load_segmenter(str(tmp_path))(IMAGE)
+    (tmp_path / "classes.json").unlink()
+    np.testing.assert_array_equal(load_segmenter(str(tmp_path))(IMAGE), expected)
+
+
+def test_oneformer_without_its_tokenizer_is_refused(tmp_path):
+    oneformer(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).unlink()
+    with pytest.raises(SegmenterError, match="its tokenizer cannot say 'the task is semantic'"):
         load_segmenter(str(tmp_path))
 
 
