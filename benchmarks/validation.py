@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.expectations import SAMPLE_SUITES
-from tasks.validate import faults
+from tasks.gate import faults
 
 
 def manifests(rows: int) -> pd.DataFrame:
@@ -34,6 +34,7 @@ def manifests(rows: int) -> pd.DataFrame:
             "maximum": low + 1,
             "valid_fraction": generator.uniform(0.1, 1, rows).astype(np.float32),
             "source": generator.choice(["one", "two"], rows),
+            "stood_before": False,
         }
     )
     table.loc[0, "height"] = 0
@@ -49,7 +50,7 @@ def main() -> None:
     rows = []
     for what, frame in (("import, 1000 rows", table[:1000]), (f"{len(table)} rows", table)):
         started = time.monotonic()
-        found = faults(frame, suite, ["source", "key"])
+        found = faults([frame], suite, ["source", "key"])
         rows.append([what, f"{time.monotonic() - started:.1f}", len(suite), len(found)])
     print(measuring.table(["what", "seconds", "expectations", "failed"], rows))
 

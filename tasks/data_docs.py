@@ -18,8 +18,9 @@ from typing import Any
 from depth_model import files
 from tasks import entry, params
 from tasks.expectations import ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES, sample_suite
+from tasks.gate import checked
 from tasks.report_page import document, html_table
-from tasks.validate import checked, samples_table, sources_table
+from tasks.validate import sample_pieces, sources_table
 
 FOLDER = Path("reports/data_docs")
 _STYLE = Path(__file__).with_name("assets") / "data_docs.css"
@@ -59,13 +60,15 @@ def rendered(result: Any) -> str:
 
 def _results(role: str, sources: Mapping[str, params.Source]) -> Iterator[tuple[str, int, Any]]:
     """Yield (what was looked at, number of rows, what was found out) of a role."""
+    import pandas as pd
+
     table = sources_table(role, sources)
     yield "sources", len(table), checked(table, SOURCE_SUITES[role], ["source"], f"{role} sources")
     # The sidecar of an empty source does not know the columns that its stage would have added.
     filled = table["source"][table["samples"] > 0].tolist()
     if filled:
         suite = sample_suite(role)
-        samples = samples_table(role, filled, suite)
+        samples = pd.concat(sample_pieces(role, filled, suite), ignore_index=True)
         yield "samples", len(samples), checked(samples, suite, ["source", "key"], f"{role} samples")
 
 

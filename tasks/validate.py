@@ -10,26 +10,26 @@ the end.
 from __future__ import annotations
 
 import argparse
-import os
+import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from tasks import collection, entry, params
-from tasks.expectations import ADDED, ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES, Expectation, sample_suite
+from tasks import collection, entry, gate, params
+from tasks.expectations import ADDED, ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES, STOOD_BEFORE, Expectation, sample_suite
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHOWN = 5
+_AT_ONCE = 250_000
 
 
 def _columns(suite: list[Expectation]) -> list[str]:
     named = [value for one in suite for name, value in one.arguments.items() if name.startswith("column")]
     flat = [name for value in named for name in (value if isinstance(value, list) else [value])]
-    return [name for name in dict.fromkeys(flat) if name != "source"]
+    return [name for name in dict.fromkeys(flat) if name not in ("source", STOOD_BEFORE)]
 
 
 def table_path(role: str, name: str) -> Path:
@@ -42,9 +42,10 @@ def table_path(role: str, name: str) -> Path:
     return path
 
 
-def samples_table(role: str, names: list[str], suite: list[Expectation]) -> pd.DataFrame:
-    """Return the columns that the `suite` of `role` looks at, of all sources `names`, with a column `source`.
+def sample_pieces(role: str, names: list[str], suite: list[Expectation]) -> Iterator[pd.DataFrame]:
+    """Yield what the `suite` of `role` looks at, of all sources `names` in turn, by about 250,000 samples.
 
+    Beside the columns of the tables stand `source` and `stood_before`, whether the key stands earlier in its source.
     Raises StageError for a column that a source does not have.
     """
     import pandas as pd
@@ -56,10 +57,27 @@ def samples_table(role: str, names: list[str], suite: list[Expectation]) -> pd.D
         unknown = sorted(set(columns) - set(manifest.schema(table_path(role, name)).names))
         if unknown:
             raise entry.StageError(f"{ADDED}: {role}/{name} has no column {', '.join(unknown)}")
-    frames = [manifest.read_frame(table_path(role, name), columns) for name in names]
-    for name, frame in zip(names, frames, strict=True):
-        frame["source"] = name
-    return pd.concat(frames, ignore_index=True)
+    waiting: list[pd.DataFrame] = []
+    for frame in itertools.chain.from_iterable(_frames(name, table_path(role, name), columns) for name in names):
+        waiting.append(frame)
+        if sum(map(len, waiting)) >= _AT_ONCE:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting.clear()
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)
+
+
+def _frames(name: str, path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
+    import numpy as np
+
+    from depth_model.datasets import manifest
+    from depth_model.datasets.seen_keys import SeenKeys, hash64
+
+    seen = SeenKeys()
+    for piece in manifest.read_pieces(path, columns):
+        keys = piece["key"].to_pylist()
+        stood_before = seen.repeated(np.fromiter(map(hash64, keys), np.uint64, len(keys)))
+        yield piece.to_pandas().assign(source=name, **{STOOD_BEFORE: stood_before})
 
 
 def sources_table(role: str, sources: Mapping[str, params.Source]) -> pd.DataFrame:
@@ -92,67 +110,8 @@ def _rows(path: Path) -> int:
 def _keys_agree(sidecar: Path, annotated: Path) -> bool:
     from depth_model.datasets import manifest
 
-    return manifest.read_table(sidecar, ["key"])["key"].equals(manifest.read_table(annotated, ["key"])["key"])
-
-
-def faults(table: pd.DataFrame, suite: list[Expectation], index: list[str]) -> list[str]:
-    """Return a line for every expectation of `suite` that `table` fails, with rows named by the columns `index`."""
-    results = checked(table, suite, index).results
-    failed = {result.expectation_config.meta["number"]: result for result in results if not result.success}
-    return [_line(suite[number], failed[number], index) for number in sorted(failed)]
-
-
-def checked(table: pd.DataFrame, suite: list[Expectation], index: list[str], name: str = "suite") -> Any:
-    """Return what Great Expectations found out about `table`, an ExpectationSuiteValidationResult of suite `name`.
-
-    Rows that do not fit are named by the columns `index`. Raises StageError for an expectation that makes no sense.
-    """
-    # Set before the import: Great Expectations must not phone home.
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    os.environ["DO_NOT_TRACK"] = "true"
-    import great_expectations as gx
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    asset = context.data_sources.add_pandas("data").add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": table})
-    form = {"result_format": "SUMMARY", "unexpected_index_column_names": index, "partial_unexpected_count": _SHOWN}
-    wanted = [
-        # One suite for all: its expectations share one pass over the columns, and come back in another order.
-        _wanted(number, one)
-        for number, one in enumerate(suite)
-    ]
-    return batch.validate(gx.ExpectationSuite(name=name, expectations=wanted), result_format=form)
-
-
-def _wanted(number: int, expectation: Expectation) -> Any:
-    from great_expectations.exceptions import GreatExpectationsError
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-    from pydantic.v1 import ValidationError
-
-    given = {"type": expectation.type, "kwargs": expectation.arguments, "meta": {"number": number}}
-    try:
-        return ExpectationConfiguration(**given).to_domain_obj()
-    except (GreatExpectationsError, ValidationError) as error:
-        message = " ".join(str(error).split())
-        raise entry.StageError(f"{ADDED}: {expectation.says!r}: {expectation.type}: {message}") from error
-
-
-def _line(expectation: Expectation, result: Any, index: list[str]) -> str:
-    if "observed_value" in result.result and "unexpected_count" not in result.result:
-        return f"expected that {expectation.says}; observed {result.result['observed_value']}"
-    if "unexpected_count" not in result.result:
-        raise RuntimeError(f"Great Expectations could not check that {expectation.says}: {result.exception_info}")
-    shown = [_row(row, index) for row in result.result["partial_unexpected_index_list"]]
-    count, total = result.result["unexpected_count"], result.result["element_count"]
-    more = ", ..." if count > len(shown) else ""
-    return f"expected that {expectation.says}; not so for {count} of {total}: {', '.join(shown)}{more}"
-
-
-def _row(row: Mapping[str, Any], index: list[str]) -> str:
-    name = "/".join(str(row[column]) for column in index)
-    values = ", ".join(f"{column} = {value}" for column, value in row.items() if column not in index)
-    return f"{name} ({values})" if values else name
+    both = itertools.zip_longest(manifest.read_pieces(sidecar, ["key"]), manifest.read_pieces(annotated, ["key"]))
+    return all(one is not None and other is not None and one.equals(other) for one, other in both)
 
 
 def _summary(role: str, path: Path) -> dict[str, Any]:
@@ -172,15 +131,26 @@ def validate(role: str, sources: Mapping[str, params.Source]) -> dict[str, Any]:
     if not sources:
         return {}
     table = sources_table(role, sources)
-    found = faults(table, SOURCE_SUITES[role], ["source"])
+    found = gate.faults([table], SOURCE_SUITES[role], ["source"])
     # The sidecar of an empty source does not know the columns that its stage would have added.
     filled = table["source"][table["samples"] > 0].tolist()
     if filled:
-        suite = sample_suite(role)
-        found += faults(samples_table(role, filled, suite), suite, ["source", "key"])
+        found += _sample_faults(role, filled)
     if found:
         raise entry.StageError("\n".join(f"{role}: {line}" for line in found))
     return {name: _summary(role, table_path(role, name)) for name in sources}
+
+
+def _sample_faults(role: str, names: list[str]) -> list[str]:
+    import pandas as pd
+
+    suite, index = sample_suite(role), ["source", "key"]
+    by_row = [one for one in suite if gate.judges_rows(one)]
+    found = gate.faults(sample_pieces(role, names, by_row), by_row, index)
+    if others := [one for one in suite if one not in by_row]:
+        whole = pd.concat(sample_pieces(role, names, others), ignore_index=True)
+        found += gate.faults([whole], others, index)
+    return found
 
 
 def _describe(role: str, sources: Mapping[str, params.Source], drift: params.Drift) -> None:

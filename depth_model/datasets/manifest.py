@@ -120,6 +120,14 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return file.read(columns)
 
 
+def read_pieces(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield `columns` of the Parquet table `path` by 65536 rows, as they were written, one piece in memory."""
+    repeated = [name for name in _REPEATED if name in columns]
+    with pq.ParquetFile(path, read_dictionary=repeated) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number, columns)
+
+
 def read_frame(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the Parquet table `path`, or only `columns`, as a DataFrame with a row number as index."""
     return read_table(path, columns).to_pandas()

@@ -8,8 +8,6 @@ recognised wherever and whenever it was made.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +21,7 @@ import numpy as np
 from depth_model import files
 from depth_model.datasets import shards
 from depth_model.datasets.sample import Item
+from depth_model.datasets.seen_keys import SeenKeys, hash64
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def parts(
     `state(item)` is a JSON value that changes when the files of the item do, `rules` the digest of everything
     else that the shards depend on. Holds one part and 8 bytes per item in memory.
     """
-    seen = _SeenKeys()
+    seen = SeenKeys()
     for chunk, hashes in _cut(items, size):
         repeated = np.flatnonzero(seen.repeated(hashes)).tolist()
         listed = [[item.key, item.source_path, item.paths, state(item)] for item in chunk]
@@ -55,7 +54,7 @@ def _cut(items: Iterable[Item], size: int) -> Iterator[tuple[tuple[Item, ...], n
     hashes: list[int] = []
     for item in items:
         waiting.append(item)
-        hashes.append(_hash64(item.key))
+        hashes.append(hash64(item.key))
         if len(waiting) > size:
             end = least + int(np.argmin(np.array(hashes[least - 1 : size], np.uint64)))
             yield tuple(waiting[:end]), np.array(hashes[:end], np.uint64)
@@ -79,27 +78,3 @@ def listed_parts(cut: Iterable[Part], folder: Path) -> Iterator[tuple[int, Itera
             total, count = total + len(part.items), count + 1
         file.seek(0)
         yield total, (pickle.load(file) for _ in range(count))
-
-
-class _SeenKeys:
-    """Which keys stood before: 8 bytes for each, in sorted arrays of doubling length."""
-
-    def __init__(self) -> None:
-        self._levels: list[np.ndarray] = []
-
-    def repeated(self, hashes: np.ndarray) -> np.ndarray:
-        """Return bool per key, given its hash, uint64: whether it stood before, here or in an earlier call."""
-        distinct, first = np.unique(hashes, return_index=True)
-        repeated = np.ones(len(hashes), bool)
-        repeated[first] = False
-        for level in self._levels:
-            places = np.minimum(np.searchsorted(level, hashes), len(level) - 1)
-            repeated |= level[places] == hashes
-        while self._levels and len(self._levels[-1]) <= len(distinct):
-            distinct = np.union1d(self._levels.pop(), distinct)
-        self._levels.append(distinct)
-        return repeated
-
-
-def _hash64(key: str) -> int:
-    return int.from_bytes(hashlib.blake2b(os.fsencode(key), digest_size=8).digest(), "big")

@@ -7,21 +7,18 @@ import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
 
-from depth_model.datasets import collecting, rasters
+from depth_model.datasets import collecting, manifest, rasters
 from depth_model.datasets.pool import SamplePool
 from depth_model.datasets.source import SourceFolder, join_sidecar, write_sidecar_shard
 from tasks import collect, data_docs, entry, inventory, params, validate
-from tasks.expectations import ANNOTATED, IMAGES, PSEUDO, SAMPLE_SUITES, SIDECARS, SKY, SOURCE_SUITES, SOURCES, TARGETS
+from tasks.expectations import ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES
 
 from .starting import start
-
-KEYED = ["source", "key"]
 
 
 @pytest.fixture
@@ -163,6 +160,16 @@ def test_too_few_samples_and_lost_shards_are_named(project, monkeypatch):
     assert not (project / "data" / "catalog").exists()
 
 
+def test_a_key_that_stands_twice_in_a_manifest_is_named(project, monkeypatch):
+    path = project / "data" / "labeled" / "one" / "manifest.parquet"
+    table = manifest.read_table(path)
+    keys = table["key"].to_pylist()
+    table = table.set_column(0, manifest.MANIFEST_SCHEMA.field(0), [[*keys[:-1], keys[0]]])
+    manifest.write_table(path, [table], manifest.MANIFEST_SCHEMA, manifest.metadata(path))
+    with pytest.raises(entry.StageError, match=r"stands once in its source; not so for 1 of 10: one/0 "):
+        start(monkeypatch, validate, "labeled")
+
+
 def test_collecting_again_changes_nothing_and_a_new_picture_only_its_source(project, monkeypatch):
     folder = project / "data" / "unlabeled" / "photographs"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -199,88 +206,6 @@ def test_one_more_picture_makes_only_its_own_shard_again(project, monkeypatch):
 def test_collecting_an_unknown_source_lists_those_there_are(project, monkeypatch):
     with pytest.raises(params.ParamsError, match="there are: two, one"):
         start(monkeypatch, collect, "labeled", "three")
-
-
-def samples(**changed) -> pd.DataFrame:
-    rows = {
-        "source": ["rooms", "rooms", "streets"],
-        "key": ["a", "b", "a"],
-        "height": [10, 10, 10],
-        "width": [10, 10, 10],
-        "image_size": [99, 99, 99],
-        "target_kind": pd.Categorical(["metric_depth", "disparity", "disparity"]),
-        "codec": ["integer", "float32", "float32"],
-        "valid_fraction": [1.0, 0.5, 1e-6],
-        "minimum": [0.0, 0.5, 3.0],
-        "maximum": [9.0, 0.5, 4.0],
-        "sky_fraction": [0.0, 1.0, 0.5],
-    }
-    return pd.DataFrame(rows | changed)
-
-
-@pytest.mark.parametrize("suite", [IMAGES + TARGETS, SKY, PSEUDO])
-def test_good_samples_pass(suite):
-    assert validate.faults(samples(), suite, KEYED) == []
-
-
-@pytest.mark.parametrize(
-    ("suite", "changed", "line"),
-    [
-        (IMAGES, {"source": ["rooms"] * 3}, "stands once in its source; not so for 2 of 3: rooms/a, rooms/a"),
-        (IMAGES, {"height": [10, 0, 10]}, "height is at least 1 pixel; not so for 1 of 3: rooms/b (height = 0)"),
-        (IMAGES, {"width": [10, 0, 10]}, "width is at least 1 pixel; not so for 1 of 3: rooms/b (width = 0)"),
-        (IMAGES, {"image_size": [0, 9, 9]}, "not empty; not so for 1 of 3: rooms/a (image_size = 0)"),
-        (TARGETS, {"target_kind": ["height", "disparity", "disparity"]}, "rooms/a (target_kind = height)"),
-        (
-            TARGETS,
-            {"target_kind": [None, "disparity", "disparity"]},
-            "target_kind is given; not so for 1 of 3: rooms/a",
-        ),
-        (TARGETS, {"codec": ["integer", "png", "float32"]}, "rooms/b (codec = png)"),
-        (TARGETS, {"valid_fraction": [1.0, 0.0, 1.0]}, "lies in (0, 1]; not so for 1 of 3: rooms/b"),
-        (TARGETS, {"valid_fraction": [1.0, 1.5, 1.0]}, "(valid_fraction = 1.5)"),
-        (TARGETS, {"valid_fraction": [1.0, np.nan, 1.0]}, "valid_fraction is given; not so for 1 of 3: rooms/b"),
-        (TARGETS, {"minimum": [10.0, 0.0, 0.0]}, "not below its minimum; not so for 1 of 3: rooms/a"),
-        (TARGETS, {"minimum": [np.nan, 0.0, 0.0]}, "minimum is given; not so for 1 of 3: rooms/a"),
-        (SKY, {"sky_fraction": [0.0, 1.5, 0.5]}, "lies in [0, 1]; not so for 1 of 3: rooms/b (sky_fraction = 1.5)"),
-        (SKY, {"sky_fraction": [0.0, np.nan, 0.5]}, "sky_fraction is given; not so for 1 of 3: rooms/b"),
-        (PSEUDO, {"minimum": [-1.0, 0.0, 0.0]}, "not negative; not so for 1 of 3: rooms/a (minimum = -1.0)"),
-    ],
-)
-def test_every_fault_of_samples_is_one_line_with_source_key_and_value(suite, changed, line):
-    (found,) = validate.faults(samples(**changed), suite, KEYED)
-    assert line in found
-    assert "\n" not in found
-
-
-@pytest.mark.parametrize(
-    ("suite", "changed", "line"),
-    [
-        (SOURCES, {"samples": [3, 0]}, "two (samples = 0, minimum_count = 1)"),
-        (SOURCES, {"damaged_shards": [0, 2]}, "two (damaged_shards = 2)"),
-        (SIDECARS, {"keys_agree": [True, False]}, "two (keys_agree = False)"),
-    ],
-)
-def test_every_fault_of_a_source_is_one_line(suite, changed, line):
-    good = {
-        "source": ["one", "two"],
-        "samples": [3, 1],
-        "minimum_count": [1, 1],
-        "damaged_shards": [0, 0],
-        "keys_agree": [True, True],
-    }
-    assert validate.faults(pd.DataFrame(good), suite, ["source"]) == []
-    (found,) = validate.faults(pd.DataFrame(good | changed), suite, ["source"])
-    assert line in found
-
-
-def test_many_faults_are_counted_and_the_first_shown():
-    table = pd.concat([samples(height=[0, 0, 0])] * 100, ignore_index=True)
-    table["key"] = [str(number) for number in range(300)]
-    (found,) = validate.faults(table, IMAGES, KEYED)
-    assert "300 of 300: rooms/0 (height = 0), rooms/1" in found
-    assert found.count("height = 0") == 5
-    assert found.endswith(", ...")
 
 
 def test_every_role_has_its_suites():

@@ -9,7 +9,7 @@ import pytest
 
 from tasks import data_docs
 from tasks.expectations import SAMPLE_SUITES
-from tasks.validate import checked
+from tasks.gate import checked
 
 LOADING = {"src", "srcset", "poster", "data", "background"}
 
@@ -38,7 +38,9 @@ class Loaded(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page():
-    table = pd.DataFrame({"source": "one", "key": ["a", "b", "c"], "sky_fraction": [0.5, 1.5, 2.5]})
+    table = pd.DataFrame({"source": "one", "key": ["a", "b", "c"], "sky_fraction": [0.5, 1.5, 2.5]}).assign(
+        stood_before=False
+    )
     return data_docs.rendered(checked(table, SAMPLE_SUITES["sky"], ["source", "key"], "sky samples"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depth_model.datasets.parts import _hash64, _SeenKeys, listed_parts, parts
+from depth_model.datasets.parts import listed_parts, parts
 from depth_model.datasets.sample import Item
 
 
@@ -67,15 +67,3 @@ def test_a_repeated_key_is_marked_wherever_it_stood_before():
     made = list(parts(listed([1, 2, 1, 3, 4, 5, 2]), 2, lambda item: None, ""))
     repeated = [part.items[number].key for part in made for number in sorted(part.repeated)]
     assert repeated == ["000001", "000002"]
-
-
-def test_seen_keys_agree_with_a_set():
-    generator = np.random.default_rng(0)
-    seen, truth = _SeenKeys(), set()
-    for _ in range(200):
-        keys = [str(key) for key in generator.integers(0, 3000, generator.integers(1, 30))]
-        expected = []
-        for key in keys:
-            expected.append(key in truth)
-            truth.add(key)
-        assert seen.repeated(np.array([_hash64(key) for key in keys], np.uint64)).tolist() == expected
