@@ -1,4 +1,4 @@
-"""One million distinct small JPEGs, for measuring inventory, collect, validate and audit at scale.
+"""One million distinct small JPEGs, for measuring inventory, collect, validate and audit at scale (`scale.py`).
 
     python benchmarks/million_images.py FOLDER [--count 1000000] [--first 0] [--side 64]
 
@@ -31,6 +31,15 @@ def write_folder(root: Path, side: int, start: int, end: int) -> None:
         (folder / f"{number:08d}.jpg").write_bytes(encoded.tobytes())
 
 
+def write_pictures(root: Path, first: int, count: int, side: int) -> None:
+    """Write `count` pictures from number `first` on, of `side` pixels, below `root`."""
+    last = first + count
+    starts = [first, *range((first // PER_FOLDER + 1) * PER_FOLDER, last, PER_FOLDER)]
+    with ProcessPoolExecutor() as pool:
+        for _ in pool.map(partial(write_folder, root, side), starts, [*starts[1:], last], chunksize=8):
+            pass
+
+
 def main() -> None:
     """Write the pictures that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -39,12 +48,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--side", type=int, default=64)
     given = parser.parse_args()
-    last = given.first + given.count
-    starts = [given.first, *range((given.first // PER_FOLDER + 1) * PER_FOLDER, last, PER_FOLDER)]
-    ends = [*starts[1:], last]
-    with ProcessPoolExecutor() as pool:
-        for _ in pool.map(partial(write_folder, given.folder, given.side), starts, ends, chunksize=8):
-            pass
+    write_pictures(given.folder, given.first, given.count, given.side)
 
 
 if __name__ == "__main__":
