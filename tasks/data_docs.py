@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,13 @@ def offline(page: str) -> str:
 
 
 def rendered(result: Any) -> str:
-    """Return the page on an ExpectationSuiteValidationResult, complete HTML that needs no network."""
+    """Return the page on an ExpectationSuiteValidationResult, complete HTML that needs no network, dated now."""
+    from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
 
+    now = datetime.now(UTC).replace(microsecond=0)
+    result.meta["run_id"] = RunIdentifier(run_name=f"{now:%Y-%m-%d %H:%M} UTC", run_time=now)
     return offline(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -51,6 +52,7 @@ def test_a_page_shows_what_failed_and_fetches_nothing(page):
     text = " ".join(" ".join(found.text).split())
     assert "sky samples" in text and "Failed" in text
     assert "1.5" in text and "2.5" in text
+    assert f"sky samples / {datetime.now(UTC):%Y-%m-%d}" in text and "__none__" not in text
     assert {link for link in found.links if not link.startswith("#")} == {"index.html"}
 
 
