@@ -13,8 +13,9 @@ def test_a_table_runs_through_experiments_and_is_kept(fresh_project):
     alone |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     alone["sources"] |= {"metric": {}, "semantic": {}}
     settings.write_text(yaml.safe_dump(alone, sort_keys=False))
-    fresh_project.run("git", "commit", "-qam", "Measure ablations")
     path = fresh_project.folder / "results" / "ablations.jsonl"
+    path.write_text("")  # the project comes with results of its own
+    fresh_project.run("git", "commit", "-qam", "Measure ablations")
     shown = fresh_project.run("python", "-m", "flows.ablations", "table-12", "--seeds", "1")
     assert shown.count("dvc exp run") == 3
     assert shown.count("| 1 | 0.1") == 3
