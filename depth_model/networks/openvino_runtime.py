@@ -1,7 +1,6 @@
 """A model that OpenVINO compiles for this CPU: the same function, in less time (docs/speed.md).
 
-It goes through ONNX, and is compiled once for every shape of a batch, in a second or two. Prediction only: a training
-later in a process that has used onnxruntime too has ended in a segmentation fault (OpenVINO 2026.4, cause not found).
+It goes through ONNX, and is compiled once for every shape of a batch, in a second or two.
 """
 
 from __future__ import annotations
@@ -29,12 +28,8 @@ class OpenVinoModel:
     """
 
     def __init__(self, model: DepthAnything, precision: Literal["fp32", "bf16"] = "fp32") -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise ExportUnavailable("this needs openvino: pip install 'open-depth-anything[openvino]'") from error
+        self._core = _core()
         self.least = LEAST_ROWS * model.encoder.patch
-        self._core = openvino.Core()
         self._network = self._core.read_model(onnx_bytes(copy.deepcopy(model)))
         self._settings = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
@@ -57,3 +52,18 @@ class OpenVinoModel:
         network = self._network.clone()
         network.reshape(list(shape))
         return self._core.compile_model(network, "CPU", self._settings).create_infer_request()
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    """Return OpenVINO, the same for all models and until the process ends.
+
+    Its plugin for the CPU gives the thread that first uses it another stack for signals, and frees that stack when it
+    goes itself. When another thread lets go of it the stack is still in use then, and the next signal that Python
+    handles, such as one that ends a training, is a segmentation fault (OpenVINO 2026.4).
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise ExportUnavailable("this needs openvino: pip install 'open-depth-anything[openvino]'") from error
+    return openvino.Core()
