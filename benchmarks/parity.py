@@ -3,14 +3,16 @@
     python benchmarks/parity.py vits vitb
 
 Random weights from a seed, float32. Every number is the largest absolute difference over the range of our output.
-`position embedding` is the cost of mistaking one of its two variants for the other: what a user sees who loads a
-released file with the wrong one (with random weights; learned tables differ).
+`V2 .pth` reads the encoder blocks of the second Depth Anything; `from transformers` is what `save_pretrained` wrote,
+loaded here. `position embedding` is the cost of mistaking one of its two variants for the other: what a user sees who
+loads a released file with the wrong one (with random weights; learned tables differ).
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import measuring
@@ -20,34 +22,47 @@ from torch import Tensor
 
 from depth_model.networks import DepthAnything
 from depth_model.networks.export import export_official, export_onnx, export_program
+from depth_model.networks.openvino_runtime import OpenVinoModel
 
 SHAPES = [(518, 518), (252, 350), (378, 770)]
+SECOND_VERSION = {"vits": [2, 5, 8, 11], "vitb": [2, 5, 8, 11], "vitl": [4, 11, 17, 23]}
+COLUMNS = {
+    "official .pth": ("official .pth", "official"),
+    "V2 .pth": ("V2 .pth", "V2"),
+    "ONNX": ("ONNX", "official"),
+    "OpenVINO": ("OpenVINO", "official"),
+    "torch.export": ("torch.export", "official"),
+    "to transformers": ("transformers", "exact"),
+    "from transformers": ("from transformers", "transformers"),
+    "position embedding": ("exact", "official"),
+}
+"""Which two outputs a column compares."""
 
 
-def outputs(size: str, folder: Path, images: Tensor) -> dict[str, Tensor]:
-    """Return the output of every format for `images`; all files were written to `folder` before."""
-    exact, official = (DepthAnything.load(folder / name).eval() for name in ("exact", "official"))
+def outputs(size: str, folder: Path, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield (name, output for `images`) of every format; all files were written to `folder` before."""
+    for name in ("official", "exact", "V2"):
+        yield name, DepthAnything.load(folder / name).eval()(images)
+    yield "official .pth", DepthAnything.load(folder / "model.pth").eval()(images)
+    yield "V2 .pth", DepthAnything.load(folder / "V2.pth", blocks=SECOND_VERSION[size]).eval()(images)
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-    theirs = measuring.transformers_model(exact, "sdpa").eval()
-    return {
-        "official": official(images),
-        "exact": exact(images),
-        "official .pth": DepthAnything.load(folder / "model.pth").eval()(images),
-        "ONNX": torch.from_numpy(session.run(None, {"images": images.numpy()})[0]),
-        "torch.export": torch.export.load(folder / "model.pt2").module()(images),
-        "transformers": theirs(images).predicted_depth,
-    }
+    yield "ONNX", torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+    yield "OpenVINO", OpenVinoModel(DepthAnything.load(folder / "official").eval())(images)
+    yield "torch.export", torch.export.load(folder / "model.pt2").module()(images)
+    theirs = measuring.transformers_model(DepthAnything.load(folder / "exact"), "sdpa").eval()
+    yield "transformers", theirs(images).predicted_depth
+    theirs.save_pretrained(folder / "theirs")
+    yield "from transformers", DepthAnything.load(folder / "theirs").eval()(images)
 
 
 def row(size: str, folder: Path, shape: tuple[int, int]) -> list[object]:
     """Return one line of the table."""
     images = torch.randn(1, 3, *shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        found = outputs(size, folder, images)
+        found = dict(outputs(size, folder, images))
     span = found["official"].max() - found["official"].min()
-    against = {"official .pth": "official", "ONNX": "official", "torch.export": "official", "transformers": "exact"}
-    pairs = [*against.items(), ("exact", "official")]
-    return [size, f"{shape[0]}x{shape[1]}", *(f"{(found[a] - found[b]).abs().max() / span:.1e}" for a, b in pairs)]
+    differences = ((found[one] - found[other]).abs().max() / span for one, other in COLUMNS.values())
+    return [size, f"{shape[0]}x{shape[1]}", *(f"{difference:.1e}" for difference in differences)]
 
 
 def write_all(size: str, folder: Path) -> None:
@@ -55,7 +70,9 @@ def write_all(size: str, folder: Path) -> None:
     model = DepthAnything(size, seed=0)
     model.save(folder / "official")
     DepthAnything.load(folder / "official", position_embedding="exact").save(folder / "exact")
+    DepthAnything.load(folder / "official", blocks=SECOND_VERSION[size]).save(folder / "V2")
     export_official(model, folder / "model.pth")
+    export_official(DepthAnything.load(folder / "V2"), folder / "V2.pth")
     export_onnx(model, folder / "model.onnx")
     export_program(model, folder / "model.pt2")
 
@@ -63,14 +80,13 @@ def write_all(size: str, folder: Path) -> None:
 def main() -> None:
     """Print the table for the sizes given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sizes", nargs="+")
+    parser.add_argument("sizes", nargs="+", choices=list(SECOND_VERSION))
     rows = []
     for size in parser.parse_args().sizes:
         with tempfile.TemporaryDirectory() as temporary:
             write_all(size, Path(temporary))
             rows += [row(size, Path(temporary), shape) for shape in SHAPES]
-    header = ["size", "image", "official .pth", "ONNX", "torch.export", "transformers", "position embedding"]
-    print(measuring.table(header, rows))
+    print(measuring.table(["size", "image", *COLUMNS], rows))
 
 
 if __name__ == "__main__":

@@ -53,13 +53,17 @@ def offline(page: str) -> str:
 
 def rendered(result: Any) -> str:
     """Return the page on an ExpectationSuiteValidationResult, complete HTML that needs no network, dated now."""
+    from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResultSchema
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
 
+    # Once through JSON: the pages would show the types of numpy with every value.
+    plain = ExpectationSuiteValidationResultSchema().load(result.to_json_dict())
     now = datetime.now(UTC).replace(microsecond=0)
-    result.meta["run_id"] = RunIdentifier(run_name=f"{now:%Y-%m-%d %H:%M} UTC", run_time=now)
-    return offline(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result)))
+    plain.meta["run_id"] = RunIdentifier(run_name=f"{now:%Y-%m-%d %H:%M} UTC", run_time=now)
+    plain.meta["batch_spec"] = {"data_asset_name": result.suite_name}
+    return offline(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(plain)))
 
 
 def _results(role: str, sources: Mapping[str, params.Source]) -> Iterator[tuple[str, int, Any]]:

@@ -49,6 +49,14 @@ class _Rules:
         )
 
 
+@dataclass(frozen=True)
+class _Finished:
+    """The table of a finished shard and what it says of itself: samples, refused, unread, shard, statistics."""
+
+    table: Path
+    details: dict[str, Any]
+
+
 def collect_source(
     reader: Reader,
     root: Path | str,
@@ -83,17 +91,18 @@ def collect_source(
     place, scratch, result = object_store.place(root), Path(scratch), Path(result)
     rules = _Rules(reader, place, plain, scratch, max_side, minimum_side, labels, tuple(earlier), store)
     kept = refused = 0
-    paths = []
+    finished, counted = [], target_statistics.total(())
     digest = rules.digest("" if reader.loose_files else content)
     cut = parts(reader.listed(place, plain), samples_per_shard, _state(rules), digest)
     with listed_parts(cut, scratch) as (total, waiting):
         progress(kept, refused, total)
-        for path in ordered(_collect_part, waiting, rules, engine, workers):
-            details = manifest.metadata(path)
-            kept, refused = kept + details["samples"], refused + details["refused"]
-            paths.append(path)
+        for part in ordered(_collect_part, waiting, rules, engine, workers):
+            kept, refused = kept + part.details["samples"], refused + part.details["refused"]
+            counted = target_statistics.total([counted, part.details.pop("statistics")])
+            finished.append(part)
             progress(kept, refused, total)
-    _join(paths, scratch, result)
+    _join(finished, scratch, result)
+    files.write_json(result / target_statistics.STATISTICS, counted)
 
 
 def _state(rules: _Rules) -> Callable[[Item], Any]:
@@ -102,11 +111,12 @@ def _state(rules: _Rules) -> Callable[[Item], Any]:
     return lambda item: [inputs.state_below(rules.root, path) for path in item.paths if path]
 
 
-def _collect_part(part: Part, rules: _Rules) -> Path:
+def _collect_part(part: Part, rules: _Rules) -> _Finished:
     path = rules.scratch / part.name
     table = path.with_suffix(".parquet")
-    if _is_finished(table, rules) or any(_taken_over(path, folder, rules) for folder in rules.earlier):
-        return table
+    taken_over = (_taken_over(path, folder, rules) for folder in rules.earlier)
+    if found := _finished(table, rules) or next(filter(None, taken_over), None):
+        return _Finished(table, found)
     rows: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
     written = shards.write_shard(path, _members(part, rules, rows, refused))
@@ -120,15 +130,15 @@ def _collect_part(part: Part, rules: _Rules) -> Path:
         details["shard"] = shard_store.keep(path, len(rows), rules.store)
     _write(_quarantine_path(table), refused, manifest.QUARANTINE_SCHEMA, {})
     _write(table, rows, manifest.MANIFEST_SCHEMA, details)  # last: it says that the shard is finished
-    return table
+    return _Finished(table, details)
 
 
-def _is_finished(table: Path, rules: _Rules) -> bool:
-    """Tell whether the shard of `table` is finished, by code that counted its samples, and still where it should be."""
+def _finished(table: Path, rules: _Rules) -> dict[str, Any] | None:
+    """Return the details of `table` if its shard is finished, by code that counted its samples, and still there."""
     if not table.exists():
-        return False
+        return None
     details = manifest.metadata(table)
-    return "statistics" in details and _is_kept(details["shard"], table.parent, rules)
+    return details if "statistics" in details and _is_kept(details["shard"], table.parent, rules) else None
 
 
 def _is_kept(entry: dict[str, Any] | None, folder: Path, rules: _Rules) -> bool:
@@ -137,20 +147,23 @@ def _is_kept(entry: dict[str, Any] | None, folder: Path, rules: _Rules) -> bool:
     return shard_store.kept_in(entry) == rules.store and shard_store.is_there(folder, entry)
 
 
-def _taken_over(path: Path, folder: Path, rules: _Rules) -> bool:
-    """Link the finished shard `path.name` of `folder` to `path` with its tables; False when it is of no use."""
+def _taken_over(path: Path, folder: Path, rules: _Rules) -> dict[str, Any] | None:
+    """Link the finished shard `path.name` of `folder` to `path` with its tables, whose details are returned.
+
+    None when it is of no use.
+    """
     table = folder / path.with_suffix(".parquet").name
     try:
         details = manifest.metadata(table)
         entry = details["shard"]
         # Files that could not be read then may be readable now.
         if details["unread"] or not _is_kept(entry, folder, rules):
-            return False
+            return None
         names = [path.name, _quarantine_path(table).name, table.name]
         shards.link_shards(folder, path.parent, names if entry and rules.store is None else names[1:])
     except FileNotFoundError:  # never made, or just being removed by the work that it belongs to
-        return False
-    return True
+        return None
+    return details
 
 
 def _members(
@@ -269,24 +282,21 @@ def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema, details: d
     manifest.write_table(path, [pa.Table.from_pylist(rows, schema=schema)], schema, details)
 
 
-def _join(paths: list[Path], scratch: Path, result: Path) -> None:
-    """Join the finished shards of `scratch`, whose tables are `paths`, into `result`.
+def _join(parts: Sequence[_Finished], scratch: Path, result: Path) -> None:
+    """Join the finished shards `parts` of `scratch` into `result`.
 
     There they are named by their content: until then names depend on times of files, as they tell what is finished.
     """
-    own = [manifest.metadata(path)["shard"] for path in paths]
-    entries = [entry for entry in own if entry]
+    entries = [part.details["shard"] for part in parts if part.details["shard"]]
     for entry in entries:
         if "uri" not in entry:
             shards.link_shard(scratch / entry["name"], result / _lasting_name(entry))
     listed = {"shards": [entry | {"name": _lasting_name(entry)} for entry in entries]}
-    rows = (_renamed(path, entry) for path, entry in zip(paths, own))
-    with_refused = (path for path in paths if manifest.metadata(path)["refused"])
-    refused = (manifest.read_table(_quarantine_path(path)) for path in with_refused)
+    rows = (_renamed(part.table, part.details["shard"]) for part in parts)
+    with_refused = (part.table for part in parts if part.details["refused"])
+    refused = (manifest.read_table(_quarantine_path(table)) for table in with_refused)
     manifest.write_table(result / manifest.MANIFEST, rows, manifest.MANIFEST_SCHEMA, listed)
     manifest.write_table(result / manifest.QUARANTINE, refused, manifest.QUARANTINE_SCHEMA, {})
-    counted = target_statistics.total(manifest.metadata(path)["statistics"] for path in paths)
-    files.write_json(result / target_statistics.STATISTICS, counted)
 
 
 def _lasting_name(entry: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,8 +38,7 @@ def check_key(key: str) -> str:
     return key
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One sample that a reader has listed but not opened: its key and its files relative to the root."""
 
     key: str

@@ -51,7 +51,8 @@ def test_a_page_shows_what_failed_and_fetches_nothing(page):
     assert "script" not in found.tags
     text = " ".join(" ".join(found.text).split())
     assert "sky samples" in text and "Failed" in text
-    assert "1.5" in text and "2.5" in text
+    assert "1.5" in text and "2.5" in text and "np.float" not in text
+    assert "Data asset: sky samples" in text
     assert f"sky samples / {datetime.now(UTC):%Y-%m-%d}" in text and "__none__" not in text
     assert {link for link in found.links if not link.startswith("#")} == {"index.html"}
 
