@@ -98,6 +98,7 @@ def collect_source(
         progress(kept, refused, total)
         for part in ordered(_collect_part, waiting, rules, engine, workers):
             kept, refused = kept + part.details["samples"], refused + part.details["refused"]
+            # Taken out, for these would be the largest part of what is remembered of every shard.
             counted = target_statistics.total([counted, part.details.pop("statistics")])
             finished.append(part)
             progress(kept, refused, total)
