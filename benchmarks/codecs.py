@@ -23,9 +23,9 @@ import measuring
 import numpy as np
 import skimage.data
 
-from depth_model.datasets import rasters
-from depth_model.datasets.images import decode_rgb
-from depth_model.datasets.source import SidecarFolder
+from depth_model.shards import rasters
+from depth_model.shards.images import decode_rgb
+from depth_model.shards.source import SidecarFolder
 
 BITS = (12, 14, 16)
 PICTURES = ("astronaut", "chelsea", "coffee", "rocket", "cat", "hubble_deep_field")
@@ -119,8 +119,8 @@ def _picture(path: Path) -> np.ndarray:
 
 def teacher_maps(teacher: Path, short_side: int, pictures: list[np.ndarray]) -> list[np.ndarray]:
     """Return the disparity, float32 (h, w), of every picture at the network's resolution."""
-    from depth_model.inference import DepthPredictor
     from depth_model.networks import DepthAnything
+    from depth_model.prediction.predictor import DepthPredictor
 
     predictor = DepthPredictor(DepthAnything.load(teacher), short_side)
     return [next(iter(predictor.network_disparity([picture]))) for picture in pictures]

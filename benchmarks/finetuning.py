@@ -30,20 +30,21 @@ from torch import Tensor, nn
 from transformers import ZoeDepthConfig
 from transformers.models.zoedepth.modeling_zoedepth import ZoeDepthMetricDepthEstimationHead
 
-from depth_model import segmentation_inference
-from depth_model.datasets.semantic_classes import class_lists
-from depth_model.networks import DepthAnything, build_encoder, segmentation
+from depth_model.metric.heads.bins import ATTRACTORS, BINS, EMBEDDING, HIDDEN, MetricBins
+from depth_model.metric.heads.metric_depth import MetricDepth
+from depth_model.networks import DepthAnything, build_encoder
 from depth_model.networks.dpt import CHANNELS, DecoderMaps
-from depth_model.networks.mask2former import (
+from depth_model.objectives import silog_loss
+from depth_model.semantic.classes import class_lists
+from depth_model.semantic.heads import segmentation
+from depth_model.semantic.heads.mask2former import (
     LOSS_WEIGHTS,
     Mask2FormerSettings,
     QueryOutput,
     query_criterion,
     query_losses,
 )
-from depth_model.networks.metric_bins import ATTRACTORS, BINS, EMBEDDING, HIDDEN, MetricBins
-from depth_model.networks.metric_depth import MetricDepth
-from depth_model.objectives import silog_loss
+from depth_model.semantic.prediction import predictor
 from depth_model.training.optimizers import adamw
 
 Part = tuple[str, Callable[[list[Tensor]], list[Tensor]]]
@@ -232,16 +233,16 @@ def _timed(layer: nn.Module, watch: Watch) -> Callable[..., Any]:
 def windows(given: argparse.Namespace) -> Callable[[Watch], None]:
     """Return the labelling of one image by windows."""
     model = segmentation_model(given)
-    segmenter = segmentation_inference.Segmenter(model, short_side=given.short_side, stride=given.stride)
+    segmenter = predictor.Segmenter(model, short_side=given.short_side, stride=given.stride)
     image = np.random.default_rng(0).integers(0, 256, (*given.image, 3), np.uint8)
 
     def run(watch: Watch) -> None:
         with (
-            watch.call(segmentation_inference, "network_image", "image for the network"),
+            watch.call(predictor, "network_image", "image for the network"),
             watch.call(model.encoder, "forward", "encoder"),
             watch.call(model.head, "forward", "head"),
             watch.call(segmentation, "query_scores", "scores of queries"),
-            watch.call(segmentation_inference, "largest", "labels at the image's size"),
+            watch.call(predictor, "largest", "labels at the image's size"),
             watch.part("whole"),
         ):
             segmenter(image)

@@ -17,8 +17,8 @@ import measuring
 import torch
 from torch import Tensor
 
-from depth_model.networks.openvino_runtime import OpenVinoModel
-from depth_model.networks.precision import bfloat16_copy
+from depth_model.interchange.openvino_runtime import OpenVinoModel
+from depth_model.prediction.precision import bfloat16_copy
 
 REFERENCE = "transformers, float32"
 

@@ -21,10 +21,11 @@ import measuring
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from depth_model.datasets import audit, readers, rendered_world
-from depth_model.datasets.collecting import collect_source
-from depth_model.datasets.readers import scikit_image
-from tasks import params
+from depth_model import readers, world
+from depth_model.audit import findings
+from depth_model.readers import scikit_image
+from depth_model.reading.collecting import collect_source
+from tasks.settings import params
 
 PER_DOMAIN, UNRELATED_PER_DOMAIN, SIZE = 8, 40, (192, 256)
 ORIGINAL = "original"
@@ -110,8 +111,8 @@ def originals(samples: Path | None) -> dict[str, dict[str, Image.Image]]:
 def rendered(count: int, seed: int) -> dict[str, Image.Image]:
     """Return `count` pictures of every rendered domain."""
     return {
-        f"{domain}_{index}": Image.fromarray(rendered_world.render_sample(domain, seed, index, *SIZE).image)
-        for domain in rendered_world.DOMAINS
+        f"{domain}_{index}": Image.fromarray(world.render_sample(domain, seed, index, *SIZE).image)
+        for domain in world.DOMAINS
         for index in range(count)
     }
 
@@ -167,9 +168,9 @@ class Workshop:
     def leaks(self, training: list[str], evaluation: list[str]) -> Iterator[tuple[str, str, str]]:
         """Yield (training source, its key, evaluation key) of the leaks between sources."""
         catalogs = {"unlabeled": dict.fromkeys(training), "evaluation": dict.fromkeys(evaluation)}
-        ours, theirs = (audit.Collection(self.folder / "data", catalogs, (role,)) for role in catalogs)
-        rules = audit.AuditRules(**params.load(Path("presets/demo.yaml")).audit.model_dump())
-        for pair in audit.find_leaks(ours, theirs, rules)[0]:
+        ours, theirs = (findings.Collection(self.folder / "data", catalogs, (role,)) for role in catalogs)
+        rules = findings.AuditRules(**params.load(Path("presets/demo.yaml")).audit.model_dump())
+        for pair in findings.find_leaks(ours, theirs, rules)[0]:
             yield ours.place(pair.row)[1], ours.key(pair.row), theirs.key(pair.other)
 
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from depth_model.datasets import readers
+from depth_model import readers
 
 
 def write_tree(root: Path, archives: int, members: int) -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DepthAnythingForDepthEstimation
 
-from depth_model.allocation import keep_freed_memory
+from depth_model.memory import keep_freed_memory
 from depth_model.networks import DepthAnything
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -26,8 +26,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from depth_model.networks import DepthAnything, frozen_encoder
-from depth_model.networks.precision import bfloat16_copy
 from depth_model.objectives import sample_box
+from depth_model.prediction.precision import bfloat16_copy
 from depth_model.training.optimizers import adamw
 from depth_model.training.student import FeatureAlignment, student_loss, student_weights
 from depth_model.training.teacher import teacher_loss

@@ -20,9 +20,9 @@ import onnxruntime
 import torch
 from torch import Tensor
 
+from depth_model.interchange.export import export_official, export_onnx, export_program
+from depth_model.interchange.openvino_runtime import OpenVinoModel
 from depth_model.networks import DepthAnything
-from depth_model.networks.export import export_official, export_onnx, export_program
-from depth_model.networks.openvino_runtime import OpenVinoModel
 
 SHAPES = [(518, 518), (252, 350), (378, 770)]
 SECOND_VERSION = {"vits": [2, 5, 8, 11], "vitb": [2, 5, 8, 11], "vitl": [4, 11, 17, 23]}

@@ -22,12 +22,12 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor
 
-from depth_model.evaluation.alignment import align_disparity
-from depth_model.inference import network_image, network_size, rgb
+from depth_model.interchange.export import export_onnx
+from depth_model.interchange.openvino_runtime import OpenVinoModel
+from depth_model.metrics.alignment import align_disparity
 from depth_model.networks import DepthAnything
-from depth_model.networks.export import export_onnx
-from depth_model.networks.openvino_runtime import OpenVinoModel
-from depth_model.networks.precision import bfloat16_copy
+from depth_model.prediction.precision import bfloat16_copy
+from depth_model.prediction.predictor import network_image, network_size, rgb
 
 REFERENCE = "float32"
 

@@ -13,13 +13,13 @@ import cv2
 import measuring
 import numpy as np
 
-from depth_model.datasets import readers
-from depth_model.datasets.images import decode_rgb
+from depth_model import readers
 from depth_model.evaluation import protocols
 from depth_model.evaluation.cases import Case
 from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.harness import image_rows
 from depth_model.evaluation.protocols import Protocol
+from depth_model.shards.images import decode_rgb
 
 ROADS = ("kitti", "ddad", "vkitti2")
 ROOMS = ("nyu", "sun_rgbd", "ibims", "hypersim", "diode_indoor")

@@ -22,12 +22,12 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from depth_model.datasets import readers
-from depth_model.datasets.collecting import collect_source
-from depth_model.datasets.source import SourceFolder
-from depth_model.inference import DepthPredictor, network_image
+from depth_model import readers
 from depth_model.networks.preprocessing import network_size
-from depth_model.pseudo_label import Labelling, label_source
+from depth_model.prediction.predictor import DepthPredictor, network_image
+from depth_model.pseudo_label.labeling import Labelling, label_source
+from depth_model.reading.collecting import collect_source
+from depth_model.shards.source import SourceFolder
 
 BARE = "bare network"
 

@@ -29,12 +29,13 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from depth_model.datasets import rasters, readers, shards
-from depth_model.datasets.collecting import collect_source
-from depth_model.datasets.disparity import normalised_disparity
-from depth_model.datasets.pool import SamplePool
-from depth_model.datasets.source import SidecarFolder, SourceFolder, join_sidecar, write_sidecar_shard
+from depth_model import readers
 from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, network_size
+from depth_model.reading.collecting import collect_source
+from depth_model.shards import rasters, shards
+from depth_model.shards.disparity import normalised_disparity
+from depth_model.shards.pool import SamplePool
+from depth_model.shards.source import SidecarFolder, SourceFolder, join_sidecar, write_sidecar_shard
 from depth_model.training.augmentation import crop_image, crop_raster, draw_crop
 from depth_model.training.batches import labeled_batch, network_input
 
@@ -65,8 +66,8 @@ def disparities(teacher: Path | None) -> Callable[[np.ndarray], np.ndarray]:
             return cv2.resize(cv2.bilateralFilter(grey, 9, 40, 9), size[::-1])
 
         return smoothed
-    from depth_model.inference import DepthPredictor
     from depth_model.networks import DepthAnything
+    from depth_model.prediction.predictor import DepthPredictor
 
     predictor = DepthPredictor(DepthAnything.load(teacher), SIDE, 1)
     return lambda picture: next(iter(predictor.network_disparity([picture])))

@@ -15,7 +15,7 @@ import time
 import measuring
 import numpy as np
 
-from depth_model.datasets.similarity import FARTHEST_PAIR, FARTHEST_WINDOW, WindowIndex, similar_pairs
+from depth_model.audit.similarity import FARTHEST_PAIR, FARTHEST_WINDOW, WindowIndex, similar_pairs
 
 WINDOWS, AT_ONCE = 330, 65536
 

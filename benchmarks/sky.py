@@ -16,10 +16,10 @@ from typing import Any
 
 import measuring
 
-from depth_model.datasets import rendered_world
-from depth_model.perception.sky import Segmenter, load_segmenter
-from depth_model.perception.sky_probe import packaged_encoder
-from depth_model.perception.train_sky_probe import (
+from depth_model import world
+from depth_model.sky.masks import Segmenter, load_segmenter
+from depth_model.sky.probe import packaged_encoder
+from depth_model.sky.train_probe import (
     HELD_OUT,
     SEED,
     Labelled,
@@ -38,7 +38,7 @@ PICTURES = 20
 def left_out(per_domain: int) -> dict[str, dict[str, Any]]:
     """Return the accuracy on every rendered domain of a probe trained on `per_domain` pictures of each other one."""
     encoder = packaged_encoder()
-    sets = {domain: training_set(encoder, domain, per_domain) for domain in rendered_world.DOMAINS}
+    sets = {domain: training_set(encoder, domain, per_domain) for domain in world.DOMAINS}
     measured = {}
     for domain in sets:
         probe = trained([one for name, one in sets.items() if name != domain])
@@ -48,7 +48,7 @@ def left_out(per_domain: int) -> dict[str, dict[str, Any]]:
 
 def accuracies(segmenter: Segmenter, ade: Path | None, samples: Path | None) -> dict[str, dict[str, Any]]:
     """Return the accuracy of `segmenter` on every rendered domain and what there is of real images."""
-    domains = [HELD_OUT, *(domain for domain in rendered_world.DOMAINS if domain != HELD_OUT)]
+    domains = [HELD_OUT, *(domain for domain in world.DOMAINS if domain != HELD_OUT)]
     sets: dict[str, Labelled] = {f"rendered {name}": rendered(name, PICTURES, SEED + 1) for name in domains}
     sets |= {"ade20k": ade20k(ade)} if ade else {}
     sets |= real_samples(samples) if samples else {}

@@ -14,8 +14,8 @@ import measuring
 import numpy as np
 import pandas as pd
 
-from tasks.expectations import SAMPLE_SUITES
-from tasks.gate import faults
+from tasks.gate.checks import faults
+from tasks.gate.suites import SAMPLE_SUITES
 
 
 def manifests(rows: int) -> pd.DataFrame:

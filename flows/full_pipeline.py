@@ -32,8 +32,8 @@ from prefect.states import Completed
 from prefect.utilities.urls import url_for
 from pydantic import Field
 
-from tasks import params
-from tasks.tracking import FLOW_RUN_URL
+from tasks.settings import params
+from tasks.tracking.mlflow_runs import FLOW_RUN_URL
 
 OUTCOMES = {
     "ran": "Running stage '{stage}':",

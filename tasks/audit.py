@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from tasks import entry, params, tracking
-from tasks.training import AUDITED, catalog_path, exclusions_path
-from tasks.workspace import Workplace, produce
+from tasks import entry
+from tasks.settings import params
+from tasks.tracking import mlflow_runs
+from tasks.training.stage import AUDITED, catalog_path, exclusions_path
+from tasks.workspace.work import Workplace, produce
 
 if TYPE_CHECKING:
-    from depth_model.datasets.audit import AuditRules, Collection, Findings
+    from depth_model.audit.findings import AuditRules, Collection, Findings
 
 REPORT = Path("reports/audit")
 ROLES = (*AUDITED, "evaluation")
@@ -31,12 +33,12 @@ SHOWN = 24
 
 
 def _build(place: Workplace, settings: params.Params, catalogs: dict[str, Any]) -> None:
-    from depth_model.datasets import manifest
-    from depth_model.datasets.audit import EVALUATION, TRAINING, AuditRules, Collection, audit, counts, exclusions
+    from depth_model.audit.findings import EVALUATION, TRAINING, AuditRules, Collection, audit, counts, exclusions
+    from depth_model.shards import manifest
 
     data = Path("data")
     training, evaluation = Collection(data, catalogs, TRAINING), Collection(data, catalogs, EVALUATION)
-    with tracking.stage_run("audit", settings.audit.model_dump(), place) as run:
+    with mlflow_runs.stage_run("audit", settings.audit.model_dump(), place) as run:
         rules = AuditRules(**settings.audit.model_dump())
         findings = audit(training, evaluation, rules)
         for role in AUDITED:
@@ -76,7 +78,7 @@ def _finetuning(
 ) -> tuple[dict[str, dict[str, int]], list[dict[str, Any]]]:
     """Return how many images of each source for fine-tuning are measured on too, and the first pairs, with pictures
     from `number` on."""
-    from depth_model.datasets.audit import Collection, Findings, counts, find_leaks
+    from depth_model.audit.findings import Collection, Findings, counts, find_leaks
 
     learned, measured = finetuning_sources(role, settings)
     if not learned or not measured:
@@ -104,8 +106,8 @@ def _shown(
     leaks_as: str = "leak",
 ) -> list[dict[str, Any]]:
     """Write pictures of the first pairs of every reason, from `number` on, and return what the report says of them."""
-    from depth_model.datasets.audit import EXACT, LEAK, NEAR
-    from depth_model.datasets.side_by_side import side_by_side
+    from depth_model.audit.findings import EXACT, LEAK, NEAR
+    from depth_model.audit.side_by_side import side_by_side
 
     shown = []
     for reason in (LEAK, NEAR, EXACT):

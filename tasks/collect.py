@@ -7,18 +7,19 @@ import os
 from pathlib import Path
 
 from depth_model import files
-from tasks import entry, params
+from tasks import entry
 from tasks.inventory import inventory_path
-from tasks.workspace import Workplace, produce
+from tasks.settings import params
+from tasks.workspace.work import Workplace, produce
 
 _PARTS = Path("result/parts")
 
 
 def _build(place: Workplace, role: str, name: str, settings: params.Params) -> None:
-    from depth_model.datasets import readers
-    from depth_model.datasets.collecting import WorkerKilled, collect_source
-    from depth_model.datasets.object_store import StoreError
+    from depth_model import readers
     from depth_model.progress import progress_bar
+    from depth_model.reading.collecting import WorkerKilled, collect_source
+    from depth_model.shards.object_store import StoreError
 
     source = settings.source(role, name)
     reader, root, options = readers.get(source.reader), params.source_root(source), source.chosen_options()

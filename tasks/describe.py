@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from tasks import entry, params, tracking
-from tasks.collection import statistics_path
-from tasks.training import AUDITED, catalog_path, weights_inputs
-from tasks.workspace import Workplace, produce
+from tasks import entry
+from tasks.gate.statistics import statistics_path
+from tasks.settings import params
+from tasks.tracking import mlflow_runs
+from tasks.training.stage import AUDITED, catalog_path, weights_inputs
+from tasks.workspace.work import Workplace, produce
 
 if TYPE_CHECKING:
-    from depth_model.scenes import Scene
+    from depth_model.audit.scenes import Scene
 
 REPORT = Path("reports/collection")
 
 
 def _found(settings: params.Params, catalogs: dict[str, Any]) -> list[Scene]:
-    from depth_model.datasets.source import SourceFolder
+    from depth_model.audit.scenes import scenes
     from depth_model.networks import BadCheckpoint, BadWeights, PackagedEncoderMissing, frozen_encoder
-    from depth_model.scenes import scenes
+    from depth_model.shards.source import SourceFolder
 
     try:
         encoder = frozen_encoder(settings.student.encoder, settings.encoder.weights, settings.seed)
@@ -38,10 +40,10 @@ def _found(settings: params.Params, catalogs: dict[str, Any]) -> list[Scene]:
 
 
 def _build(place: Workplace, settings: params.Params, catalogs: dict[str, Any]) -> None:
-    from depth_model.scenes import evenness
+    from depth_model.audit.scenes import evenness
 
     logged = {"encoder": settings.student.encoder, "weights": settings.encoder.weights, "seed": settings.seed}
-    with tracking.stage_run("describe", logged, place) as run:
+    with mlflow_runs.stage_run("describe", logged, place) as run:
         found = _found(settings, catalogs)
         for number, scene in enumerate(found):
             files.write_bytes(place.result / "report" / f"scene-{number:02d}.jpg", scene.pictures)
@@ -66,7 +68,7 @@ def _of_role(scene: Scene, role: str) -> float:
 
 def source_metrics(role: str, described: dict[str, Any]) -> dict[str, float]:
     """Return what `data/statistics/<role>.json` says of each source as metrics `<what>/<role>/<source>`."""
-    from depth_model.datasets.target_statistics import degenerate
+    from depth_model.shards.target_statistics import degenerate
 
     found: dict[str, float] = {}
     for name, one in described["sources"].items():

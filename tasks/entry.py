@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from depth_model.allocation import keep_freed_memory
-from depth_model.datasets.object_store import StoreError
-from depth_model.datasets.sample import BadInput
-from tasks.params import ParamsError
-from tasks.workspace import WorkError
+from depth_model.errors import BadInput
+from depth_model.memory import keep_freed_memory
+from depth_model.shards.object_store import StoreError
+from tasks.settings.params import ParamsError
+from tasks.workspace.work import WorkError
 
 
 class StageError(RuntimeError):

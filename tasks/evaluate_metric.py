@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from depth_model.datasets.sample import BadInput
-from tasks import entry, params, register, tracking
-from tasks.evaluated import draw, log, measured, summary_of, write
+from depth_model.errors import BadInput
+from tasks import entry
+from tasks.evaluation.evaluated import draw, log, measured, summary_of, write
 from tasks.finetune_metric import model_name
-from tasks.workspace import Workplace, produce
+from tasks.settings import params
+from tasks.tracking import mlflow_runs, registry
+from tasks.workspace.work import Workplace, produce
 
 if TYPE_CHECKING:
     from depth_model.evaluation.estimator import Estimator
@@ -26,17 +28,17 @@ def _models(settings: params.Params) -> list[str]:
 
 def _estimators(names: list[str]) -> dict[str, Estimator]:
     from depth_model.evaluation.adapters.depth_anything_metric import of_metric
-    from depth_model.networks.metric_depth import MetricDepth
+    from depth_model.metric.heads.metric_depth import MetricDepth
 
     return {name: of_metric(MetricDepth.load(Path("models", name))) for name in names}
 
 
 def _build(place: Workplace, name: str, settings: params.Params) -> None:
-    from depth_model.datasets.source import SourceFolder
     from depth_model.evaluation import protocols
     from depth_model.evaluation.baselines import constant_depth
     from depth_model.evaluation.cases import CollectedCases
     from depth_model.evaluation.harness import CONSTANT
+    from depth_model.shards.source import SourceFolder
 
     wanted = settings.section("evaluate_metric", name)
     names = _models(settings)
@@ -44,7 +46,7 @@ def _build(place: Workplace, name: str, settings: params.Params) -> None:
     if name in settings.finetune_metric:
         learned_from = settings.finetune_metric[name].source
         models[CONSTANT] = constant_depth(SourceFolder(Path("data/metric", learned_from)))
-    with tracking.stage_run(f"evaluate_metric@{name}", wanted.model_dump(), place) as run:
+    with mlflow_runs.stage_run(f"evaluate_metric@{name}", wanted.model_dump(), place) as run:
         try:
             cases = CollectedCases(SourceFolder(Path("data/metric", wanted.source)))
         except BadInput as error:
@@ -62,7 +64,7 @@ def _judge(name: str, settings: params.Params) -> None:
     if model not in _models(settings):
         return
     measured = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))["models"][model]
-    for sentence in register.promote({name: {model: measured}, "mean": {model: measured}}, _evaluated(name, settings)):
+    for sentence in registry.promote({name: {model: measured}, "mean": {model: measured}}, _evaluated(name, settings)):
         print(sentence)
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from depth_model.datasets.sample import BadInput
-from tasks import entry, params, tracking
-from tasks.evaluated import draw, log, measured, summary_of, write
-from tasks.workspace import Workplace, produce
+from depth_model.errors import BadInput
+from tasks import entry
+from tasks.evaluation.evaluated import draw, log, measured, summary_of, write
+from tasks.settings import params
+from tasks.tracking import mlflow_runs
+from tasks.workspace.work import Workplace, produce
 
 if TYPE_CHECKING:
     from depth_model.evaluation.estimator import Estimator
@@ -20,13 +22,13 @@ REPORTS = Path("reports/evaluation/relative")
 
 
 def _build(place: Workplace, name: str, settings: params.Params) -> None:
-    from depth_model.datasets.source import SourceFolder
     from depth_model.evaluation import protocols
     from depth_model.evaluation.cases import CollectedCases
+    from depth_model.shards.source import SourceFolder
 
     models = _models(settings.evaluation.short_side)
     protocol = protocols.get(settings.sources.evaluation[name].protocol)
-    with tracking.stage_run(f"evaluate_relative@{name}", _tracked(name, settings), place) as run:
+    with mlflow_runs.stage_run(f"evaluate_relative@{name}", _tracked(name, settings), place) as run:
         try:
             cases = CollectedCases(SourceFolder(Path("data/evaluation", name)))
         except BadInput as error:
@@ -43,8 +45,8 @@ def _tracked(name: str, settings: params.Params) -> dict[str, Any]:
 
 def _models(short_side: int) -> dict[str, Estimator]:
     from depth_model.evaluation.estimator import of_predictor
-    from depth_model.inference import DepthPredictor
     from depth_model.networks import DepthAnything
+    from depth_model.prediction.predictor import DepthPredictor
     from depth_model.training.loop import best_device
 
     return {

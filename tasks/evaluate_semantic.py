@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from depth_model import files
-from depth_model.datasets.sample import BadInput
-from tasks import entry, params, register, tracking
+from depth_model.errors import BadInput
+from tasks import entry
 from tasks.finetune_semantic import class_list, model_name
-from tasks.workspace import Workplace, produce
+from tasks.settings import params
+from tasks.tracking import mlflow_runs, registry
+from tasks.workspace.work import Workplace, produce
 
 if TYPE_CHECKING:
-    from depth_model.datasets.semantic_classes import ClassList
-    from depth_model.datasets.source import SourceFolder
-    from depth_model.segmentation_inference import Segmenter
+    from depth_model.semantic.classes import ClassList
+    from depth_model.semantic.prediction.predictor import Segmenter
+    from depth_model.shards.source import SourceFolder
 
 REPORTS = Path("reports/evaluation/semantic")
 EXAMPLES = 4
@@ -42,9 +44,9 @@ def protocol_name(name: str, settings: params.Params) -> str:
 
 
 def _segmenters(names: list[str], wanted: params.EvaluateSemantic) -> dict[str, Segmenter]:
-    from depth_model.inference import inference_device
-    from depth_model.networks.segmentation import Segmentation
-    from depth_model.segmentation_inference import MULTI_SCALE, Segmenter
+    from depth_model.prediction.predictor import inference_device
+    from depth_model.semantic.heads.segmentation import Segmentation
+    from depth_model.semantic.prediction.predictor import MULTI_SCALE, Segmenter
 
     scales = {"scales": MULTI_SCALE, "flip": True} if wanted.multi_scale else {}
     models = {name: Segmentation.load(Path("models", name)).to(inference_device()) for name in names}
@@ -53,7 +55,7 @@ def _segmenters(names: list[str], wanted: params.EvaluateSemantic) -> dict[str, 
 
 def _measured(where: str, segmenters: dict[str, Segmenter], source: SourceFolder) -> dict[str, np.ndarray]:
     """Return the confusion matrix of each model; raises StageError when no picture has labels."""
-    from depth_model.evaluation.segmentation import confusion_matrix
+    from depth_model.metrics.segmentation import confusion_matrix
     from depth_model.progress import progress_bar
 
     totals = {}
@@ -78,7 +80,7 @@ def summary_of(
 
     The mIoU of several scales has a name of its own, as in Table 7, so that it never stands for that of one.
     """
-    from depth_model.evaluation.segmentation import mean_iou, pixel_accuracy
+    from depth_model.metrics.segmentation import mean_iou, pixel_accuracy
 
     metric = "miou_multi_scale" if multi_scale else "miou"
     models = {
@@ -96,7 +98,7 @@ def summary_of(
 
 def by_class(confusion: np.ndarray, classes: ClassList) -> dict[str, float]:
     """Return the IoU in percent of every class that is labelled or predicted, by its name."""
-    from depth_model.evaluation.segmentation import class_iou
+    from depth_model.metrics.segmentation import class_iou
 
     return {name: 100 * float(one) for name, one in zip(classes.classes, class_iou(confusion)) if not np.isnan(one)}
 
@@ -123,12 +125,12 @@ def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _build(place: Workplace, name: str, settings: params.Params) -> None:
-    from depth_model.datasets.source import SourceFolder
+    from depth_model.shards.source import SourceFolder
 
     wanted, names = settings.section("evaluate_semantic", name), applicable(name, settings)
     segmenters, where = _segmenters(names, wanted), f"sources.semantic.{wanted.source}"
     source = SourceFolder(Path("data/semantic", wanted.source))
-    with tracking.stage_run(f"evaluate_semantic@{name}", wanted.model_dump(), place) as run:
+    with mlflow_runs.stage_run(f"evaluate_semantic@{name}", wanted.model_dump(), place) as run:
         try:
             totals = _measured(where, segmenters, source)
         except BadInput as error:
@@ -152,7 +154,7 @@ def _judge(name: str, settings: params.Params) -> None:
     if model not in applicable(name, settings) or settings.evaluate_semantic[name].multi_scale:
         return
     measured = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))["models"][model]
-    for sentence in register.promote({name: {model: measured}, "mean": {model: measured}}, _evaluated(name, settings)):
+    for sentence in registry.promote({name: {model: measured}, "mean": {model: measured}}, _evaluated(name, settings)):
         print(sentence)
 
 

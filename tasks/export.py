@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from depth_model.datasets import export
-from depth_model.datasets.rendered_world import generator_version
-from tasks import entry, params
-from tasks.workspace import Workplace, produce
+from depth_model.world import export, generator_version
+from tasks import entry
+from tasks.settings import params
+from tasks.workspace.work import Workplace, produce
 
 
 def _build(place: Workplace, name: str, wanted: params.Export) -> None:

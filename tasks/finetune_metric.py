@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import entry, params
-from tasks.training import (
+from tasks import entry
+from tasks.settings import params
+from tasks.training.stage import (
     finetuned_model,
     finetuning_stage,
     initial_weights,
@@ -17,8 +18,8 @@ from tasks.training import (
 )
 
 if TYPE_CHECKING:
+    from depth_model.metric.training.train import MetricSettings
     from depth_model.training.loop import OnMetrics
-    from depth_model.training.metric import MetricSettings
 
 def model_name(name: str) -> str:
     """Return the folder below `models/` of the model that is fine-tuned under `finetune_metric.<name>`."""
@@ -26,8 +27,8 @@ def model_name(name: str) -> str:
 
 
 def _settings(wanted: params.FinetuneMetric) -> MetricSettings:
-    from depth_model.training.metric import MetricSettings
-    from depth_model.training.metric_augmentation import MetricInput
+    from depth_model.metric.training.augmentation import MetricInput
+    from depth_model.metric.training.train import MetricSettings
 
     given = wanted.model_dump(exclude={"source", "initial", "height", "width", "crop", "brightness"})
     shown = MetricInput(**wanted.model_dump(include={"height", "width", "crop", "brightness"}))
@@ -35,7 +36,7 @@ def _settings(wanted: params.FinetuneMetric) -> MetricSettings:
 
 
 def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any:
-    from depth_model.training.metric import train_metric
+    from depth_model.metric.training.train import train_metric
 
     wanted = settings.section("finetune_metric", name)
     return train_metric(

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import entry, params
-from tasks.training import (
+from tasks import entry
+from tasks.settings import params
+from tasks.training.stage import (
     finetuned_model,
     finetuning_stage,
     initial_weights,
@@ -17,8 +18,8 @@ from tasks.training import (
 )
 
 if TYPE_CHECKING:
+    from depth_model.semantic.training.train import SemanticSettings
     from depth_model.training.loop import OnMetrics
-    from depth_model.training.semantic import SemanticSettings
 
 
 def model_name(name: str) -> str:
@@ -32,8 +33,8 @@ def class_list(source: str, settings: params.Params) -> str:
 
 
 def _settings(wanted: params.FinetuneSemantic) -> SemanticSettings:
-    from depth_model.networks.mask2former import Mask2FormerSettings
-    from depth_model.training.semantic import SemanticSettings
+    from depth_model.semantic.heads.mask2former import Mask2FormerSettings
+    from depth_model.semantic.training.train import SemanticSettings
 
     given = wanted.model_dump(exclude={"source", "initial", "head", "mask2former", "crop"})
     head = Mask2FormerSettings(**wanted.mask2former.model_dump()) if wanted.mask2former else wanted.head
@@ -41,8 +42,8 @@ def _settings(wanted: params.FinetuneSemantic) -> SemanticSettings:
 
 
 def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any:
-    from depth_model.datasets.semantic_classes import class_lists
-    from depth_model.training.semantic import train_semantic
+    from depth_model.semantic.classes import class_lists
+    from depth_model.semantic.training.train import train_semantic
 
     wanted = settings.section("finetune_semantic", name)
     return train_semantic(

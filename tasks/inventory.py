@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from depth_model import files
-from depth_model.datasets import readers
-from depth_model.datasets.object_store import StoreError
-from depth_model.datasets.sample import BadInput
-from tasks import entry, params
+from depth_model import files, readers
+from depth_model.errors import BadInput
+from depth_model.shards.object_store import StoreError
+from tasks import entry
+from tasks.settings import params
 
 
 def inventory_path(role: str, name: str) -> Path:

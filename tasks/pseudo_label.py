@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 from depth_model import files
-from tasks import entry, params, tracking
-from tasks.workspace import Workplace, produce
+from tasks import entry
+from tasks.settings import params
+from tasks.tracking import mlflow_runs
+from tasks.workspace.work import Workplace, produce
 
 TEACHER = Path("models/teacher")
 WEIGHTS = "model.safetensors"
@@ -18,7 +20,7 @@ WITHOUT_EFFECT = {"engine", "processes", "device"}
 
 def _teachers(chosen: params.PseudoLabel) -> list[Path]:
     """Return the folders of all teachers; raises StageError for one without a model."""
-    folders = [TEACHER, *(tracking.project_root() / path for path in chosen.teachers)]
+    folders = [TEACHER, *(mlflow_runs.project_root() / path for path in chosen.teachers)]
     for folder in folders:
         if not (folder / WEIGHTS).is_file():
             remedy = "'dvc repro train_teacher' makes it" if folder == TEACHER else "pseudo_label.teachers names it"
@@ -31,11 +33,11 @@ def _hashes(chosen: params.PseudoLabel) -> list[str]:
 
 
 def _build(place: Workplace, name: str, settings: params.Params) -> None:
-    from depth_model.datasets.engines import WorkerKilled
-    from depth_model.datasets.source import SourceFolder
     from depth_model.networks import BadCheckpoint
     from depth_model.progress import progress_bar
-    from depth_model.pseudo_label import BadTeacher, Labelling, NoDevice, label_source
+    from depth_model.pseudo_label.labeling import BadTeacher, Labelling, NoDevice, label_source
+    from depth_model.reading.engines import WorkerKilled
+    from depth_model.shards.source import SourceFolder
 
     chosen = settings.pseudo_label
     source = SourceFolder(Path("data/unlabeled", name).absolute())
@@ -45,7 +47,7 @@ def _build(place: Workplace, name: str, settings: params.Params) -> None:
         sha256=hashes[0] if len(hashes) == 1 else files.sha256_of_json(hashes),
         **chosen.model_dump(exclude={"teachers", "engine", "processes"}),
     )
-    with tracking.stage_run(f"pseudo_label@{name}", chosen.model_dump(), place) as run:
+    with mlflow_runs.stage_run(f"pseudo_label@{name}", chosen.model_dump(), place) as run:
         started = time.monotonic()
         with progress_bar(f"pseudo_label {name}", len(source), "images") as bar:
             out = place.result / "labels"
@@ -63,7 +65,7 @@ def _build(place: Workplace, name: str, settings: params.Params) -> None:
 
 def _quality(labels: Path) -> dict[str, float]:
     """Return the mean and the fifth percentile of the scores of `labels`, nothing where there are none."""
-    from depth_model.datasets import manifest
+    from depth_model.shards import manifest
 
     path = labels / manifest.SIDECAR
     if "quality" not in manifest.schema(path).names:

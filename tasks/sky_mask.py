@@ -6,24 +6,24 @@ import argparse
 from functools import cache
 from pathlib import Path
 
-from depth_model import files
-from depth_model.datasets import readers
-from tasks import entry, params
-from tasks.workspace import Workplace, produce
+from depth_model import files, readers
+from tasks import entry
+from tasks.settings import params
+from tasks.workspace.work import Workplace, produce
 
 
 def _build(place: Workplace, name: str, settings: params.Params) -> None:
-    from depth_model.datasets.source import SourceFolder, join_sidecar
-    from depth_model.perception import sky
     from depth_model.progress import progress_bar
+    from depth_model.shards.source import SourceFolder, join_sidecar
+    from depth_model.sky import masks
 
     source = SourceFolder(Path("data", "labeled", name))
     sky_label = readers.get(settings.source("labeled", name).reader).sky_label
-    loaded = cache(lambda: sky.load_segmenter(settings.sky.segmenter))  # not at all where class labels say it all
+    loaded = cache(lambda: masks.load_segmenter(settings.sky.segmenter))  # not at all where class labels say it all
     with progress_bar(f"sky_mask {name}", len(source), "images") as bar:
         for shard, _ in source.shards():
             try:
-                sky.write_sky_shard(
+                masks.write_sky_shard(
                     place.scratch,
                     source.part(shard),
                     shard,
@@ -33,15 +33,15 @@ def _build(place: Workplace, name: str, settings: params.Params) -> None:
                     bar.update,
                     settings.data.root,
                 )
-            except sky.SegmenterError as error:
+            except masks.SegmenterError as error:
                 raise entry.StageError(f"params.yaml: sky.segmenter: {error}") from error
     join_sidecar(place.scratch, place.result / "sky", source)
 
 
 def main() -> None:
     """Write `data/sky/<name>` for the labeled source that the command line names."""
-    from depth_model.datasets import manifest
-    from depth_model.perception.sky import segmenter_content
+    from depth_model.shards import manifest
+    from depth_model.sky.masks import segmenter_content
 
     parser = argparse.ArgumentParser(prog="python -m tasks.sky_mask", description=__doc__)
     parser.add_argument("name")

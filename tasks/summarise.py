@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
-from tasks import entry, params, register
+from tasks import entry
 from tasks.evaluate_relative import REPORTS
-from tasks.workspace import Workplace, produce
+from tasks.settings import params
+from tasks.tracking import registry
+from tasks.workspace.work import Workplace, produce
 
 Figures = dict[str, dict[str, dict[str, float]]]
 
@@ -74,7 +76,7 @@ def main() -> None:
         build=lambda place: _build(place, sets),
     )
     figures = json.loads(Path("reports/metrics.json").read_text(encoding="utf-8"))
-    for sentence in register.promote(figures, register.evaluation_hash()):
+    for sentence in registry.promote(figures, registry.evaluation_hash()):
         print(sentence)
 
 

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import entry, params
-from tasks.training import TrainingStage, pool, train_stage, training_settings
+from tasks import entry
+from tasks.settings import params
+from tasks.training.stage import TrainingStage, pool, train_stage, training_settings
 
 if TYPE_CHECKING:
     from depth_model.training.loop import OnMetrics

@@ -17,8 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from tasks import collection, entry, gate, params
-from tasks.expectations import ADDED, ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES, STOOD_BEFORE, Expectation, sample_suite
+from tasks import entry
+from tasks.gate import checks, statistics
+from tasks.gate.suites import (
+    ADDED,
+    ANNOTATED,
+    SAMPLE_SUITES,
+    SOURCE_SUITES,
+    STOOD_BEFORE,
+    Expectation,
+    sample_suite,
+)
+from tasks.settings import params
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +44,7 @@ def _columns(suite: list[Expectation]) -> list[str]:
 
 def table_path(role: str, name: str) -> Path:
     """Return where the manifest, or sidecar, of one source of `role` lies; raises StageError when it is not there."""
-    from depth_model.datasets import manifest
+    from depth_model.shards import manifest
 
     path = Path("data", role, name, manifest.SIDECAR if role in ANNOTATED else manifest.MANIFEST)
     if not path.exists():
@@ -50,7 +60,7 @@ def sample_pieces(role: str, names: list[str], suite: list[Expectation]) -> Iter
     """
     import pandas as pd
 
-    from depth_model.datasets import manifest
+    from depth_model.shards import manifest
 
     columns = ["key", *(name for name in _columns(suite) if name != "key")]
     for name in names:
@@ -70,8 +80,8 @@ def sample_pieces(role: str, names: list[str], suite: list[Expectation]) -> Iter
 def _frames(name: str, path: Path, columns: list[str]) -> Iterator[pd.DataFrame]:
     import numpy as np
 
-    from depth_model.datasets import manifest
-    from depth_model.datasets.seen_keys import SeenKeys, hash64
+    from depth_model.shards import manifest
+    from depth_model.shards.seen_keys import SeenKeys, hash64
 
     seen = SeenKeys()
     for piece in manifest.read_pieces(path, columns):
@@ -84,7 +94,7 @@ def sources_table(role: str, sources: Mapping[str, params.Source]) -> pd.DataFra
     """Return a row per source: its name, how many samples it has, and what the suite of sources looks at."""
     import pandas as pd
 
-    from depth_model.datasets import manifest, shard_store
+    from depth_model.shards import manifest, shard_store
 
     rows = []
     for name, source in sources.items():
@@ -108,14 +118,14 @@ def _rows(path: Path) -> int:
 
 
 def _keys_agree(sidecar: Path, annotated: Path) -> bool:
-    from depth_model.datasets import manifest
+    from depth_model.shards import manifest
 
     both = itertools.zip_longest(manifest.read_pieces(sidecar, ["key"]), manifest.read_pieces(annotated, ["key"]))
     return all(one is not None and other is not None and one.equals(other) for one, other in both)
 
 
 def _summary(role: str, path: Path) -> dict[str, Any]:
-    from depth_model.datasets import manifest
+    from depth_model.shards import manifest
 
     summary = {f"{path.stem}_sha256": files.sha256(path), "samples": _rows(path)}
     if role not in ANNOTATED:
@@ -131,7 +141,7 @@ def validate(role: str, sources: Mapping[str, params.Source]) -> dict[str, Any]:
     if not sources:
         return {}
     table = sources_table(role, sources)
-    found = gate.faults([table], SOURCE_SUITES[role], ["source"])
+    found = checks.faults([table], SOURCE_SUITES[role], ["source"])
     # The sidecar of an empty source does not know the columns that its stage would have added.
     filled = table["source"][table["samples"] > 0].tolist()
     if filled:
@@ -145,23 +155,23 @@ def _sample_faults(role: str, names: list[str]) -> list[str]:
     import pandas as pd
 
     suite, index = sample_suite(role), ["source", "key"]
-    by_row = [one for one in suite if gate.judges_rows(one)]
-    found = gate.faults(sample_pieces(role, names, by_row), by_row, index)
+    by_row = [one for one in suite if checks.judges_rows(one)]
+    found = checks.faults(sample_pieces(role, names, by_row), by_row, index)
     if others := [one for one in suite if one not in by_row]:
         whole = pd.concat(sample_pieces(role, names, others), ignore_index=True)
-        found += gate.faults([whole], others, index)
+        found += checks.faults([whole], others, index)
     return found
 
 
 def _describe(role: str, sources: Mapping[str, params.Source], drift: params.Drift) -> None:
     """Write the statistics of `role`; warn of drift beyond the tolerance, or raise StageError when that should stop."""
-    description = collection.described(role, sources)
-    moved = collection.beyond(description, drift.tolerance)
-    against = f"compared with {collection.ACCEPTED} (drift.tolerance {drift.tolerance:g})"
+    description = statistics.described(role, sources)
+    moved = statistics.beyond(description, drift.tolerance)
+    against = f"compared with {statistics.ACCEPTED} (drift.tolerance {drift.tolerance:g})"
     lines = [f"{role}: {line}, {against}" for line in moved]
-    files.write_json(collection.statistics_path(role), description)
+    files.write_json(statistics.statistics_path(role), description)
     if lines and drift.action == "stop":
-        raise entry.StageError("\n".join([*lines, "'python -m tasks.accept' accepts the collection as it is now"]))
+        raise entry.StageError("\n".join([*lines, "'python -m tasks.commands.accept' accepts it"]))
     for line in lines:
         print(f"warning: {line}", file=sys.stderr)
 

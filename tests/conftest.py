@@ -59,7 +59,7 @@ def bucket(s3_server, monkeypatch):
     import boto3
     from fault_proxy import FaultProxy
 
-    from depth_model.datasets import object_store
+    from depth_model.shards import object_store
 
     proxy = FaultProxy(s3_server)
     for name, value in {

@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from tasks import params
+from tasks.settings import params
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_the_example_of_own_data_is_accepted(repository, example):
 
 
 def test_the_example_reads_the_real_samples(repository, example, samples):
-    from depth_model.datasets import readers
+    from depth_model import readers
 
     counts = {}
     for role in params.ROLES:

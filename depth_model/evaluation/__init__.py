@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from depth_model.evaluation.alignment import align_disparity
 from depth_model.evaluation.measuring import metric_depth_metrics, relative_depth_metrics
-from depth_model.evaluation.metrics import METRICS, Metric, depth_metrics
-from depth_model.evaluation.segmentation import mean_iou
+from depth_model.metrics.alignment import align_disparity
+from depth_model.metrics.depth import METRICS, Metric, depth_metrics
+from depth_model.metrics.segmentation import mean_iou
 
 __all__ = [
     "METRICS",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from depth_model.datasets.source import SourceFolder
 from depth_model.evaluation.estimator import Estimator
+from depth_model.shards.source import SourceFolder
 
 STEP = 8
 """Every eighth row and column stands for its neighbours."""

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from depth_model.datasets import images, readers
-from depth_model.datasets.sample import BadInput, Item, check_key
-from depth_model.datasets.source import SourceFolder
+from depth_model import readers
+from depth_model.errors import BadInput
 from depth_model.evaluation.protocols import check_kind
+from depth_model.shards import images
+from depth_model.shards.sample import Item, check_key
+from depth_model.shards.source import SourceFolder
 
 
 @dataclass(frozen=True)

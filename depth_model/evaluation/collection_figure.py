@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from depth_model.datasets.target_statistics import DEPTH_EDGES, FIRST_OCTAVE, LAST_OCTAVE, PARTS
 from depth_model.evaluation.figures import png_bytes
+from depth_model.shards.target_statistics import DEPTH_EDGES, FIRST_OCTAVE, LAST_OCTAVE, PARTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from depth_model.datasets.benchmark_crop import kb_window
-from depth_model.datasets.sample import BadInput
+from depth_model.errors import BadInput
 from depth_model.evaluation.fitting import SPACES
 from depth_model.evaluation.protocols import Protocol
+from depth_model.metrics.benchmark_crop import kb_window
 
 if TYPE_CHECKING:
-    from depth_model.inference import DepthPredictor
+    from depth_model.prediction.predictor import DepthPredictor
 
 
 @dataclass(frozen=True)

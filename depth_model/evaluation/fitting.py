@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depth_model.datasets.sample import BadInput
-from depth_model.evaluation.alignment import align_disparity
+from depth_model.errors import BadInput
 from depth_model.evaluation.protocols import Protocol
 from depth_model.evaluation.truth import Truth
+from depth_model.metrics.alignment import align_disparity
 
 SPACES = ("disparity", "depth", "metric_depth")
 """What predictions are: disparity or depth, both of unknown scale and shift, or metres."""

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from depth_model.datasets.sample import BadInput
-from depth_model.evaluation.alignment import is_constant
+from depth_model.errors import BadInput
 from depth_model.evaluation.cases import Case, Cases
 from depth_model.evaluation.estimator import Estimator, cut, predicted
 from depth_model.evaluation.figures import Example
 from depth_model.evaluation.fitting import fit
 from depth_model.evaluation.measuring import measured, metrics_of
-from depth_model.evaluation.metrics import ALL_METRICS
 from depth_model.evaluation.protocols import Protocol
 from depth_model.evaluation.truth import Truth, measurable
+from depth_model.metrics.alignment import is_constant
+from depth_model.metrics.depth import ALL_METRICS
 
 if TYPE_CHECKING:
     import pandas as pd

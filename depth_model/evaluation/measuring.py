@@ -9,19 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from depth_model.datasets.sample import BadInput
-from depth_model.evaluation.boundaries import boundary_f1
+from depth_model.errors import BadInput
 from depth_model.evaluation.fitting import Fit, fit
-from depth_model.evaluation.metrics import (
-    BOUNDARY_F1,
-    METRIC_DEPTH_METRICS,
-    METRICS,
-    Metric,
-    depth_metrics,
-    metric_metrics,
-)
 from depth_model.evaluation.protocols import Protocol
 from depth_model.evaluation.truth import Truth, measurable
+from depth_model.metrics.boundaries import boundary_f1
+from depth_model.metrics.depth import BOUNDARY_F1, METRIC_DEPTH_METRICS, METRICS, Metric, depth_metrics, metric_metrics
 
 
 def metrics_of(protocol: Protocol) -> tuple[Metric, ...]:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from depth_model.datasets.sample import BadInput
-from depth_model.evaluation.crops import CROPS
+from depth_model.errors import BadInput
+from depth_model.metrics.crops import CROPS
 
 UNKNOWN_SCALE = ("relative_depth", "disparity")
 ALIGNMENTS = ("disparity", "depth", "none")

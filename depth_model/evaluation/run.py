@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from depth_model import files
-from depth_model.datasets.engines import WorkerKilled, end_with_parent
-from depth_model.datasets.sample import BadInput
+from depth_model.errors import BadInput
 from depth_model.evaluation import adapters
 from depth_model.evaluation.cases import Cases
 from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.harness import image_rows, reason_of
 from depth_model.evaluation.protocols import Protocol
+from depth_model.reading.engines import WorkerKilled, end_with_parent
 
 RESULTS, FINGERPRINT = "results.jsonl", "fingerprint"
 Result = dict[str, Any]

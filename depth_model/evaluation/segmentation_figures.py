@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from depth_model.datasets.semantic_classes import ClassList
 from depth_model.evaluation.figures import png_bytes
+from depth_model.semantic.classes import ClassList
 
 OPACITY = 0.6
 MOST_CLASSES = 40

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_model.evaluation import protocols
-from depth_model.evaluation.metrics import ALL_METRICS
+from depth_model.metrics.depth import ALL_METRICS
 
 PAPER = Path(__file__).with_name("paper_tables.yaml")
 MISSING = "missing"

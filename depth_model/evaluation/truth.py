@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depth_model.datasets.sample import BadInput
-from depth_model.evaluation.crops import window
+from depth_model.errors import BadInput
 from depth_model.evaluation.protocols import Protocol, check_kind, clip_range, depth_range
+from depth_model.metrics.crops import window
 
 FEWEST_PIXELS = 10
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from depth_model.training.divergence import TrainingFailed
+from depth_model.training.guard import TrainingFailed
 from depth_model.training.history import History
 
 CONSTANT = 0.95

@@ -25,7 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from depth_model.progress import progress_bar
 from depth_model.training import processes, stopping
 from depth_model.training.batches import Batch, loader, moved, sample_keys
-from depth_model.training.divergence import Guard, TrainingFailed
+from depth_model.training.guard import Guard, TrainingFailed
 from depth_model.training.history import History
 from depth_model.training.optimizers import Schedule, set_schedule
 from depth_model.training.processes import best_device

@@ -11,7 +11,7 @@ from depth_model.networks import DepthAnything
 from depth_model.networks.depth_anything import SPREAD_BLOCKS
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss, informative_images
 from depth_model.training.batches import Batch
-from depth_model.training.divergence import TrainingFailed
+from depth_model.training.guard import TrainingFailed
 from depth_model.training.loop import LoopSettings
 from depth_model.training.processes import best_device, shares
 

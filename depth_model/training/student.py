@@ -15,9 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from depth_model.datasets.pool import SamplePool
 from depth_model.networks import DepthAnything, Encoder, frozen_encoder
 from depth_model.objectives import cutmix, cutmix_loss, feature_alignment_loss, informative_mixes
+from depth_model.shards.pool import SamplePool
 from depth_model.training.augmentation import Perturbation
 from depth_model.training.batches import Batch, labeled_batch, network_input, unlabeled_batch
 from depth_model.training.collapse import ailing, check_learned, health_counts, prediction_health

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from depth_model.datasets.pool import SamplePool
 from depth_model.networks import DepthAnything
+from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch, labeled_batch, network_input
 from depth_model.training.collapse import ailing, check_learned, health_counts, prediction_health
 from depth_model.training.history import History

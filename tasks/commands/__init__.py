@@ -1,1 +1,1 @@
-"""The subcommands of `depth-anything`, one module each; `tasks.command_line` joins them."""
+"""The subcommands of `depth-anything`, one module each; `tasks.commands.main` joins them."""

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
-from tasks import entry, params
+from tasks import entry
 from tasks.commands.evaluate_run import Plan, chosen_cases, evaluated
+from tasks.settings import params
 
 SETS = ("kitti", "nyu", "sintel", "ddad", "eth3d", "diode")
 METRICS = ("abs_rel", "delta1")

@@ -43,14 +43,14 @@ def _folder(model: DepthAnything, out: Path) -> str:
 
 
 def _official(model: DepthAnything, out: Path) -> str:
-    from depth_model.networks.export import export_official
+    from depth_model.interchange.export import export_official
 
     export_official(model, out)
     return f"{out}: official names; blocks {model.blocks} and the position embedding are not in such a file"
 
 
 def _onnx(model: DepthAnything, out: Path) -> str:
-    from depth_model.networks.export import ExportUnavailable, export_onnx, onnx_difference
+    from depth_model.interchange.export import ExportUnavailable, export_onnx, onnx_difference
 
     try:
         export_onnx(model, out)
@@ -64,7 +64,7 @@ def _onnx(model: DepthAnything, out: Path) -> str:
 
 
 def _torch_export(model: DepthAnything, out: Path) -> str:
-    from depth_model.networks.export import export_program
+    from depth_model.interchange.export import export_program
 
     export_program(model, out)
     return f"{out}: for torch.export.load"

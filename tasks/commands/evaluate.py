@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import entry, params
+from tasks import entry
 from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side, value_of
+from tasks.settings import params
 
 if TYPE_CHECKING:
     from depth_model.evaluation.adapters import Settings

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from depth_model.datasets.sample import BadInput, files_below
-from tasks import entry, params
+from depth_model.errors import BadInput
+from depth_model.reading.reader import files_below
+from tasks import entry
 from tasks.commands.shared import value_of
+from tasks.settings import params
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +47,7 @@ def evaluated(plan: Plan) -> tuple[dict[str, Any], pd.DataFrame]:
 
     Raises StageError for a model that cannot be loaded and when no image could be measured.
     """
-    from tasks.evaluated import check_measured, summary_of
+    from tasks.evaluation.evaluated import check_measured, summary_of
 
     by_model = {title: _results(plan, title, model) for title, model in plan.models.items()}
     table, skipped = _joined(by_model, plan.protocol)
@@ -59,9 +61,9 @@ def evaluated(plan: Plan) -> tuple[dict[str, Any], pd.DataFrame]:
 
 
 def _results(plan: Plan, title: str, model: str) -> list[Result]:
-    from depth_model.datasets.collecting import WorkerKilled
     from depth_model.evaluation.run import Busy, Job, finished_results
     from depth_model.progress import progress_bar
+    from depth_model.reading.collecting import WorkerKilled
 
     job = Job(title, model, plan.settings, plan.cases, plan.protocol)
     folder = plan.folder / "runs" / title

@@ -34,7 +34,7 @@ def export_labels(given: argparse.Namespace) -> None:
     Raises BadInput for a folder without labels and an output folder that holds anything else, StageError at the end for
     labels that could not be read.
     """
-    from depth_model.datasets import label_files
+    from depth_model.interchange import label_files
     from depth_model.progress import progress_bar
 
     labels = label_files.open_labels(given.folder)

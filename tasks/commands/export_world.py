@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from depth_model.datasets import export
-from depth_model.datasets.rendered_world import DOMAINS
+from depth_model.world import DOMAINS, export
 from tasks import entry
 from tasks.commands.shared import purpose
 

@@ -26,9 +26,9 @@ def inspect(given: argparse.Namespace) -> None:
 
     Raises StageError for a wrong reader or option, BadInput for a root that is missing or incomplete.
     """
-    from depth_model.datasets import readers
-    from depth_model.datasets.sample import BadInput
-    from depth_model.datasets.statistics import Statistics
+    from depth_model import readers
+    from depth_model.errors import BadInput
+    from depth_model.reading.inspection import Statistics
 
     source = checked_source(given.reader, given.root, {key: value_of(value) for key, value in given.options})
     reader, root, options = readers.get(source.reader), Path(given.root or ""), source.chosen_options()

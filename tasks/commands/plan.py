@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import entry, params
+from tasks import entry
 from tasks.commands.shared import purpose
+from tasks.settings import params
 
 if TYPE_CHECKING:
-    from depth_model.plan import Work
+    from depth_model.planning.plan import Work
 
 PRESETS = Path("presets")
 PUBLISHED = "The authors report about 10 days on 128 V100 for ViT-L, 30,720 GPU-hours, without saying of which stages."
@@ -36,7 +37,7 @@ def plan(given: argparse.Namespace) -> None:
     Without --preset the images are those of data/catalog; with it, and where there is no catalog, the paper's.
     Raises StageError for an unknown device or an encoder that was not measured on it, ParamsError for wrong parameters.
     """
-    from depth_model.plan import markdown, sources, stages
+    from depth_model.planning.plan import markdown, sources, stages
 
     path = None if given.preset is None else PRESETS / f"{Path(given.preset).name}.yaml"
     work, counted = _work(params.load(path), given)
@@ -53,7 +54,7 @@ def plan(given: argparse.Namespace) -> None:
 
 
 def _work(settings: params.Params, given: argparse.Namespace) -> tuple[Work, str]:
-    from depth_model.plan import Work
+    from depth_model.planning.plan import Work
 
     counts, counted = _counts(given)
     student, pseudo = settings.student, settings.pseudo_label
@@ -76,7 +77,7 @@ def _work(settings: params.Params, given: argparse.Namespace) -> tuple[Work, str
 
 def _counts(given: argparse.Namespace) -> tuple[dict[str, int], str]:
     """Return the number of images of both roles, and where it is from."""
-    from depth_model.plan import table
+    from depth_model.planning.plan import table
 
     counts = {role: thousands * 1000 for role, thousands in table()["images"].items()}
     counted = "the paper's counts"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depth_model.datasets.sample import BadInput
+from depth_model.errors import BadInput
 from tasks import entry
 from tasks.commands.inputs import PICTURES, VIDEOS, inputs, is_video
 from tasks.commands.results import COLORS, write_metric_results, write_results
@@ -103,10 +103,10 @@ def predict(given: argparse.Namespace) -> None:
 
 def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[..., None]]:
     """Return what predicts one image, and what writes its results: disparity, or metres of a metric model."""
-    from depth_model.inference import DepthPredictor, inference_device
-    from depth_model.metric_inference import MetricPredictor
-    from depth_model.networks.export import ExportUnavailable
-    from depth_model.networks.metric_checkpoints import is_metric
+    from depth_model.interchange.export import ExportUnavailable
+    from depth_model.metric.heads.checkpoints import is_metric
+    from depth_model.metric.prediction.predictor import MetricPredictor
+    from depth_model.prediction.predictor import DepthPredictor, inference_device
 
     if is_metric(model_folder(given.model)):
         if given.tile is not None or (given.preprocessing, given.precision, given.runtime) != DEFAULTS:
@@ -124,9 +124,9 @@ def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.nda
 
 def _images(path: Path, stem: Path) -> Iterator[tuple[Path, np.ndarray]]:
     """Yield what the results of each image in `path` are called, and the image: of a video its frames by number."""
-    from depth_model.datasets.video import announced_frames, frames
-    from depth_model.inference import rgb
+    from depth_model.prediction.predictor import rgb
     from depth_model.progress import progress_bar
+    from depth_model.reading.video import announced_frames, frames
 
     if not is_video(path):
         # The suffix stays in the name: a.jpg and a.png are two pictures.

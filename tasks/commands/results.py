@@ -41,7 +41,7 @@ def write_metres(depth: np.ndarray, stem: Path, colors: str = COLORS, beside: np
 
 def write_results(disparity: np.ndarray, image: np.ndarray, stem: Path, given: argparse.Namespace) -> None:
     """Write all that `given` asks for of one picture (H, W, 3) and its `disparity` (H, W), under names from `stem`."""
-    from depth_model.point_cloud import relative_depth
+    from depth_model.media.point_cloud import relative_depth
 
     write_disparity(disparity, stem, given.colors, image if given.side_by_side else None)
     _write_cloud(relative_depth(disparity, given.farthest), image, stem, given)
@@ -54,7 +54,7 @@ def write_metric_results(depth: np.ndarray, image: np.ndarray, stem: Path, given
 
 
 def _write_cloud(depth: np.ndarray, image: np.ndarray, stem: Path, given: argparse.Namespace) -> None:
-    from depth_model.point_cloud import camera, ply, points
+    from depth_model.media.point_cloud import camera, ply, points
 
     if given.intrinsics is None and given.field_of_view is None:
         return

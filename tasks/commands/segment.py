@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model import files
-from depth_model.datasets.sample import BadInput
+from depth_model.errors import BadInput
 from tasks import entry
 from tasks.commands.inputs import PICTURES, inputs, is_video
 from tasks.commands.results import write_png
 from tasks.commands.shared import model_folder, purpose, side
 
 if TYPE_CHECKING:
-    from depth_model.segmentation_inference import Segmenter
+    from depth_model.semantic.prediction.predictor import Segmenter
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -37,7 +37,7 @@ def segment(given: argparse.Namespace) -> None:
     Raises StageError at the end for what could not be read.
     """
     from depth_model.evaluation.segmentation_figures import overlay
-    from depth_model.inference import rgb
+    from depth_model.prediction.predictor import rgb
     from depth_model.progress import progress_bar
 
     found = {place: path for place, path in inputs(given.pictures).items() if not is_video(path)}
@@ -64,10 +64,10 @@ def segment(given: argparse.Namespace) -> None:
 
 
 def _segmenter(given: argparse.Namespace) -> Segmenter:
-    from depth_model.inference import inference_device
     from depth_model.networks import BadCheckpoint, TransformersMissing
-    from depth_model.networks.segmentation import Segmentation
-    from depth_model.segmentation_inference import MULTI_SCALE, Segmenter
+    from depth_model.prediction.predictor import inference_device
+    from depth_model.semantic.heads.segmentation import Segmentation
+    from depth_model.semantic.prediction.predictor import MULTI_SCALE, Segmenter
 
     try:
         model = Segmentation.load(model_folder(given.model)).to(inference_device())

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tasks import entry, params
+from tasks import entry
+from tasks.settings import params
 
 if TYPE_CHECKING:
+    from depth_model.metric.heads.metric_depth import MetricDepth
     from depth_model.networks import DepthAnything
-    from depth_model.networks.metric_depth import MetricDepth
 
 WEIGHTS = "model"
-"""The artifact of a registered model that holds config.json and model.safetensors (see tasks.register)."""
+"""The artifact of a registered model that holds config.json and model.safetensors (see tasks.tracking.registry)."""
 
 
 def load_model(
@@ -43,8 +44,8 @@ def load_metric_model(name: str, maximum: float | None = None) -> MetricDepth:
 
     Raises StageError for a name that leads nowhere or to another model, and for a bare file without its range.
     """
+    from depth_model.metric.heads.metric_depth import MetricDepth
     from depth_model.networks import TransformersMissing
-    from depth_model.networks.metric_depth import MetricDepth
 
     try:
         return MetricDepth.load(model_folder(name), maximum)
@@ -61,14 +62,14 @@ def model_folder(name: str) -> str:
 
 
 def _registered(name: str) -> Path:
-    from tasks import tracking
+    from tasks.tracking import mlflow_runs
 
-    uri = tracking.tracking_uri()
+    uri = mlflow_runs.tracking_uri()
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         raise entry.StageError(
             f"--model {name}: there is no registry at {uri}; run in the project's folder, or set MLFLOW_TRACKING_URI"
         )
-    tracking.connect()
+    mlflow_runs.connect()
     import mlflow
     from mlflow.exceptions import MlflowException
 

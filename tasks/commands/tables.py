@@ -85,7 +85,7 @@ def _summaries(given: Sequence[Path] | None) -> list[dict[str, Any]]:
 
 def _write(out: Path, filled: list[tuple[PaperTable, list[tuple[str, bool, list[str]]]]], source: str) -> None:
     from depth_model.evaluation.tables import MISSING, heads, markdown
-    from tasks.report_page import document, html_table
+    from tasks.report.pages import document, html_table
 
     text = f"{_NOTE}{source}.\n\n" + "\n".join(markdown(table, rows) for table, rows in filled)
     files.write_text(out / "tables.md", text)

@@ -16,12 +16,12 @@ def test_a_table_runs_through_experiments_and_is_kept(fresh_project):
     path = fresh_project.folder / "results" / "ablations.jsonl"
     path.write_text("")  # the project comes with results of its own
     fresh_project.run("git", "commit", "-qam", "Measure ablations")
-    shown = fresh_project.run("python", "-m", "flows.ablations", "table-12", "--seeds", "1")
+    shown = fresh_project.run("python", "-m", "experiments.ablations", "table-12", "--seeds", "1")
     assert shown.count("dvc exp run") == 3
     assert shown.count("| 1 | 0.1") == 3
     kept = path.read_text()
     assert len(kept.splitlines()) == 3
     assert fresh_project.run("git", "status", "--porcelain", "params.yaml") == ""
-    again = fresh_project.run("python", "-m", "flows.ablations", "table-12", "--seeds", "1")
+    again = fresh_project.run("python", "-m", "experiments.ablations", "table-12", "--seeds", "1")
     assert "dvc exp run" not in again
     assert path.read_text() == kept

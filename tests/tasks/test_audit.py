@@ -10,10 +10,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from depth_model.datasets import readers
-from tasks import audit, collect, entry, inventory, training, validate
-
-from .starting import start
+from depth_model import readers
+from tasks import audit, collect, entry, inventory, validate
+from tasks.training import stage
+from tests.tasks.starting import start
 
 OPTIONS = {"color": "c*.jpg", "depth": "d*.png", "unit": 1000}
 
@@ -70,6 +70,6 @@ def test_a_source_that_is_named_for_both_is_not_searched(project, tmp_path, monk
 
 
 def test_a_catalog_that_is_older_than_the_parameters_is_named(project, monkeypatch):
-    training.catalog_path("metric").write_text("{}")
+    stage.catalog_path("metric").write_text("{}")
     with pytest.raises(entry.StageError, match=r"metric\.json: lacks test, train; 'dvc repro validate_metric' adds it"):
         start(monkeypatch, audit)

@@ -12,13 +12,15 @@ import pytest
 import yaml
 from PIL import Image
 
-from depth_model.datasets import collecting, manifest, rasters
-from depth_model.datasets.pool import SamplePool
-from depth_model.datasets.source import SourceFolder, join_sidecar, write_sidecar_shard
-from tasks import collect, data_docs, entry, inventory, params, validate
-from tasks.expectations import ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES
-
-from .starting import start
+from depth_model.reading import collecting
+from depth_model.shards import manifest, rasters
+from depth_model.shards.pool import SamplePool
+from depth_model.shards.source import SourceFolder, join_sidecar, write_sidecar_shard
+from tasks import collect, entry, inventory, validate
+from tasks.gate import data_docs
+from tasks.gate.suites import ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES
+from tasks.settings import params
+from tests.tasks.starting import start
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from depth_model import files
-from depth_model.datasets import readers
-from depth_model.datasets.collecting import collect_source
+from depth_model import files, readers
 from depth_model.networks import DepthAnything
-from tasks import audit, collection, describe, evaluate_relative, params, report, summarise
-
-from .starting import start
+from depth_model.reading.collecting import collect_source
+from tasks import audit, describe, evaluate_relative, report, summarise
+from tasks.gate import statistics
+from tasks.settings import params
+from tests.tasks.starting import start
 
 OPTIONS = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 100.0}
 
@@ -81,7 +81,7 @@ def run_both(monkeypatch, folder):
     start(monkeypatch, evaluate_relative, "pairs")
     files.write_json(folder / "reports" / "metrics.json", summarise.joined(["pairs"]))
     for role in params.ROLES:
-        files.write_json(folder / collection.statistics_path(role), {"sources": {}})
+        files.write_json(folder / statistics.statistics_path(role), {"sources": {}})
     files.write_json(folder / audit.REPORT / "summary.json", {"sources": {}, "finetuning": {}, "pairs": []})
     files.write_json(folder / describe.REPORT / "scenes.json", {"scenes": []})
     start(monkeypatch, report)

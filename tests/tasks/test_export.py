@@ -7,15 +7,17 @@ import sys
 import pytest
 import yaml
 
-from depth_model.datasets import readers
-from tasks import command_line, entry, export, params
+from depth_model import readers
+from tasks import entry, export
+from tasks.commands import main
+from tasks.settings import params
 
 WORLD = {"layout": "nyu", "domain": "rooms", "counts": {"train": 2, "test": 1}, "seed": 4, "height": 40, "width": 56}
 
 
 def run(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["depth-anything", *map(str, arguments)])
-    given = command_line.parser().parse_args()
+    given = main.parser().parse_args()
     given.run(given)
 
 

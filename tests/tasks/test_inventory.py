@@ -11,7 +11,8 @@ import time
 import pytest
 import yaml
 
-from tasks import entry, inventory, params
+from tasks import entry, inventory
+from tasks.settings import params
 
 
 @pytest.fixture

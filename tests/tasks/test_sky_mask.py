@@ -9,11 +9,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from depth_model.datasets.source import SidecarFolder, SourceFolder
-from depth_model.perception import sky
+from depth_model.shards.source import SidecarFolder, SourceFolder
+from depth_model.sky import masks
 from tasks import collect, entry, inventory, sky_mask
-
-from .starting import start
+from tests.tasks.starting import start
 
 
 @pytest.fixture
@@ -60,17 +59,17 @@ def fractions(name):
 
 
 def test_class_labels_make_the_masks_without_any_segmenter(project, monkeypatch):
-    monkeypatch.setattr(sky, "load_segmenter", lambda name: 1 / 0)
+    monkeypatch.setattr(masks, "load_segmenter", lambda name: 1 / 0)
     start(monkeypatch, sky_mask, "world")
-    source, masks = SourceFolder("data/labeled/world"), SidecarFolder("data/sky/world")
+    source, stored = SourceFolder("data/labeled/world"), SidecarFolder("data/sky/world")
     for index in range(3):
-        np.testing.assert_array_equal(masks.raster(index), np.isnan(source.target(index)))
+        np.testing.assert_array_equal(stored.raster(index), np.isnan(source.target(index)))
     assert fractions("world") == pytest.approx([np.isnan(source.target(k)).mean() for k in range(3)])
 
 
 def test_without_labels_the_segmenter_decides_at_the_threshold(project, monkeypatch):
     folder, content = project
-    monkeypatch.setattr(sky, "load_segmenter", lambda name: lambda image: image.mean(2, dtype=np.float32) / 300)
+    monkeypatch.setattr(masks, "load_segmenter", lambda name: lambda image: image.mean(2, dtype=np.float32) / 300)
     start(monkeypatch, sky_mask, "pairs")
     assert fractions("pairs") == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     content["sky"]["threshold"] = 0.9  # 255 / 300 is below
@@ -88,7 +87,7 @@ def test_a_killed_stage_goes_on_with_the_missing_shards(project, monkeypatch):
             raise KeyboardInterrupt
         return np.zeros(image.shape[:2], np.float32)
 
-    monkeypatch.setattr(sky, "load_segmenter", lambda name: fails_at_the_fourth)
+    monkeypatch.setattr(masks, "load_segmenter", lambda name: fails_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         start(monkeypatch, sky_mask, "pairs")
     start(monkeypatch, sky_mask, "pairs")
@@ -100,7 +99,7 @@ def test_a_killed_stage_goes_on_with_the_missing_shards(project, monkeypatch):
 def test_a_finished_result_is_used_again(project, monkeypatch):
     start(monkeypatch, sky_mask, "world")
     before = (project[0] / "data/sky/world/sidecar.parquet").read_bytes()
-    monkeypatch.setattr(sky, "write_sky_shard", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(masks, "write_sky_shard", lambda *arguments: 1 / 0)
     start(monkeypatch, sky_mask, "world")
     assert (project[0] / "data/sky/world/sidecar.parquet").read_bytes() == before
 

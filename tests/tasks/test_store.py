@@ -7,14 +7,15 @@ import json
 import pytest
 import yaml
 
-from depth_model.datasets import object_store, shard_reader
-from depth_model.datasets.object_store import StoreError
 from depth_model.networks import DepthAnything
+from depth_model.shards import object_store, shard_reader
+from depth_model.shards.object_store import StoreError
 from depth_model.training.batches import labeled_batch, loader
 from depth_model.training.sampling import WHOLE
-from tasks import audit, collect, describe, entry, inventory, pseudo_label, sky_mask, tracking, training, validate
-
-from .starting import start
+from tasks import audit, collect, describe, entry, inventory, pseudo_label, sky_mask, validate
+from tasks.tracking import mlflow_runs
+from tasks.training import stage
+from tests.tasks.starting import start
 
 ROLES = ("labeled", "unlabeled", "evaluation")
 SIDECARS = ("sky", "pseudo")
@@ -58,7 +59,7 @@ def run_all(monkeypatch, content, store):
     start(monkeypatch, pseudo_label, "world")
     for role in SIDECARS:
         start(monkeypatch, validate, role)
-    pools = training.pool("labeled", "sky"), training.pool("unlabeled", "pseudo")
+    pools = stage.pool("labeled", "sky"), stage.pool("unlabeled", "pseudo")
     samples = [pool.load(index) for pool in pools for index in range(len(pool))]
     return [
         (one.key, one.image.tobytes(), one.target.tobytes(), None if one.sky is None else one.sky.tobytes())
@@ -67,8 +68,8 @@ def run_all(monkeypatch, content, store):
 
 
 def runs(stage):
-    client = tracking.connect()
-    return client.search_runs([tracking.experiment_id(client)], f"run_name LIKE '{stage}-%'")
+    client = mlflow_runs.connect()
+    return client.search_runs([mlflow_runs.experiment_id(client)], f"run_name LIKE '{stage}-%'")
 
 
 def test_every_stage_works_from_a_bucket_as_from_folders(project, bucket, tmp_path, monkeypatch):
@@ -94,7 +95,7 @@ def test_a_shard_that_is_gone_stops_the_gate_and_a_store_that_is_down_the_traini
     inventory.main()
     start(monkeypatch, collect, "labeled", "world")
     start(monkeypatch, validate, "labeled")
-    pool = training.source_pool("labeled", "world")
+    pool = stage.source_pool("labeled", "world")
     bucket[2].fault = lambda method, path, number: "drop"
     with pytest.raises(StoreError, match="run the same command again") as caught:
         list(loader(lambda step, share: labeled_batch(pool, 0, 2, 28, step, share), [WHOLE], 0, 1, 1))

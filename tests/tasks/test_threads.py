@@ -14,6 +14,6 @@ import pytest
 def test_threads_of_a_stage_hardly_spin_unless_the_user_says_so(repository, given, found):
     environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     environment |= {"OMP_DISPLAY_ENV": "VERBOSE", "PYTHONPATH": str(repository), **given}
-    script = "import tasks.training, torch; torch.ones(8).sum()"
+    script = "import tasks.training.stage, torch; torch.ones(8).sum()"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert f"GOMP_SPINCOUNT = '{found}'" in done.stderr

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from depth_model.evaluation.adapters import Family, Origin, Settings
 from depth_model.evaluation.estimator import Estimator
-from depth_model.inference import inference_device
-from depth_model.metric_inference import MetricPredictor
-from depth_model.networks.metric_checkpoints import MODEL_TYPE
-from depth_model.networks.metric_depth import MetricDepth
+from depth_model.metric.heads.checkpoints import MODEL_TYPE
+from depth_model.metric.heads.metric_depth import MetricDepth
+from depth_model.metric.prediction.predictor import MetricPredictor
+from depth_model.prediction.predictor import inference_device
 
 
 def _recognises(origin: Origin) -> bool:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from depth_model.datasets import formats
-from depth_model.datasets.sample import BadInput, check_key
+from depth_model.errors import BadInput
 from depth_model.evaluation.adapters import PREDICTIONS, Family, Origin, Settings
 from depth_model.evaluation.estimator import Estimator
+from depth_model.reading import formats
+from depth_model.shards.sample import check_key
 
 SUFFIXES = (".npy", ".jpg.npy", ".png.npy", ".jpeg.npy", ".png")
 

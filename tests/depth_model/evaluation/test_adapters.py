@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from depth_model.datasets.sample import BadInput
+from depth_model.errors import BadInput
 from depth_model.evaluation import adapters
 from depth_model.evaluation.adapters import Settings
-from depth_model.inference import DepthPredictor
+from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.networks import DepthAnything
-from depth_model.networks.metric_depth import MetricDepth
+from depth_model.prediction.predictor import DepthPredictor
 
 
 @pytest.fixture(scope="module")

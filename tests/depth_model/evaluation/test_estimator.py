@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from depth_model.datasets.sample import BadInput
+from depth_model.errors import BadInput
 from depth_model.evaluation.estimator import Estimator, cut, predicted
 from depth_model.evaluation.protocols import GENERIC
 

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from depth_model.datasets import readers
-from depth_model.datasets.collecting import collect_source
-from depth_model.datasets.sample import BadInput
-from depth_model.datasets.source import SourceFolder
+from depth_model import readers
+from depth_model.errors import BadInput
 from depth_model.evaluation import relative_depth_metrics
 from depth_model.evaluation.cases import CollectedCases
 from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.harness import chosen_examples, collapsed, evaluate, example, means, worst
 from depth_model.evaluation.protocols import GENERIC
+from depth_model.reading.collecting import collect_source
+from depth_model.shards.source import SourceFolder
 
 COUNT = 5
 

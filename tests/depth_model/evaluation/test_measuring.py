@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from depth_model.datasets.sample import BadInput
+from depth_model.errors import BadInput
 from depth_model.evaluation import metric_depth_metrics, protocols, relative_depth_metrics
 from depth_model.evaluation.protocols import GENERIC, Protocol
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from depth_model.datasets import readers
-from depth_model.datasets.sample import BadInput
+from depth_model import readers
+from depth_model.errors import BadInput
 from depth_model.evaluation import run
 from depth_model.evaluation.adapters import Settings
 from depth_model.evaluation.cases import read_cases

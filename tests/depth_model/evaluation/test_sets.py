@@ -12,14 +12,14 @@ from depth_model.evaluation import protocols, truth
 from depth_model.evaluation.cases import read_cases
 from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.harness import evaluate
-from tasks import params
+from tasks.settings import params
 
 VARIANTS = [protocol.name for dataset in protocols.set_names() for protocol in protocols.variants(dataset).values()]
 VARIANTS.remove("sun_rgbd/converted")  # another layout, which the test of its reader writes
 
 
 def cases_of(protocol, root):
-    layout = import_module(f"tests.depth_model.datasets.readers.layouts.{protocol.reader}")
+    layout = import_module(f"tests.depth_model.readers.layouts.{protocol.reader}")
     layout.write(root)
     options = dict(protocol.options)
     if protocol.reader == "hypersim":

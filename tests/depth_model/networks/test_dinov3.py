@@ -9,12 +9,12 @@ import timm
 import torch
 from timm.models.eva import Eva
 
-from depth_model.inference import DepthPredictor
+from depth_model.interchange.export import AnySize, export_official, export_onnx
 from depth_model.networks import BadCheckpoint, DepthAnything, Encoder, build_encoder
 from depth_model.networks.encoder import TIMM_MODELS
-from depth_model.networks.export import AnySize, export_official, export_onnx
-from depth_model.networks.precision import bfloat16_copy
 from depth_model.networks.rotary import rotation
+from depth_model.prediction.precision import bfloat16_copy
+from depth_model.prediction.predictor import DepthPredictor
 
 transformers = pytest.importorskip("transformers")
 

@@ -8,9 +8,9 @@ import timm
 import torch
 from torch.nn import functional
 
+from depth_model.interchange.export import AnySize, antialiased_matrix, export_official, export_onnx
 from depth_model.networks import BadCheckpoint, DepthAnything, Encoder, build_encoder
 from depth_model.networks.encoder import TIMM_MODELS, TINY
-from depth_model.networks.export import AnySize, antialiased_matrix, export_official, export_onnx
 
 transformers = pytest.importorskip("transformers")
 

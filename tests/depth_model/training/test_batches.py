@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from depth_model.datasets.sample import BadInput
+from depth_model.errors import BadInput
 from depth_model.training import batches
 from depth_model.training.augmentation import Perturbation
 from depth_model.training.sampling import WHOLE, batch_indices
-
-from .conftest import DEGENERATE
+from tests.depth_model.conftest import DEGENERATE
 
 STRONG = Perturbation(0.5, 0.5, 0.5, 0.25, 0.8, 0.5, (0.1, 2.0), 0.5)
 CLEAN = Perturbation(0.5, 0.5, 0.5, 0.25, 0.0, 0.0, (0.1, 2.0), 0.5)

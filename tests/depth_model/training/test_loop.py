@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from depth_model.training.divergence import TrainingFailed
+from depth_model.training.guard import TrainingFailed
 from depth_model.training.loop import train
 
 from .small_run import SETTINGS, STEPS, signalling, small_run, squared_error, write_result

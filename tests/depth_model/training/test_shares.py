@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from depth_model.training.divergence import TrainingFailed
+from depth_model.training.guard import TrainingFailed
 from depth_model.training.sampling import WHOLE, Share
 from depth_model.training.start import check_shares
 from depth_model.training.student import student_batch, train_student

@@ -12,13 +12,7 @@ from depth_model.networks import DepthAnything, frozen_encoder
 from depth_model.training import batches
 from depth_model.training.augmentation import Perturbation
 from depth_model.training.start import TrainingSettings
-from depth_model.training.student import (
-    FeatureAlignment,
-    StudentSettings,
-    student_batch,
-    student_loss,
-    train_student,
-)
+from depth_model.training.student import FeatureAlignment, StudentSettings, student_batch, student_loss, train_student
 
 SETTINGS = StudentSettings(
     encoder="tiny",

@@ -10,7 +10,7 @@ import torch
 from depth_model.networks import DepthAnything
 from depth_model.objectives import affine_invariant_loss
 from depth_model.training import collapse
-from depth_model.training.divergence import TrainingFailed
+from depth_model.training.guard import TrainingFailed
 from depth_model.training.history import History
 from depth_model.training.start import TrainingSettings
 from depth_model.training.teacher import TeacherSettings, teacher_loss, train_teacher

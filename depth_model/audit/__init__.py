@@ -1,0 +1,1 @@
+"""Near duplicates, leaks, drift and scenes of a collection. Reads shards; knows no training."""

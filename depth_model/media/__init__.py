@@ -1,0 +1,1 @@
+"""What people look at: point clouds and colored pictures. Reads no data sets."""

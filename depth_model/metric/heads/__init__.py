@@ -1,0 +1,1 @@
+"""Networks of metric depth and their checkpoints."""

@@ -1,0 +1,1 @@
+"""Fine-tuning to metric depth (paper 4.3)."""

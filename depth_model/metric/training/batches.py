@@ -1,0 +1,57 @@
+"""Batches for metric fine-tuning, each a pure function of (seed, step, samples), as for teacher and student."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from depth_model.errors import BadInput
+from depth_model.metric.heads.metric_depth import MINIMUM
+from depth_model.metric.training.augmentation import MetricInput, augmented
+from depth_model.networks.preprocessing import squashed
+from depth_model.shards.pool import SamplePool, resized_nearest
+from depth_model.training.batches import Batch
+from depth_model.training.sampling import WHOLE, Share, batch_indices
+
+METRIC = 3
+"""Stream of random numbers, apart from those of `depth_model.training.batches`."""
+
+
+def metric_batch(
+    pool: SamplePool,
+    seed: int,
+    count: int,
+    settings: MetricInput,
+    maximum: float,
+    step: int,
+    share: Share = WHOLE,
+) -> Batch:
+    """Return a share of the `count` samples of batch `step`, augmented (paper.md section 5).
+
+    images float32 (B, 3, height, width) in [0, 1], squashed to the network's input; depth float32 (B, h, w) in
+    metres, at the size of the first sample's (other sizes by nearest neighbour); valid bool (B, h, w): where the
+    depth lies between 0.001 m and `maximum`; keys. Raises BadInput for a sample without metric depth.
+    """
+    indices = batch_indices((seed, METRIC), step, count, len(pool))
+    samples = [
+        _augmented(pool, int(indices[number]), settings, np.random.default_rng([seed, METRIC, step, number]))
+        for number in share.rows(count)
+    ]
+    shape = samples[0][1].shape
+    images = torch.cat([squashed(image, (settings.height, settings.width)) for image, _, _ in samples])
+    depth = torch.from_numpy(np.stack([resized_nearest(labels, shape) for _, labels, _ in samples]))
+    valid = (depth > MINIMUM) & (depth < maximum)  # False for NaN
+    return {"images": images, "depth": depth, "valid": valid, "keys": [key for _, _, key in samples]}
+
+
+def _augmented(
+    pool: SamplePool, index: int, settings: MetricInput, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, str]:
+    sample = pool.load(index)
+    key = f"{sample.source}/{sample.key}"
+    if sample.target is None or sample.target_kind != "metric_depth":
+        raise BadInput(f"{key}: its label is {sample.target_kind}, not depth in metres")
+    try:
+        return *augmented(sample.image, sample.target, settings, generator), key
+    except BadInput as error:
+        raise BadInput(f"{key}: {error}") from error

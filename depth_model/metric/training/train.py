@@ -1,0 +1,188 @@
+"""Metric fine-tuning (paper 4.3): the relative model's encoder with a head that answers in metres.
+
+As the released fine-tuning does it (paper.md section 5): the scale-invariant logarithmic loss alone, a tiny rate for
+all that was learned before and a fifty times larger one for the new head, one cycle of rate and momentum, and hard
+clipping. The simpler recipe of the second Depth Anything (section 10) goes with its sigmoid head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from depth_model.encoders.midas import is_midas, read_midas
+from depth_model.metric.heads.bins import MetricBins
+from depth_model.metric.heads.metric_depth import MetricDepth, MidasDepth, midas_depth
+from depth_model.metric.training.augmentation import MetricInput
+from depth_model.metric.training.batches import metric_batch
+from depth_model.networks import BadCheckpoint, DepthAnything
+from depth_model.networks.preprocessing import normalised
+from depth_model.objectives import silog_loss
+from depth_model.shards.pool import SamplePool
+from depth_model.training.batches import Batch
+from depth_model.training.history import History
+from depth_model.training.loop import LoopSettings, OnMetrics, Run, train
+from depth_model.training.optimizers import BETAS, fused_adamw
+from depth_model.training.processes import best_device
+from depth_model.training.sampling import steps_of
+from depth_model.training.start import check_shares
+
+LOWEST_MOMENTUM, HIGHEST_MOMENTUM = 0.85, 0.95
+RISING_SHARE = 0.7
+"""Share of the cycle before the rate falls; it starts at its maximum, so that it is constant until then."""
+LAST_FACTOR = 1e-4
+POWER = 0.9
+"""Of the polynomial decay of the second Depth Anything."""
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """`start`: "encoder" keeps the encoder of the relative model (paper), "all" its decoder too (released code).
+
+    `maximum` in metres is the range of training and model; `learning_rate` is the head's, divided by `reduction` for
+    encoder and decoder; `gradient_clip` the largest gradient norm.
+    """
+
+    head: Literal["bins", "sigmoid"]
+    start: Literal["encoder", "all"]
+    maximum: float
+    epochs: float
+    batch: int
+    learning_rate: float
+    reduction: float
+    weight_decay: float
+    gradient_clip: float
+    input: MetricInput
+
+
+def train_metric(
+    pool: SamplePool,
+    relative: str | Path,
+    size: str,
+    domain: str,
+    settings: MetricSettings,
+    loop: LoopSettings,
+    seed: int,
+    scratch: Path,
+    on_metrics: OnMetrics,
+) -> tuple[MetricDepth, History]:
+    """Fine-tune to metres on the samples of `pool`, from the relative model or encoder weights `relative`.
+
+    With `start` "encoder", `relative` is anything that `any_encoder` takes, for an encoder of `size`; with "all" a
+    whole model. `domain` is noted in the model. Continues from the checkpoints in `scratch`. Raises what
+    `depth_model.training.loop.train`, `DepthAnything` and `MetricDepth` raise.
+    """
+    check_shares("batch", settings.batch, loop.accumulation)
+    model = initial_metric_model(relative, size, domain, settings, seed)
+    run = Run(
+        name=f"metric {domain}",
+        model=model,
+        optimizer=fused_adamw(metric_groups(model, settings)),
+        schedule=one_cycle if settings.head == "bins" else polynomial_decay,
+        steps=steps_of(settings.epochs, len(pool), settings.batch),
+        images_per_step=settings.batch,
+        make_batch=partial(metric_batch, pool, seed, settings.batch, settings.input, settings.maximum),
+        loss=partial(metric_loss, model),
+        weights={"silog": 1.0},
+        counts=metric_counts,
+        gradient_clip=settings.gradient_clip,
+    )
+    return model, train(run, loop, scratch, on_metrics)
+
+
+def initial_metric_model(
+    relative: str | Path, size: str, domain: str, settings: MetricSettings, seed: int
+) -> MetricDepth:
+    """Return the model that fine-tuning starts from, on the device that it is trained on."""
+    start = _start(str(relative), size, settings.start, seed)
+    size_of_input = settings.input.height, settings.input.width
+    return MetricDepth(start, settings.head, settings.maximum, domain, size_of_input, seed=seed).to(best_device())
+
+
+def _start(relative: str, size: str, start: str, seed: int) -> DepthAnything | MidasDepth:
+    if is_midas(relative):
+        if start == "all":
+            raise BadCheckpoint(f"{relative}: MiDaS's decoder is another than ours; set start: encoder")
+        return midas_depth(read_midas(relative, size), seed)
+    return DepthAnything.load(relative) if start == "all" else DepthAnything(size, relative, seed)
+
+
+def metric_loss(model: MetricDepth, batch: Batch) -> dict[str, Tensor]:
+    """Return the scale-invariant logarithmic loss of a batch, `silog`, and how its depth compares with the labels.
+
+    The prediction is brought to the size of the labels, bilinear with corners aligned; the loss is over all labelled
+    pixels of the batch (paper.md section 5), in ZoeDepth's form with metric bins, else in that of the second version.
+    """
+    depth, valid = batch["depth"], batch["valid"]
+    predicted = functional.interpolate(
+        model(normalised(batch["images"]))[:, None], size=depth.shape[1:], mode="bilinear", align_corners=True
+    )[:, 0]
+    form = "zoedepth" if isinstance(model.head, MetricBins) else "second_version"
+    with torch.no_grad():
+        error = torch.where(valid, (predicted / torch.where(valid, depth, 1.0) - 1).abs(), 0.0)
+        relative = error.sum() / valid.sum().clamp_min(1)
+    return {"silog": silog_loss(predicted, depth, valid, form), "abs_rel": relative}
+
+
+def metric_counts(batch: Batch) -> dict[str, Tensor | float]:
+    """Return over how many images each mean of `metric_loss` is.
+
+    The loss of a batch that several processes share is the mean of theirs, as in the released code: its variance is
+    that of the pixels of one process.
+    """
+    images = float(len(batch["depth"]))
+    return {"silog": images, "abs_rel": images}
+
+
+def metric_groups(model: MetricDepth, settings: MetricSettings) -> list[dict[str, Any]]:
+    """Return the parameter groups for AdamW: encoder, position embedding, decoder and head (paper.md section 5).
+
+    All but the head learn at `learning_rate` / `reduction`; all have the same weight decay. A sigmoid head has no
+    parameters, so that there the decoder is what learns at the whole rate (paper.md section 10).
+    """
+    slow, fast = settings.learning_rate / settings.reduction, settings.learning_rate
+    rates = {"encoder": slow, "position_embedding": slow, "decoder": slow, "head": fast}
+    if settings.head == "sigmoid":
+        rates["decoder"] = fast
+    members: dict[str, list[nn.Parameter]] = {part: [] for part in rates}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            part = "position_embedding" if name == "encoder.pos_embed" else name.partition(".")[0]
+            members[part].append(parameter)
+    return [
+        {"params": members[part], "lr": rate, "base_lr": rate, "weight_decay": settings.weight_decay, "part": part}
+        for part, rate in rates.items()
+        if members[part]
+    ]
+
+
+def one_cycle(group: Mapping[str, Any], step: int, total: int) -> dict[str, Any]:
+    """Return rate and betas of a group at `step`: torch's OneCycleLR with div_factor 1, final_div_factor 1e4 and
+    pct_start 0.7, momentum cycled between 0.85 and 0.95 (paper.md section 5).
+
+    The rate stays at its maximum for 70 % of the steps while the momentum falls, then it falls along a cosine.
+    """
+    turn = RISING_SHARE * total - 1
+    if step <= turn:
+        momentum = _cosine(HIGHEST_MOMENTUM, LOWEST_MOMENTUM, step / turn)
+        return {"lr": group["base_lr"], "betas": (momentum, BETAS[1])}
+    share = (step - turn) / (total - 1 - turn)
+    rate = _cosine(group["base_lr"], group["base_lr"] * LAST_FACTOR, share)
+    return {"lr": rate, "betas": (_cosine(LOWEST_MOMENTUM, HIGHEST_MOMENTUM, share), BETAS[1])}
+
+
+def polynomial_decay(group: Mapping[str, Any], step: int, total: int) -> dict[str, Any]:
+    """Return the rate of a group at `step`: (1 - step / total)^0.9 of its base rate (paper.md section 10)."""
+    return {"lr": group["base_lr"] * (1 - step / total) ** POWER}
+
+
+def _cosine(first: float, last: float, share: float) -> float:
+    return last + (first - last) * (1 + math.cos(math.pi * share)) / 2

@@ -1,0 +1,1 @@
+"""Alignment and metrics, pure functions of arrays: what training and evaluation share. No protocols, no files."""

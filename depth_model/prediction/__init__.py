@@ -1,0 +1,1 @@
+"""Depth of images of any size: what labeling, evaluation and users call. Trains nothing."""

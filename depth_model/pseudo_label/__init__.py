@@ -1,0 +1,1 @@
+"""The labeling engine: disparity of every image of a source. Trains nothing."""

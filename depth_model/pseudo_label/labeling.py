@@ -1,0 +1,256 @@
+"""Pseudo labels (paper 3.2, equation 4): the teacher's disparity of every clean unlabeled image, shard by shard.
+
+One shard of images gives one shard of labels, whole or not at all: a killed worker costs the shard it was at, and a
+run goes on with those that are missing. Images are read ahead and labels encoded by threads while the network works.
+Labels are kept at the network's resolution, quantised. No image is left out; a score of quality is optional. The
+bytes depend on the torch threads of a worker, not on how many workers there are or what runs them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from depth_model.metrics.alignment import align_disparity, is_constant
+from depth_model.networks import BadCheckpoint, DepthAnything
+from depth_model.networks.preprocessing import network_size
+from depth_model.prediction.predictor import DepthPredictor, inference_device, network_image
+from depth_model.reading.engines import Engine, ordered, slot
+from depth_model.shards import rasters
+from depth_model.shards.object_store import StoreRoot
+from depth_model.shards.source import SourceFolder, finished_shards, join_sidecar, write_sidecar_shard
+
+SUFFIX = f"target.{rasters.SUFFIX}"
+_HELPERS = min(8, os.cpu_count() or 1)
+"""Threads that read, and as many that encode, in each worker."""
+
+
+class BadTeacher(RuntimeError):
+    """The teacher's predictions cannot serve as labels; the message says where it was seen and what to do."""
+
+
+class NoDevice(RuntimeError):
+    """A worker has no GPU although `device` asks for one."""
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Everything that a label depends on, and where it is made; cheap to send to another process.
+
+    `teachers`: model folders; the disparity of the second and further ones is aligned to the first's by least squares,
+    and the mean of all is the label. `sha256` is recorded with every label. `short_side` in pixels is a multiple of
+    their patch, `bits` the depth of quantisation, `batch` the most images in one pass. `quality` "flip" scores each
+    image (see `flip_consistency`) at the cost of a second pass of the first teacher. `threads` are those of torch in
+    each worker, 0 as many as torch takes there. `device` is "cpu", "gpu", or "auto" for a GPU where there is one.
+    """
+
+    teachers: tuple[Path, ...]
+    sha256: str
+    short_side: int
+    bits: int
+    batch: int
+    precision: Literal["fp32", "bf16"] = "fp32"
+    quality: Literal["none", "flip"] = "none"
+    threads: int = 0
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+
+
+def label_source(
+    source: SourceFolder,
+    labelling: Labelling,
+    scratch: Path,
+    result: Path,
+    progress: Callable[[int], None],
+    engine: Engine = "local",
+    processes: int = 1,
+    store: StoreRoot | None = None,
+) -> None:
+    """Write the pseudo labels of every sample of `source` to `result`: shards and sidecar.parquet.
+
+    Shards are kept in `store` when there is one, and then only the table lies in `result`.
+    Finished shards in `scratch` are used again; on several machines it must be on a file system that they share.
+    `processes` is how many shards are in the works at once, by this machine or by a Ray cluster (see
+    `depth_model.reading.engines.ordered`). `progress(images)` is called with how many images are newly done or found
+    done. Raises BadInput for a damaged shard, BadTeacher when a teacher gives a value that is not finite, NoDevice
+    for a GPU that is not there, WorkerKilled when a worker is killed time and again, BadCheckpoint for no model, and
+    StoreError when a store cannot be used.
+    """
+    done = finished_shards(scratch)
+    shards = source.shards()
+    progress(sum(len(rows) for shard, rows in shards if shard in done))
+    missing = (source.part(shard) for shard, _ in shards if shard not in done)
+    cpus, gpus = labelling.threads or torch.get_num_threads(), int(labelling.device == "gpu")
+    shared = labelling, Path(scratch).absolute(), store
+    for images in ordered(_label_shard, missing, shared, engine, processes, cpus, gpus):
+        progress(images)
+    join_sidecar(scratch, result, source)
+
+
+def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path, StoreRoot | None]) -> int:
+    """Write the labels of `source`, the samples of one shard, into a folder; return how many they are."""
+    labelling, scratch, store = shared
+    [(shard, rows)] = source.shards()
+    device = worker_device(labelling.device)
+    teachers = _teachers(labelling, device)
+    labels: dict[int, Future[_Label]] = {}
+    with _torch_threads(labelling.threads), ThreadPoolExecutor(_HELPERS) as encoders:
+        waiting: deque[Future[_Label]] = deque()
+        for row, maps, mirrored in _predicted(source, rows, teachers, labelling):
+            labels[row] = encoders.submit(_label, maps, mirrored, labelling.bits)
+            waiting.append(labels[row])
+            if len(waiting) > labelling.batch + 2 * _HELPERS:
+                waiting.popleft().result()  # maps in float32 are large: none waits long for an encoder
+        made = [labels[row].result() for row in rows]
+    columns: dict[str, Any] = {
+        "minimum": [one.minimum for one in made],
+        "maximum": [one.maximum for one in made],
+        "bits": [labelling.bits] * len(rows),
+        "teacher_sha256": [labelling.sha256] * len(rows),
+    }
+    if labelling.quality != "none":
+        columns["quality"] = np.array([one.quality for one in made], np.float32)
+    write_sidecar_shard(scratch, source, shard, SUFFIX, (one.encoded for one in made), columns, store)
+    return len(rows)
+
+
+def _teachers(labelling: Labelling, device: torch.device) -> list[DepthPredictor]:
+    """Return the teachers on `device`; raises BadTeacher when they cannot all see an image at one size."""
+    try:
+        teachers = [_teacher(path, labelling.short_side, labelling.precision, device) for path in labelling.teachers]
+    except ValueError as error:
+        raise error if isinstance(error, BadCheckpoint) else BadTeacher(f"pseudo_label.{error}") from error
+    patches = sorted({teacher.patch for teacher in teachers})
+    if len(patches) > 1:
+        sides = " and ".join(map(str, patches))
+        raise BadTeacher(f"the teachers have patches of {sides} pixels: name teachers with one kind of encoder")
+    return teachers
+
+
+def worker_device(device: str) -> torch.device:
+    """Return where this worker runs the network; local workers share the GPUs by turns. Raises NoDevice."""
+    count = torch.cuda.device_count()
+    if device == "gpu" and not count:
+        raise NoDevice("pseudo_label.device = 'gpu': a worker sees no GPU; choose 'auto' or 'cpu'")
+    if device == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda", slot() % count) if count else inference_device()
+
+
+@lru_cache(maxsize=8)
+def _teacher(path: Path, short_side: int, precision: str, device: torch.device) -> DepthPredictor:
+    return DepthPredictor(DepthAnything.load(path).to(device), short_side, precision=precision)
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_Prediction = tuple[int, list[np.ndarray], np.ndarray | None]
+
+
+def _predicted(
+    source: SourceFolder, rows: np.ndarray, teachers: Sequence[DepthPredictor], labelling: Labelling
+) -> Iterator[_Prediction]:
+    """Yield of each row its disparity by every teacher, and that of the mirrored image, mirrored back, if wanted."""
+    for batch, inputs in _read_ahead(source, _batches(source, rows, labelling, teachers[0].patch)):
+        maps = [teacher.batch_disparity(inputs) for teacher in teachers]
+        if not all(np.isfinite(one).all() for one in maps):
+            where = ", ".join(source.keys(np.array(batch)))
+            raise BadTeacher(
+                f"{source.folder.name}, one of the images {where}: the teacher's disparity is not finite; train it "
+                "again with lower learning rates"
+            )
+        mirrored = [None] * len(batch)
+        if labelling.quality == "flip":
+            mirrored = teachers[0].batch_disparity(np.ascontiguousarray(inputs[..., ::-1]))[..., ::-1]
+        for place, row in enumerate(batch):
+            yield row, [one[place] for one in maps], mirrored[place]
+
+
+def _batches(
+    source: SourceFolder, rows: np.ndarray, labelling: Labelling, patch: int
+) -> list[tuple[tuple[int, int], list[int]]]:
+    """Cut `rows` into batches of images that the network sees at one size, so that each fills one pass."""
+    by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for row, height, width in zip(
+        rows, *(source.manifest[side].iloc[rows] for side in ("height", "width")), strict=True
+    ):
+        by_size[network_size(height, width, labelling.short_side, patch)].append(int(row))
+    step = labelling.batch
+    return [
+        (size, same[start : start + step]) for size, same in by_size.items() for start in range(0, len(same), step)
+    ]
+
+
+def _read_ahead(
+    source: SourceFolder, batches: Sequence[tuple[tuple[int, int], list[int]]]
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Yield each batch with the network's input (B, 3, h, w); the next ones are decoded and resized meanwhile."""
+
+    def read(size: tuple[int, int], rows: list[int]) -> np.ndarray:
+        return np.stack([network_image(source.image(row), size) for row in rows])
+
+    with ThreadPoolExecutor(_HELPERS) as readers:
+        waiting: deque[tuple[list[int], Future[np.ndarray]]] = deque()
+        for size, rows in batches:
+            waiting.append((rows, readers.submit(read, size, rows)))
+            if len(waiting) > _HELPERS:
+                first, inputs = waiting.popleft()
+                yield first, inputs.result()
+        for rows, inputs in waiting:
+            yield rows, inputs.result()
+
+
+@dataclass(frozen=True)
+class _Label:
+    encoded: bytes
+    minimum: float
+    maximum: float
+    quality: float | None
+
+
+def _label(maps: Sequence[np.ndarray], mirrored: np.ndarray | None, bits: int) -> _Label:
+    disparity = averaged(maps)
+    quality = None if mirrored is None else flip_consistency(maps[0], mirrored)
+    encoded = rasters.encode_quantised(disparity, bits)
+    return _Label(encoded, float(disparity.min()), float(disparity.max()), quality)
+
+
+def averaged(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean, float32 (h, w), of disparity maps once scale and shift of each fit the first, not below 0."""
+    if len(maps) == 1:
+        return maps[0]
+    total = maps[0].astype(np.float64)
+    for one in maps[1:]:
+        scale, shift = align_disparity(one, maps[0])
+        total += scale * one.astype(np.float64) + shift
+    return np.maximum(total / len(maps), 0).astype(np.float32)
+
+
+def flip_consistency(disparity: np.ndarray, mirrored: np.ndarray) -> float:
+    """Return in [0, 1] how far two maps (h, w) of one image agree up to scale and shift.
+
+    `mirrored` is the prediction of the mirrored image, mirrored back. The score is the share of the variance of
+    `disparity` that the other explains after alignment by least squares (the squared correlation): 1 for the same
+    map, 0 for one that is constant, unrelated or reversed.
+    """
+    if is_constant(disparity) or is_constant(mirrored):
+        return 0.0
+    correlation = np.corrcoef(disparity.ravel().astype(np.float64), mirrored.ravel().astype(np.float64))[0, 1]
+    return float(np.clip(correlation, 0, 1)) ** 2

@@ -1,0 +1,76 @@
+"""A folder of pictures of your own, at any depth: the simplest unlabeled source.
+
+Reads every file whose name ends like an image, or those that match the patterns given. No labels.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from depth_model.reading.inputs import IMAGE_PATTERNS, distinct_key, paths_below, read_below, safe_key
+from depth_model.reading.reader import Reader, files_below
+from depth_model.shards.sample import Item, Sample
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which files are images.
+
+    `pattern`: one or more patterns, in which `*` stands for any part of one name, matched without regard to
+    case against the last components of the path: `*.jpg`, `rgb/*.png`. `recursive`: look into folders too.
+    """
+
+    pattern: str | tuple[str, ...] = IMAGE_PATTERNS
+    recursive: bool = True
+
+
+def _matcher(options: Options) -> re.Pattern[str]:
+    patterns = (options.pattern,) if isinstance(options.pattern, str) else options.pattern
+    bodies = ["[^/]*".join(re.escape(part) for part in pattern.split("*")) for pattern in patterns]
+    start = "(?:.*/)?" if options.recursive else ""
+    return re.compile(f"{start}(?:{'|'.join(bodies)})", re.IGNORECASE | re.DOTALL)
+
+
+def _items(root: Path, options: Options) -> Iterator[Item]:
+    matcher = _matcher(options)
+    folder, taken = "", set()
+    for path in paths_below(root):
+        if not matcher.fullmatch(path):
+            continue
+        parent = path.rpartition("/")[0]
+        if parent != folder:
+            folder, taken = parent, set()
+        key = safe_key(posixpath.splitext(path)[0])
+        key = distinct_key(key, path) if key in taken else key  # a.jpg beside a.png
+        taken.add(key)
+        yield Item(key, path, (path,))
+
+
+def _load(root: Path, item: Item, options: Options) -> Sample:
+    return Sample(item.key, read_below(root, item.paths[0]), source_path=item.source_path)
+
+
+def _watch(root: Path, options: Options) -> Iterator[dict[str, Any]]:
+    matcher = _matcher(options)
+    return (entry for entry in files_below(root) if matcher.fullmatch(entry["path"]))
+
+
+READER = Reader(
+    name="image_folder",
+    options=Options,
+    items=_items,
+    load=_load,
+    watch=_watch,
+    loose_files=True,
+    layout="any folder of JPEG, PNG, WebP, BMP and TIFF files, folders within it included",
+    description="Pictures of your own, without labels. New files are found at the next run.",
+    licence="yours",
+    images="as many as there are",
+    where="your own pictures",
+    paper="not in the paper",
+)

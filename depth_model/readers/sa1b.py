@@ -1,0 +1,44 @@
+"""SA-1B: the pictures of Segment Anything, in its tar files or unpacked; the masks beside them are not read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from depth_model.reading import image_sets
+
+
+@dataclass(frozen=True)
+class Options:
+    """There are none."""
+
+
+@cache
+def _set(options: Options) -> image_sets.ImageSet:
+    return image_sets.ImageSet(
+        archives=re.compile(r"(?:.*/)?sa_\d{6}\.tar"),
+        images=re.compile(r"(?:.*/)?(sa_\d+)\.jpg"),
+    )
+
+
+def _expected(options: Options) -> tuple[str, ...]:
+    return ("sa_* | */sa_*",)
+
+
+READER = image_sets.reader(
+    name="sa1b",
+    options=Options,
+    of=_set,
+    expected=_expected,
+    layout="""
+        sa_000000.tar          holds ./sa_1.jpg and ./sa_1.json
+        sa_000001.tar
+        ...                    or the same unpacked, in folders of any name: sa_000000/sa_1.jpg
+    """,
+    description="11.1M licensed photographs, short side 1500 pixels, with faces and number plates blurred.",
+    licence="SA-1B Dataset Research License",
+    images="11.1M in 1000 archives",
+    where="https://ai.meta.com/datasets/segment-anything-downloads/",
+    paper="unlabeled (Table 1)",
+)

@@ -1,0 +1,123 @@
+"""What readers of loose files share: finding files by pattern, reading them safely, naming samples after them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from depth_model.errors import BadInput
+from depth_model.reading.reader import entries_below
+from depth_model.shards import object_store
+
+Decoded = TypeVar("Decoded")
+
+IMAGE_PATTERNS = ("*.jpg", "*.jpeg", "*.png", "*.webp", "*.bmp", "*.tif", "*.tiff")
+"""Names of files that are pictures, as people give them."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_/-]")
+
+
+def path_below(root: Path, relative: str) -> Path:
+    """Return the real path of `relative` (POSIX path) below the folder `root`.
+
+    Raises BadInput when a link or `..` leads out of `root`, and for a store, which has no paths.
+    """
+    if isinstance(root, object_store.StoreRoot):
+        raise BadInput("archives and videos are read from folders, not from a store: unpack it there")
+    base, path = os.path.realpath(root), os.path.realpath(os.path.join(root, relative))
+    if os.path.commonpath((base, path)) != base:
+        raise BadInput("a link leads out of the root of the source")
+    return Path(path)
+
+
+def read_below(root: Path, relative: str) -> bytes:
+    """Return the content of the file `relative` (POSIX path) below `root`, a folder or a store.
+
+    Raises BadInput when a link or `..` leads out of `root`, OSError as the file system does, and BadInput or
+    StoreError as `object_store.read_object` does.
+    """
+    if isinstance(root, object_store.StoreRoot):
+        return object_store.read_object(root, relative)
+    return path_below(root, relative).read_bytes()
+
+
+def decoded(root: Path, relative: str, decode: Callable[..., Decoded], *arguments: object) -> Decoded:
+    """Return `decode(content, *arguments)` of the file `relative` below `root`.
+
+    Raises BadInput that names the file for everything that is wrong with it, also when it is missing.
+    """
+    try:
+        return decode(read_below(root, relative), *arguments)
+    except FileNotFoundError as error:
+        raise BadInput(f"{relative} is missing") from error
+    except (BadInput, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BadInput(f"{relative}: {reason}") from error
+
+
+def state_below(root: Path, relative: str) -> tuple[int, int | str] | None:
+    """Return what changes when the file `relative` below `root` does, None when no such file can be seen.
+
+    Size in bytes and modification time in ns, or the etag of an object in a store.
+    """
+    if isinstance(root, object_store.StoreRoot):
+        return object_store.listed_state(root, relative)
+    try:
+        status = os.stat(f"{root}/{relative}")  # os.path.join costs more than asking the file system
+    except OSError:  # not there, a circle of links, or in a folder that may not be looked into
+        return None
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+
+def paths_below(root: Path, within: str = "") -> Iterator[str]:
+    """Yield the POSIX path, relative to `root`, of every file below it, folder by folder in sorted order.
+
+    Only those in the folder `within` when that is given; one that is not there holds nothing.
+    """
+    if isinstance(root, object_store.StoreRoot):
+        return (entry["path"] for entry in object_store.listed(root, within))
+    if within and not (root / within).is_dir():
+        return iter(())
+    start = f"{within}/" if within else ""
+    return (f"{start}{folder}{entry.name}" for folder, entry in entries_below(root / within))
+
+
+def matching(root: Path, pattern: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield (path, what its wildcards stand for) of the files below `root` that match `pattern`, in sorted order.
+
+    Wildcards are those of `wildcard`. Only the folder that the pattern starts with is searched; one that is not there
+    holds nothing.
+    """
+    start = re.split(r"\*|\{\}", pattern)[0].rpartition("/")[0]
+    matcher = wildcard(pattern)
+    for path in paths_below(root, start):
+        if match := matcher.fullmatch(path):
+            yield path, match.groups()
+
+
+def safe_key(text: str) -> str:
+    """Return `text` as a key for a shard: itself, when it only holds letters, digits, `_`, `-` and `/`.
+
+    Otherwise every other character becomes `_` and the first eight digits of the SHA-256 of `text` follow, so
+    that different texts keep different keys. A dot is replaced too: in a shard it ends the key.
+    """
+    safe = _UNSAFE.sub("_", text)
+    return safe if safe == text else distinct_key(safe, text)
+
+
+def distinct_key(key: str, text: str) -> str:
+    """Return `key` made distinct by a digest of the `text` it stands for."""
+    return f"{key}-{hashlib.sha256(os.fsencode(text)).hexdigest()[:8]}"
+
+
+def wildcard(pattern: str) -> re.Pattern[str]:
+    """Return a regular expression with one group for every `*` (or `{}`) of `pattern`.
+
+    A wildcard stands for one or more characters of one component of a path.
+    """
+    return re.compile("([^/]+)".join(re.escape(part) for part in re.split(r"\*|\{\}", pattern)))

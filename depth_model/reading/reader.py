@@ -1,0 +1,132 @@
+"""What a reader is: the data contract of every data set.
+
+A reader lists its items cheaply (`items`) and loads one of them (`load`), so that a collection can be cut
+into shards and spread over processes before a single image is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from depth_model.errors import BadInput
+from depth_model.reading import roots
+from depth_model.shards import object_store
+from depth_model.shards.sample import Item, Sample
+
+
+def files_below(root: Path) -> Iterator[dict[str, Any]]:
+    """Yield path (relative, POSIX), size in bytes and modification time in ns of every file below `root`.
+
+    In sorted order, without following links to folders; hidden files are left out. Objects of a store (`root` is
+    an `object_store.StoreRoot`) have an `etag` instead of the time.
+    """
+    if isinstance(root, object_store.StoreRoot):
+        yield from object_store.listed(root)
+        return
+    for folder, entry in entries_below(root):
+        status = entry.stat()
+        yield {"path": folder + entry.name, "size": status.st_size, "modified": status.st_mtime_ns}
+
+
+def entries_below(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield (its folder relative to `root`, "" or with a final slash, entry) of the files of `files_below`.
+
+    Asks the file system for names only: the size of a file costs as much again as finding it.
+    """
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+        entries = [entry for entry in entries if not entry.name.startswith(".")]
+        pending.extend(f"{folder}{entry.name}/" for entry in reversed(entries) if entry.is_dir(follow_symlinks=False))
+        for entry in entries:
+            if entry.is_file():
+                yield folder, entry
+
+
+def _watch_files(root: Path, options: Any) -> Iterator[dict[str, Any]]:
+    return files_below(root)
+
+
+def _nothing_expected(options: Any) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One data set in its official layout.
+
+    `options` is a frozen dataclass of the reader's options; `items(root, options)` lists lazily in a stable
+    order with unique keys; `load(root, item, options)` returns the sample or raises BadInput;
+    `watch(root, options)` yields what the inventory records, so that a change re-collects this source only.
+    `expected(options)` names what must lie below the root, as patterns of `roots.fault`.
+    `sky_label` is the class of sky in `Sample.semantic`. `loose_files` says that a sample depends on the files
+    `Item.paths` and on nothing else, and that all are reached through `inputs`: such a source may lie in an object
+    store, and the shards of its unchanged files are used again when others change.
+    The other fields are for the generated documentation: `layout` as a tree, `unit` and `invalid` as stored on
+    disk, `licence`, number of `images`, `where` to get it and its place in the `paper`.
+    """
+
+    name: str
+    options: type
+    items: Callable[[Path, Any], Iterator[Item]]
+    load: Callable[[Path, Item, Any], Sample]
+    layout: str
+    description: str
+    watch: Callable[[Path, Any], Iterator[dict[str, Any]]] = _watch_files
+    expected: Callable[[Any], tuple[str, ...]] = _nothing_expected
+    sky_label: int | None = None
+    needs_root: bool = True
+    loose_files: bool = False
+    unit: str = ""
+    invalid: str = ""
+    licence: str = ""
+    images: str = ""
+    where: str = ""
+    paper: str = ""
+
+    def check_root(self, root: Path | str, options: Any) -> None:
+        """Raise BadInput, one line, when the folder is missing or something that the layout has is not in it."""
+        place = object_store.place(root)
+        if isinstance(place, object_store.StoreRoot) or not self.needs_root:
+            return  # a store says itself what is missing, when it is listed
+        if fault := roots.fault(place, self.expected(options), self.where):
+            raise BadInput(f"{self.name}: {fault}")
+
+    def listed(self, root: Path | str, options: Any) -> Iterator[Item]:
+        """Yield the items below `root`, lazily; raises BadInput as `check_root` does, and when nothing is listed.
+
+        A reader that expects no layout (a folder of pictures) may list nothing.
+        """
+        self.check_root(root, options)
+        empty = True
+        for item in self.items(object_store.place(root), options):
+            empty = False
+            yield item
+        if empty and (expected := self.expected(options)):
+            raise BadInput(f"{self.name}: not one sample in {str(root)!r}, although there is {', '.join(expected)}")
+
+    def __call__(
+        self,
+        root: Path | str = "",
+        *,
+        on_rejected: Callable[[Item, str], None] | None = None,
+        **options: Any,
+    ) -> Iterator[Sample]:
+        """Yield the samples below `root`; options are those of `self.options`.
+
+        A bad input raises BadInput, or is handed to `on_rejected(item, reason)` when that is given; an incomplete
+        root raises BadInput as `listed` does.
+        """
+        chosen, place = self.options(**options), object_store.place(root)
+        for item in self.listed(place, chosen):
+            try:
+                yield self.load(place, item, chosen)
+            except BadInput as error:
+                if on_rejected is None:
+                    raise BadInput(f"{item.source_path}: {error}") from error
+                on_rejected(item, str(error))

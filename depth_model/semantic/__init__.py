@@ -1,0 +1,1 @@
+"""Segmentation: classes, heads, their training, their prediction. Depth does not depend on it."""

@@ -1,0 +1,1 @@
+"""Networks of segmentation and their checkpoints."""

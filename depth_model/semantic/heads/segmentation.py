@@ -1,0 +1,127 @@
+"""Semantic segmentation from the depth encoder (paper 4.4): linear, as a cheap probe, or Mask2Former as in the paper.
+
+Released segmentation checkpoints are MMSegmentation's, with names and layers of that library; they are not read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
+from torch.nn import functional
+
+from depth_model import files
+from depth_model.encoders.any_encoder import AnyEncoder, encoder_of, encoder_settings
+from depth_model.networks import checkpoints
+from depth_model.networks.checkpoint_names import BadCheckpoint
+from depth_model.networks.encoder import patch_grid
+from depth_model.semantic.classes import ClassList
+from depth_model.semantic.heads.mask2former import Mask2FormerHead, Mask2FormerSettings, QueryOutput, query_scores
+
+MODEL_TYPE = "open_depth_anything_segmentation"
+MAPS = 4
+"""Blocks whose tokens a head reads: the last four."""
+
+
+class LinearHead(nn.Module):
+    """One linear map from the tokens of the last four blocks, side by side, to class logits; `seed` draws it."""
+
+    def __init__(self, channels: int, classes: int, seed: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.classifier = nn.Conv2d(MAPS * channels, classes, 1)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Return logits (B, C, h, w) of four maps (B, D, h, w)."""
+        return self.classifier(torch.cat(maps, dim=1))
+
+
+class Segmentation(nn.Module):
+    """Normalised images in, a score per class and pixel out.
+
+    `encoder` becomes part of this model. `classes` are what it tells apart. `head` is "linear", or the sizes of a
+    Mask2Former. `side` in pixels is what it is trained at: the crop, and the shorter side that a picture is
+    scaled to by default. `seed` draws the head. Parameters are named `encoder.*` (DINOv2's names, or those of
+    `MidasEncoder`) and `head.*`. Raises TransformersMissing for a Mask2Former without the library.
+    """
+
+    def __init__(
+        self, encoder: AnyEncoder, classes: ClassList, head: str | Mask2FormerSettings, side: int, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.encoder, self.classes, self.side = encoder, classes, side
+        if isinstance(head, Mask2FormerSettings):
+            self.head: nn.Module = Mask2FormerHead(encoder.dimension, len(classes), head, seed)
+        elif head == "linear":
+            self.head = LinearHead(encoder.dimension, len(classes), seed)
+        else:
+            raise ValueError(f"head={head!r}: give 'linear' or the sizes of a Mask2Former")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores (B, C, H, W) float32 of `images` (B, 3, H, W), normalised as for `DepthAnything`.
+
+        Logits of a linear head, sums of probabilities (>= 0) of a Mask2Former: the largest names the class. Raises
+        ValueError for sides that are no multiples of the patch.
+        """
+        output, size = self.output(images), (images.shape[2], images.shape[3])
+        if isinstance(output, QueryOutput):
+            return query_scores(output, size)
+        return functional.interpolate(output.float(), size=size, mode="bilinear", align_corners=False)
+
+    def output(self, images: Tensor) -> Tensor | QueryOutput:
+        """Return what the head says, which its loss takes: logits (B, C, h, w) per patch, or what queries say."""
+        grid = patch_grid(images, self.encoder.patch)
+        depth = self.encoder.depth
+        tokens = self.encoder(images, range(depth - MAPS, depth))
+        return self.head([one.transpose(1, 2).unflatten(2, grid) for one in tokens])
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json (sizes, class names, palette) and model.safetensors; equal models give equal bytes."""
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        files.write_bytes(Path(folder) / "model.safetensors", safetensors_bytes(tensors, metadata={"format": "pt"}))
+        files.write_json(Path(folder) / "config.json", self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        queries = isinstance(self.head, Mask2FormerHead)
+        return {
+            "model_type": MODEL_TYPE,
+            **encoder_settings(self.encoder),
+            "head": "mask2former" if queries else "linear",
+            "side": self.side,
+            "data_set": self.classes.name,
+            "classes": list(self.classes.classes),
+            "palette": [list(color) for color in self.classes.palette],
+            **({"mask2former": asdict(self.head.settings)} if queries else {}),
+        }
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Segmentation:
+        """Load a folder written by `save`; raises BadCheckpoint for anything else, and TransformersMissing."""
+        settings = _read_settings(Path(folder))
+        try:
+            classes = ClassList(
+                settings["data_set"], tuple(settings["classes"]), tuple(tuple(one) for one in settings["palette"])
+            )
+            queries = settings["head"] == "mask2former"
+            head = Mask2FormerSettings(**settings["mask2former"]) if queries else settings["head"]
+            model = cls(encoder_of(settings), classes, head, settings["side"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadCheckpoint(f"{folder}/config.json describes no segmentation model ({error!r})") from error
+        checkpoints.load_strictly(model, checkpoints.read_tensors(folder), str(folder))
+        return model
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadCheckpoint(f"{folder} holds no readable config.json; give a folder of finetune_semantic") from error
+    if not isinstance(settings, dict) or settings.get("model_type") != MODEL_TYPE:
+        raise BadCheckpoint(f"{folder} holds no segmentation model of this project (MMSegmentation's are not read)")
+    return settings

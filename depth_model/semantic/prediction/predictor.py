@@ -1,0 +1,108 @@
+"""Class labels for an image, by windows and scales (paper.md 4.3).
+
+The shorter side goes to `short_side`, windows as large as the training crops cover the picture, their scores are
+averaged where they overlap. With several scales and mirrored pictures, class probabilities are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from depth_model.networks.preprocessing import network_size
+from depth_model.prediction.predictor import Picture, network_image, rgb
+from depth_model.semantic.heads.segmentation import LinearHead, Segmentation
+
+MULTI_SCALE = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+LONGEST = 4
+"""Of the longer side, relative to the shorter one asked for: very wide pictures are scaled down to it."""
+CLASSES_AT_ONCE = 16
+
+
+class Segmenter:
+    """Labels of images of any size: `Segmenter(model)(image)`.
+
+    `short_side` of the picture for the network and `stride` between windows of `model.side`, in pixels (default: the
+    side, and half of it, in multiples of the patch); `scales` multiply the shorter side; with `flip` each is also seen
+    mirrored. Memory: one map of all classes at the network's size, one window, and 16 classes at the image's size.
+    """
+
+    def __init__(
+        self,
+        model: Segmentation,
+        short_side: int | None = None,
+        stride: int | None = None,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+    ) -> None:
+        self.model = model.eval()
+        self.short_side = short_side or model.side
+        self.stride = stride or self._in_patches(model.side // 2)
+        self.scales, self.flip = tuple(scales), flip
+
+    def __call__(self, picture: Picture) -> np.ndarray:
+        """Return uint8 (H, W), the class of every pixel. Raises what `depth_model.prediction.predictor.rgb` raises."""
+        image = rgb(picture)
+        return self.at(image, image.shape[:2])
+
+    def at(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Return uint8 labels of an image uint8 (H, W, 3) at `size`, that of the labels it is compared with."""
+        return largest(self.scores(image), size)
+
+    @torch.inference_mode()
+    def scores(self, image: np.ndarray) -> Tensor:
+        """Return scores (C, h, w), on the CPU at the network's size, of an image uint8 (H, W, 3)."""
+        base = self._size(image, 1.0)
+        total = torch.zeros(len(self.model.classes), *base)
+        alone = len(self.scales) == 1 and not self.flip
+        for scale in self.scales:
+            shown = torch.from_numpy(network_image(image, self._size(image, scale)))
+            for mirrored in (False, True) if self.flip else (False,):
+                found = self._by_windows(shown.flip(-1) if mirrored else shown)
+                found = found.flip(-1) if mirrored else found
+                found = found if alone or not isinstance(self.model.head, LinearHead) else found.softmax(0)
+                total += functional.interpolate(found[None], size=base, mode="bilinear", align_corners=False)[0]
+        return total
+
+    def _size(self, image: np.ndarray, scale: float) -> tuple[int, int]:
+        height, width = image.shape[:2]
+        side = self.short_side * min(1.0, LONGEST * min(height, width) / max(height, width))
+        patch = self.model.encoder.patch
+        return network_size(height, width, max(patch, round(side * scale / patch) * patch), patch)
+
+    def _in_patches(self, length: int) -> int:
+        patch = self.model.encoder.patch
+        return max(patch, length // patch * patch)
+
+    def _by_windows(self, shown: Tensor) -> Tensor:
+        """Return mean scores (C, h, w) of `shown` (3, h, w)."""
+        device = next(self.model.parameters()).device
+        height, width = shown.shape[1:]
+        total, times = torch.zeros(len(self.model.classes), height, width), torch.zeros(height, width)
+        for top in window_starts(height, self.model.side, self.stride):
+            for left in window_starts(width, self.model.side, self.stride):
+                place = slice(top, top + self.model.side), slice(left, left + self.model.side)
+                total[:, *place] += self.model(shown[None, :, *place].to(device))[0].cpu()
+                times[place] += 1
+        return total / times
+
+
+def window_starts(length: int, side: int, stride: int) -> list[int]:
+    """Return where windows of `side` begin along `length`: every `stride`, the last one moved back to the end."""
+    count = max(0, -(-(length - side) // stride)) + 1
+    return [max(0, min(number * stride, length - side)) for number in range(count)]
+
+
+def largest(scores: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Return uint8 (H, W) at `size`: the class of the largest of `scores` (C, h, w), scaled bilinear in parts."""
+    best, labels = torch.full(size, -torch.inf), torch.zeros(size, dtype=torch.uint8)
+    for start in range(0, len(scores), CLASSES_AT_ONCE):
+        some = scores[None, start : start + CLASSES_AT_ONCE]
+        values, places = functional.interpolate(some, size=size, mode="bilinear", align_corners=False)[0].max(0)
+        better = values > best
+        best[better], labels[better] = values[better], (places[better] + start).to(torch.uint8)
+    return labels.numpy()

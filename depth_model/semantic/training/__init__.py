@@ -1,0 +1,1 @@
+"""Fine-tuning to segmentation (paper 4.4)."""

@@ -1,0 +1,52 @@
+"""Batches for segmentation, each a pure function of (seed, step, samples), as for teacher and student."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from depth_model.errors import BadInput
+from depth_model.semantic.classes import IGNORE
+from depth_model.semantic.training.augmentation import semantic_crop
+from depth_model.shards.pool import SamplePool
+from depth_model.training.batches import Batch
+from depth_model.training.sampling import WHOLE, Share, batch_indices
+
+SEMANTIC, POINTS = 4, 5
+"""Streams of random numbers, apart from those of `batches` and `metric_batches`."""
+
+
+def semantic_batch(
+    pool: SamplePool, seed: int, count: int, side: int, classes: int, step: int, share: Share = WHOLE
+) -> Batch:
+    """Return a share of the `count` samples of batch `step`, augmented to `side` pixels (paper.md section 6).
+
+    images uint8 (B, S, S, 3); labels uint8 (B, S, S), below `classes` or 255 = ignore; points_seed: an integer from
+    which a loss may draw for this share; keys. Raises BadInput for a sample without labels, or with other ones.
+    """
+    indices = batch_indices((seed, SEMANTIC), step, count, len(pool))
+    samples = [
+        _augmented(pool, int(indices[number]), side, classes, np.random.default_rng([seed, SEMANTIC, step, number]))
+        for number in share.rows(count)
+    ]
+    images = np.stack([image for image, _, _ in samples])
+    labels = np.stack([one for _, one, _ in samples])
+    draws = np.random.default_rng([seed, POINTS, step, share.index])
+    return {
+        "images": torch.from_numpy(images),
+        "labels": torch.from_numpy(labels),
+        "points_seed": int(draws.integers(2**31)),
+        "keys": [key for _, _, key in samples],
+    }
+
+
+def _augmented(
+    pool: SamplePool, index: int, side: int, classes: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, str]:
+    sample, labels = pool.load(index), pool.semantic(index)
+    key = f"{sample.source}/{sample.key}"
+    if labels is None:
+        raise BadInput(f"{key}: has no class labels")
+    if (strange := labels[(labels >= classes) & (labels != IGNORE)]).size:
+        raise BadInput(f"{key}: label {strange[0]}, of {classes} classes")
+    return *semantic_crop(sample.image, labels, side, generator), key

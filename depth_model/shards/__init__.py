@@ -1,0 +1,1 @@
+"""What a sample is, how it is stored and found again. Knows no data set and no network."""

@@ -1,0 +1,203 @@
+"""A collected source on disk, sample by sample, and the sidecars that later stages write beside it.
+
+A sidecar annotates every sample of a source with one raster (a sky mask, a pseudo label): its shards have the
+names, keys and order of the shards they annotate. One call writes one shard, whole or not at all, so that an
+engine that is killed goes on with the shards that are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from depth_model.shards import images, manifest, rasters, shard_store, shards
+from depth_model.shards.object_store import StoreRoot
+from depth_model.shards.shard_reader import ShardReader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class SourceFolder:
+    """One collected source, `data/<role>/<name>`: random access to its samples by row of the manifest."""
+
+    def __init__(
+        self, folder: Path, members: pd.DataFrame | None = None, reader: ShardReader | None = None
+    ) -> None:
+        self.folder = Path(folder)
+        self._members = manifest.read_frame(self.folder / manifest.MANIFEST) if members is None else members
+        self._reader = reader or ShardReader(
+            self.folder, manifest.metadata(self.folder / manifest.MANIFEST)["shards"]
+        )
+
+    def part(self, shard: str) -> SourceFolder:
+        """Return the samples of one shard alone, with rows from 0: little to send to another process."""
+        rows = self._members.iloc[self._rows_by_shard[shard]].reset_index(drop=True)
+        rows = rows.assign(shard=rows["shard"].cat.remove_unused_categories())
+        return SourceFolder(self.folder, rows, self._reader.part(shard))
+
+    @property
+    def manifest(self) -> pd.DataFrame:
+        """The manifest: a row per sample, the columns of `manifest.MANIFEST_SCHEMA`."""
+        return self._members
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @cached_property
+    def target_kind(self) -> str | None:
+        """The kind of the targets of this source, None when there are none; ValueError when they differ."""
+        kinds = list(self._members["target_kind"].dropna().unique())
+        if len(kinds) > 1:
+            raise ValueError(f"{self.folder}: targets of more than one kind: {', '.join(sorted(kinds))}")
+        return kinds[0] if kinds else None
+
+    def key(self, index: int) -> str:
+        """Return the key of sample `index`."""
+        return self._members["key"].iat[index]
+
+    def image_bytes(self, index: int) -> bytes:
+        """Return the encoded image of sample `index` as stored."""
+        return self._member(index, "image")
+
+    def image(self, index: int) -> np.ndarray:
+        """Return the image of sample `index`, uint8 (H, W, 3); raises BadInput when the shard is damaged."""
+        return images.decode_rgb(self.image_bytes(index))
+
+    def target(self, index: int) -> np.ndarray | None:
+        """Return the target of sample `index`, float32 (h, w), NaN = no label; None when it has none.
+
+        Targets are stored lossless as read: (h, w) is the size of the image as found, which is larger than
+        that of the stored image when that was scaled down to `collect.max_side`.
+        """
+        data = self._member(index, "target")
+        return rasters.decode(data) if data else None
+
+    def semantic(self, index: int) -> np.ndarray | None:
+        """Return the class labels of sample `index`, uint8 (h, w), 255 = ignore; None when it has none."""
+        data = self._member(index, "semantic")
+        return rasters.decode_labels(data) if data else None
+
+    def intrinsics(self, index: int) -> tuple[float, float, float, float] | None:
+        """Return (fx, fy, cx, cy) of the stored image of sample `index` in pixels; None when unknown."""
+        values = [float(self._members[name].iat[index]) for name in ("fx", "fy", "cx", "cy")]
+        return None if np.isnan(values).any() else tuple(values)
+
+    def shards(self) -> list[tuple[str, np.ndarray]]:
+        """Return (shard file name, rows of its samples as an integer array), in the order of the manifest."""
+        return list(self._rows_by_shard.items())
+
+    def keys(self, rows: np.ndarray) -> list[str]:
+        """Return the keys of the samples `rows`."""
+        return self._members["key"].iloc[rows].tolist()
+
+    @cached_property
+    def _rows_by_shard(self) -> dict[str, np.ndarray]:
+        column = self._members["shard"].cat
+        codes = column.codes.to_numpy()
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        parts = np.split(np.arange(len(codes)), starts[1:]) if starts.size else []
+        return {column.categories[codes[rows[0]]]: rows for rows in parts}
+
+    def _member(self, index: int, member: str) -> bytes:
+        size = int(self._members[f"{member}_size"].iat[index])
+        if not size:
+            return b""
+        digest = int(self._members["image_digest"].iat[index]) if member == "image" else None
+        offset = int(self._members[f"{member}_offset"].iat[index])
+        return self._reader.read(self._members["shard"].iat[index], offset, size, digest)
+
+
+class SidecarFolder:
+    """The sidecar of one source, `data/sky/<name>` or `data/pseudo/<name>`: a raster per row of its manifest."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._rows = manifest.read_frame(self.folder / manifest.SIDECAR)
+        details = manifest.metadata(self.folder / manifest.SIDECAR)
+        self.suffix: str = details["suffix"]
+        self._reader = ShardReader(self.folder, details["shards"])
+
+    @property
+    def sidecar(self) -> pd.DataFrame:
+        """The sidecar table: key, shard, offset, size and what the stage that wrote it added."""
+        return self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def raster(self, index: int) -> np.ndarray:
+        """Return raster `index`: float32 (h, w) with NaN = no label of a `.dar`, bool (h, w) of a `.sky.png`."""
+        row = self._rows.iloc[index]
+        data = self._reader.read(row["shard"], int(row["offset"]), int(row["size"]))
+        return decoded_raster(data, self.suffix)
+
+
+def decoded_raster(data: bytes, suffix: str) -> np.ndarray:
+    """Return the content of a sidecar member with `suffix`, by its codec; raises BadInput for damaged data."""
+    return rasters.decode(data) if suffix.endswith(rasters.SUFFIX) else rasters.decode_mask(data)
+
+
+def finished_shards(scratch: Path) -> set[str]:
+    """Return the names of the shards that `write_sidecar_shard` has finished in `scratch`."""
+    return {path.with_suffix(".tar").name for path in Path(scratch).glob("shard-*.parquet")}
+
+
+def write_sidecar_shard(
+    scratch: Path,
+    source: SourceFolder,
+    shard: str,
+    suffix: str,
+    encoded: Iterable[bytes],
+    columns: Mapping[str, Sequence[Any]],
+    store: StoreRoot | None = None,
+) -> None:
+    """Write the sidecar of the shard named `shard` of `source` into `scratch`, unless it is finished already.
+
+    The shard is kept in `store` when there is one, and only its table in `scratch`.
+    `encoded` holds the members `<key>.<suffix>` in the order of the shard, `columns` what the table says of
+    them, one value per sample each; both must have as many entries as the shard, else ValueError. `encoded` is
+    read one by one and not at all when the shard is finished.
+    """
+    path = Path(scratch) / shard
+    if shard in finished_shards(scratch):
+        return
+    keys = source.keys(dict(source.shards())[shard])
+    written = shards.write_shard(path, ((key, {suffix: data}) for key, data in zip(keys, encoded, strict=True)))
+    places = [row["members"][suffix] for row in written]
+    offsets, sizes = zip(*places, strict=True)
+    own = {"key": keys, "shard": [shard] * len(keys), "offset": offsets, "size": sizes}
+    extra = pa.table(dict(columns))
+    schema = pa.schema([*manifest.SIDECAR_FIELDS, *extra.schema])
+    table = pa.table({**own, **dict(zip(extra.column_names, extra.columns, strict=True))}, schema=schema)
+    details = {"shard": shard_store.keep(path, len(keys), store), "suffix": suffix}
+    manifest.write_table(path.with_suffix(".parquet"), [table], schema, details)
+
+
+def join_sidecar(scratch: Path, result: Path, source: SourceFolder) -> None:
+    """Join the finished sidecar shards of `source` in `scratch` into the folder `result`.
+
+    Hard-links the shards and writes `sidecar.parquet` in the order of the source's manifest (empty for an empty
+    source). Raises ValueError that names the shards which are not finished.
+    """
+    names = [name for name, _ in source.shards()]
+    missing = sorted(set(names) - finished_shards(scratch))
+    if missing:
+        raise ValueError(f"{len(missing)} shards are not finished: {', '.join(missing[:5])}")
+    parts = [(Path(scratch) / name).with_suffix(".parquet") for name in names]
+    found = [manifest.metadata(part) for part in parts]
+    details = {"shards": [one["shard"] for one in found], "suffix": found[0]["suffix"] if found else ""}
+    shards.link_shards(scratch, result, [one["shard"]["name"] for one in found if "uri" not in one["shard"]])
+    tables = (manifest.read_table(part) for part in parts)
+    manifest.write_table(Path(result) / manifest.SIDECAR, tables, _joined_schema(parts), details)
+
+
+def _joined_schema(parts: Sequence[Path]) -> pa.Schema:
+    # A column may be empty in one shard and hold numbers in the next.
+    schemas = [pa.schema(manifest.SIDECAR_FIELDS), *(manifest.schema(part) for part in parts)]
+    return pa.unify_schemas(schemas, promote_options="permissive")

@@ -1,0 +1,108 @@
+"""The rendered world written to disk in the official layouts of real data sets, one file per layout.
+
+So that every reader, protocol and fine-tuning can run from end to end without a download. Adding a layout is adding a
+file here with a `LAYOUT`. Pictures and depth are the rendered world's; only the form is that of the data set.
+"""
+
+from __future__ import annotations
+
+import io
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from depth_model import files
+from depth_model.shards.sample import Sample
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`write(root, sample, number, split)` writes sample `number` (from 0, within its split) of `split`, one of
+    `splits`, training first; `finish(root, samples)` writes list files, given the exported samples of each split
+    without their pictures."""
+
+    name: str
+    splits: tuple[str, ...]
+    write: Callable[[Path, Sample, int, str], None]
+    finish: Callable[[Path, Mapping[str, list[Sample]]], None] | None = None
+
+
+def names() -> list[str]:
+    """Return the names of all layouts, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def get(name: str) -> Layout:
+    """Return the layout `name`; raises KeyError that lists the names there are."""
+    if name not in names():
+        raise KeyError(f"no layout {name!r}; there are: {', '.join(names())}")
+    return import_module(f"{__name__}.{name}").LAYOUT
+
+
+def export_world(
+    layout: Layout,
+    domain: str,
+    counts: Mapping[str, int],
+    seed: int,
+    size: tuple[int, int],
+    root: Path,
+    progress: Callable[[], None],
+) -> None:
+    """Write `counts[split]` pictures of `domain` for every split to `root`, all different; `progress()` after each.
+
+    `size` is (height, width) in pixels. The same arguments give the same bytes, and each file appears whole or not at
+    all. Raises ValueError for a split that `layout` does not have and for an unknown domain.
+    """
+    from depth_model import readers
+
+    unknown = [split for split in counts if split not in layout.splits]
+    if unknown:
+        raise ValueError(f"layout {layout.name} has no split {unknown[0]!r}; it has {', '.join(layout.splits)}")
+    pictures = readers.get("rendered_world")(
+        domain=domain, count=sum(counts.values()), seed=seed, height=size[0], width=size[1]
+    )
+    written: dict[str, list[Sample]] = {}
+    for split, count in counts.items():
+        written[split] = []
+        for number, sample in zip(range(count), pictures):
+            layout.write(root, sample, number, split)
+            written[split].append(Sample(sample.key, b"", intrinsics=sample.intrinsics))
+            progress()
+    if layout.finish is not None:
+        layout.finish(root, written)
+
+
+def write_png(path: Path, values: np.ndarray) -> None:
+    """Write `values`, uint8 or uint16, as the PNG `path`, atomically."""
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    files.write_bytes(path, buffer.getvalue())
+
+
+def write_npy(path: Path, values: np.ndarray) -> None:
+    """Write `values` as the NumPy file `path`, atomically."""
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    files.write_bytes(path, buffer.getvalue())
+
+
+def pfm(values: np.ndarray) -> bytes:
+    """Return `values`, float32 (H, W), as a little-endian PFM, whose rows run from the bottom."""
+    header = f"Pf\n{values.shape[1]} {values.shape[0]}\n-1.0\n"
+    return header.encode("ascii") + np.ascontiguousarray(values[::-1]).astype("<f4").tobytes()
+
+
+def pixels(sample: Sample) -> np.ndarray:
+    """Return the image of `sample`, uint8 (H, W, 3)."""
+    return np.asarray(Image.open(io.BytesIO(sample.image)))
+
+
+def integers(depth: np.ndarray, scale: float) -> np.ndarray:
+    """Return `depth` in metres as uint16 (H, W) in steps of 1/`scale` m; 0 where there is none or it does not fit."""
+    steps = np.rint(np.nan_to_num(depth, nan=0.0) * scale)
+    return np.where(steps <= np.iinfo(np.uint16).max, steps, 0).astype(np.uint16)

@@ -1,0 +1,1 @@
+"""Experiments over the whole pipeline: they drive `dvc exp run` and collect results."""

@@ -1,0 +1,43 @@
+"""What `make demo` prints at its end: teacher beside student, and where to look further."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tasks import entry
+
+METRICS = Path("reports/metrics.json")
+VIEWS = """
+report      reports/index.html
+MLflow      mlflow ui --backend-store-uri sqlite:///mlflow.db      then http://127.0.0.1:5000
+Prefect     prefect server start, make worker, prefect deployment run full-pipeline      http://127.0.0.1:4200
+DVC         dvc exp show · dvc metrics show · dvc plots show
+(first: source .venv/bin/activate)"""
+
+
+def lines(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
+    """Yield a table of AbsRel and delta1 of every model on every set of `figures` (reports/metrics.json)."""
+    models = list(figures["mean"])
+    width = max(map(len, figures))
+    yield f"{'':{width}}  " + "".join(f"{model:>22}" for model in models)
+    yield f"{'':{width}}  " + f"{'AbsRel':>12}{'delta1':>10}" * len(models)
+    for name, measured in figures.items():
+        cells = (measured[model] for model in models)
+        yield f"{name:{width}}  " + "".join(f"{one['abs_rel']:12.4f}{one['delta1']:10.4f}" for one in cells)
+
+
+def main() -> None:
+    """Print the table and the views."""
+    argparse.ArgumentParser(prog="python -m tasks.commands.summary", description=__doc__).parse_args()
+    if not METRICS.exists():
+        raise entry.StageError(f"{METRICS} is not there; run 'dvc repro' first")
+    print("\nZero-shot relative depth (AbsRel: lower is better, delta1: higher is better)\n")
+    print("\n".join(lines(json.loads(METRICS.read_text(encoding="utf-8")))))
+    print(VIEWS)
+
+
+if __name__ == "__main__":
+    entry.run(main)

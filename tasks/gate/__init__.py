@@ -1,0 +1,1 @@
+"""Great Expectations, statistics of collections, Data Docs."""

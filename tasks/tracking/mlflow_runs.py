@@ -1,0 +1,298 @@
+"""What a stage tells MLflow: one run per stage execution, continued after a kill, without double points.
+
+The store is SQLite at the root of the project unless MLFLOW_TRACKING_URI names another. Nothing here is read by
+a stage: with the store deleted the pipeline gives the same bytes. Registering models is `tasks.tracking.registry`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depth_model import files
+from tasks.workspace.work import RUN_ID, Workplace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "depth-anything"
+FLOW_RUN_URL = "FLOW_RUN_URL"  # set for the stages by flows.full_pipeline
+POINTS = "mlflow_points.jsonl"
+FLUSH_POINTS = 500
+FLUSH_SECONDS = 10.0
+# Limits of MLflow: beyond them it refuses the whole batch.
+KEY_LENGTH, VALUE_LENGTH, POINTS_PER_BATCH, PARAMETERS_PER_BATCH, DIGEST_LENGTH = 250, 6000, 1000, 100, 36
+
+
+def project_root() -> Path:
+    """Return the folder of the store: DVC_ROOT (the project, also inside a temporary experiment), else the nearest
+    folder upwards from the current one that holds dvc.yaml, else the current folder."""
+    if os.environ.get("DVC_ROOT"):
+        return Path(os.environ["DVC_ROOT"])
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").exists()), here)
+
+
+def tracking_uri() -> str:
+    """Return MLFLOW_TRACKING_URI, else SQLite in `mlflow.db` at the root of the project."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
+def connect() -> MlflowClient:
+    """Point MLflow at the project's store, with its telemetry off, and return a client of it.
+
+    Several stages may start at once on a fresh checkout: one creates the database, the others wait for it.
+    """
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking_uri())
+    with _one_at_a_time():
+        return mlflow.MlflowClient()
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    with open(project_root() / "mlflow.db.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def experiment_id(client: MlflowClient) -> str:
+    """Return the id of the experiment `depth-anything`, created at first use with its artifacts in `mlartifacts`."""
+    with _one_at_a_time():
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            return experiment.experiment_id
+        # A server decides where artifacts lie; a relative default would be lost with an experiment's folder.
+        local = None if tracking_uri().startswith("http") else (project_root() / "mlartifacts").as_uri()
+        return client.create_experiment(EXPERIMENT, artifact_location=local)
+
+
+class Run:
+    """One MLflow run. Metric points are sent in batches and kept in a file until then, so that a kill loses none."""
+
+    def __init__(self, client: MlflowClient, run_id: str, points: Path, resumed: bool) -> None:
+        self.id = run_id
+        self._client = client
+        self._points = points
+        self._resumed = resumed
+        self._logged: dict[str, int] = {}
+        self._waiting: list[dict[str, Any]] = []
+        self._flushed = time.monotonic()
+        self._recover()
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log `metrics` at `step` (>= 0); without one, as figures of the whole run, of which the last counts.
+
+        A resumed run repeats the steps since its last checkpoint: a step already logged is not logged again.
+        """
+        now = int(time.time() * 1000)
+        points = [
+            {"key": key, "value": float(value), "timestamp": now, "step": step or 0}
+            for key, value in metrics.items()
+            if step is None or step > self._last_step(key)
+        ]
+        with open(self._points, "a", encoding="utf-8") as handle:
+            handle.write("".join(json.dumps(point) + "\n" for point in points))
+        self._waiting += points
+        if len(self._waiting) >= FLUSH_POINTS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
+
+    def metric_callback(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Log `metrics` at `step`: the form in which `depth_model` reports its progress."""
+        self.log_metrics(metrics, step)
+
+    def flush(self) -> None:
+        """Send every waiting metric point."""
+        from mlflow.entities import Metric
+
+        for batch in _batches(self._waiting, POINTS_PER_BATCH):
+            self._client.log_batch(self.id, metrics=[Metric(**point) for point in batch])
+        self._waiting.clear()
+        self._points.unlink(missing_ok=True)
+        self._flushed = time.monotonic()
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Copy a file, or the content of a folder, to the run's artifacts, below `folder` there."""
+        log = self._client.log_artifacts if Path(path).is_dir() else self._client.log_artifact
+        log(self.id, str(path), folder)
+
+    def tag(self, name: str, value: str) -> None:
+        """Set a tag of the run."""
+        self._client.set_tag(self.id, name, value)
+
+    def data_sets(self, catalog: Path) -> None:
+        """Log every source of a catalog (`data/catalog/<role>.json`) as an input, by the hash of its manifest."""
+        from mlflow.entities import DatasetInput, InputTag
+
+        context = [InputTag("mlflow.data.context", catalog.stem)]
+        sources = json.loads(catalog.read_text(encoding="utf-8"))
+        inputs = [DatasetInput(_data_set(catalog.stem, name, entry), context) for name, entry in sources.items()]
+        if inputs:
+            self._client.log_inputs(self.id, datasets=inputs)
+
+    def _last_step(self, key: str) -> int:
+        if key not in self._logged:
+            history = self._client.get_metric_history(self.id, key) if self._resumed else []
+            self._logged[key] = max((point.step for point in history), default=-1)
+        return self._logged[key]
+
+    def _recover(self) -> None:
+        """Send the points that a killed process had still waiting, unless it died between sending and forgetting."""
+        if not self._points.exists():
+            return
+        whole = [line for line in self._points.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")]
+        points = [json.loads(line) for line in whole]
+        sent = {
+            (point.key, point.step, point.timestamp)
+            for key in {point["key"] for point in points}
+            for point in self._client.get_metric_history(self.id, key)
+        }
+        self._waiting = [point for point in points if (point["key"], point["step"], point["timestamp"]) not in sent]
+        self.flush()
+
+
+def _data_set(role: str, name: str, entry: Mapping[str, Any]) -> Any:
+    from mlflow.entities import Dataset
+
+    digest = entry.get("manifest_sha256") or entry["sidecar_sha256"]
+    return Dataset(
+        name=f"{role}/{name}",
+        digest=digest[:DIGEST_LENGTH],
+        source_type="local",
+        source=json.dumps({"uri": f"data/{role}/{name}"}),
+        profile=json.dumps(dict(entry)),
+    )
+
+
+@contextmanager
+def stage_run(stage: str, parameters: Mapping[str, Any], place: Workplace) -> Iterator[Run]:
+    """Yield the MLflow run of one execution of `stage` (its DVC address), named `<stage>-<experiment or workspace>`.
+
+    `parameters` (nested JSON values) are logged flat (`student.trim`). The run's id is kept in `place.scratch`:
+    after a kill the same run goes on. It ends FINISHED, FAILED after an exception, KILLED after Ctrl-C or SIGTERM.
+    Raises MlflowException when the store cannot be reached.
+    """
+    client = connect()
+    run_id, resumed = _run_id(client, stage, place)
+    run = Run(client, run_id, place.folder / POINTS, resumed)
+    _log_parameters(client, run_id, parameters)
+    status = "KILLED"
+    try:
+        with _termination_raises():
+            yield run
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        run.flush()
+        client.set_terminated(run_id, status)
+
+
+def _run_id(client: MlflowClient, stage: str, place: Workplace) -> tuple[str, bool]:
+    kept = place.scratch / RUN_ID
+    experiment = experiment_id(client)
+    if kept.exists() and _exists(client, kept.read_text()):
+        client.update_run(kept.read_text(), status="RUNNING")
+        return kept.read_text(), True
+    name = f"{stage}-{os.environ.get('DVC_EXP_NAME') or 'workspace'}"
+    run = client.create_run(experiment, run_name=name, tags=run_tags(stage, place.fingerprint))
+    (place.folder / POINTS).unlink(missing_ok=True)
+    files.write_text(kept, run.info.run_id)
+    return run.info.run_id, False
+
+
+def _exists(client: MlflowClient, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False  # another store than before the kill, or a deleted one: a new run is right
+
+
+def run_tags(stage: str, fingerprint: str) -> dict[str, str]:
+    """Return the tags of a run of `stage`: where it belongs and what it was made from."""
+    experiment = os.environ.get("DVC_EXP_NAME", "")
+    tags = {
+        "pipeline": "experiment" if experiment else "workspace",
+        "stage": stage,
+        "fingerprint": fingerprint,
+        "dvc.experiment": experiment,
+        "prefect.flow_run": os.environ.get(FLOW_RUN_URL, ""),
+        "mlflow.source.name": stage,
+        "mlflow.source.git.commit": _git_commit(),
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def _git_commit() -> str:
+    """Return the commit checked out in the current folder, empty outside a repository."""
+    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def flatten(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested parameters as `section.key` -> text within MLflow's limits; what is no text as JSON.
+
+    Text beyond a limit is cut and ends in a hash of the whole, so that different values stay different.
+    """
+    flat: dict[str, str] = {}
+    for key, value in parameters.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            flat[_cut(f"{prefix}{key}", KEY_LENGTH)] = _cut(text, VALUE_LENGTH)
+    return flat
+
+
+def _cut(text: str, length: int) -> str:
+    if len(text) <= length:
+        return text
+    ending = f"...{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return text[: length - len(ending)] + ending
+
+
+def _log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, Any]) -> None:
+    """Log what is not there yet: a logged parameter cannot be changed, and a kill may have cut the list short."""
+    from mlflow.entities import Param
+
+    logged = client.get_run(run_id).data.params
+    missing = [Param(key, value) for key, value in flatten(parameters).items() if key not in logged]
+    for batch in _batches(missing, PARAMETERS_PER_BATCH):
+        client.log_batch(run_id, params=batch)
+
+
+def _batches(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+@contextmanager
+def _termination_raises() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that the run is closed as KILLED."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,49 @@
+"""The registered model, as MLflow loads it: encoded images in, disparity rasters out.
+
+MLflow keeps this file beside the weights (models from code: no pickle) and runs it on loading, so it must work
+from any folder: everything else comes from the installed package. One row of the input holds one image of any size
+as a JPEG, PNG ... file in the binary column `image`; one row of the output holds its disparity.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlflow
+import pandas
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+
+class RegisteredDepthModel(PythonModel):
+    """A depth model behind MLflow's signature."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the weights of `artifacts/model` (config.json, model.safetensors), to the first GPU if there is one."""
+        from depth_model.networks import DepthAnything
+        from depth_model.training.loop import best_device
+
+        self.model = DepthAnything.load(context.artifacts["model"]).to(best_device())
+
+    def predict(
+        self, context: PythonModelContext, model_input: pandas.DataFrame, params: dict[str, Any] | None = None
+    ) -> pandas.DataFrame:
+        """Return one row per image: `disparity` (little-endian float32, row by row), `height`, `width` in pixels.
+
+        Disparity has the size of the image (after its EXIF orientation), is >= 0 and larger when nearer, and is
+        known up to scale and shift. `params["short_side"]` is the shorter side in pixels at which the network works.
+        Raises BadInput for bytes that are no image.
+        """
+        from depth_model.prediction.predictor import DepthPredictor
+
+        predictor = DepthPredictor(self.model, short_side=params["short_side"])
+        maps = predictor([bytes(image) for image in model_input["image"]])
+        return pandas.DataFrame(
+            {
+                "disparity": [disparity.astype("<f4").tobytes() for disparity in maps],
+                "height": [disparity.shape[0] for disparity in maps],
+                "width": [disparity.shape[1] for disparity in maps],
+            }
+        )
+
+
+mlflow.models.set_model(RegisteredDepthModel())

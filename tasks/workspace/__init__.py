@@ -1,0 +1,1 @@
+"""Where a stage works (`.work`), so that nothing finished is lost."""

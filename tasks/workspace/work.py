@@ -1,0 +1,236 @@
+"""Where a stage works, so that nothing finished is ever lost.
+
+DVC wipes the outs of a stage before it runs. A stage therefore works in `.work/<stage>/<fingerprint>/`, beside
+the outs: `scratch` holds finished shards and checkpoints and survives kills, `result` the finished outs, which
+are hard-linked to where DVC expects them. The fingerprint covers the parameters and the inputs, so that a
+changed parameter never meets stale state; the hash of the code is stored beside it. A lock per fingerprint lets
+a second start of the same work wait for the first and use its result.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from depth_model import files
+
+RUN_ID = "mlflow_run_id"
+
+
+class WorkError(RuntimeError):
+    """The work of a stage cannot go on without a decision of the user."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The folders of one stage execution: `scratch` survives kills, `result` takes the finished outs."""
+
+    stage: str
+    fingerprint: str
+    folder: Path
+
+    @property
+    def scratch(self) -> Path:
+        """Partial state: finished shards, checkpoints. Removed when the stage is finished."""
+        return self.folder / "scratch"
+
+    @property
+    def result(self) -> Path:
+        """Finished outs under their names."""
+        return self.folder / "result"
+
+    def earlier(self) -> list[Path]:
+        """Return the folders of the same stage's work on other inputs by the same code, finished or not.
+
+        Another process may be at work there or remove them at any time.
+        """
+        code = (self.folder / "code.sha256").read_text()
+        others = sorted(self.folder.parent.glob("*/code.sha256"))
+        return [one.parent for one in others if one.parent != self.folder and one.read_text() == code]
+
+
+def work_root() -> Path:
+    """Return `.work` of the project: DVC_ROOT names it also when an experiment runs in a temporary copy."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / ".work"
+
+
+def produce(
+    stage: str, *, inputs: Mapping[str, Any], outs: Mapping[str, Path], build: Callable[[Workplace], None]
+) -> Workplace:
+    """Make the outs of `stage`, from finished or unfinished earlier work where there is some.
+
+    `stage` is the DVC address (`collect_labeled@rooms`). `inputs` is what the result depends on (parameters and
+    hashes of input files, JSON values). `outs` maps names inside `Workplace.result` to the paths DVC expects.
+    `build(place)` is called only when no finished result of the same inputs and code exists; it finds its own
+    earlier state in `place.scratch` and must leave every out in `place.result`.
+    Raises WorkError when unfinished work of older code lies there and `resume.changed_code` says stop.
+    """
+    fingerprint = files.sha256_of_json({"stage": stage, "inputs": dict(inputs)})
+    place = Workplace(stage, fingerprint, work_root() / stage.replace("@", "-") / fingerprint[:16])
+    with _lock(place):
+        if not _finished(place):
+            _build(place, outs, build)
+        for name, out in outs.items():
+            _publish(place.result / name, out)
+    _prune(place)
+    return place
+
+
+def _build(place: Workplace, outs: Mapping[str, Path], build: Callable[[Workplace], None]) -> None:
+    shutil.rmtree(place.result, ignore_errors=True)
+    place.result.mkdir(parents=True)
+    place.scratch.mkdir(exist_ok=True)
+    build(place)
+    missing = [name for name in outs if not (place.result / name).exists()]
+    if missing:
+        raise RuntimeError(f"{place.stage} finished without {', '.join(missing)}")
+    files.write_json(place.folder / "done.json", sorted(outs))
+    shutil.rmtree(place.scratch)
+
+
+def _finished(place: Workplace) -> bool:
+    """Settle what earlier work is good for; True when its result can be used as it is."""
+    code, stored = code_hash(place.stage), place.folder / "code.sha256"
+    done = (place.folder / "done.json").exists()
+    if stored.exists() and stored.read_text() != code:
+        if done or not _holds_work(place) or _decision() == "restart":
+            shutil.rmtree(place.folder)
+            done = False
+        elif _decision() == "stop":
+            raise WorkError(
+                f"{place.stage}: unfinished work of older code lies in {_shown(place.folder)}; set resume.changed_code "
+                "in params.yaml to 'accept' (go on from it) or 'restart' (throw it away)"
+            )
+    files.write_text(stored, code)
+    return done
+
+
+def _holds_work(place: Workplace) -> bool:
+    return place.scratch.is_dir() and any(entry.name != RUN_ID for entry in place.scratch.iterdir())
+
+
+def _decision() -> str:
+    from tasks.settings import params
+
+    return params.load().resume.changed_code
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+@contextmanager
+def _lock(place: Workplace) -> Iterator[None]:
+    place.folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(_lock_path(place.folder), "a+") as handle:
+        if not _try_lock(handle):
+            print(
+                f"{place.stage}: process {_holder(handle)} is at the same work; waiting for it to use its result",
+                file=sys.stderr,
+                flush=True,
+            )
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def _lock_path(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _try_lock(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(handle: IO[str]) -> str:
+    handle.seek(0)
+    return handle.read() or "unknown"
+
+
+def _publish(result: Path, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(f".{out.name}.*.tmp"):  # by a process that was killed right here
+        _remove(left)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    if result.is_dir():
+        shutil.copytree(result, temporary, copy_function=_link)
+        _remove(out)
+    else:
+        _link(result, temporary)
+    os.replace(temporary, out)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _prune(place: Workplace) -> None:
+    """Remove finished work of the same stage with other inputs, unless a process is at it."""
+    for marker in place.folder.parent.glob("*/done.json"):
+        if marker.parent == place.folder:
+            continue
+        with open(_lock_path(marker.parent), "a+") as handle:
+            if _try_lock(handle):
+                shutil.rmtree(marker.parent)
+
+
+def code_hash(stage: str) -> str:
+    """Return the SHA-256 over the code that dvc.yaml names as dependencies of `stage`.
+
+    Without a dvc.yaml in the current folder there is nothing to compare, and the hash is that of no files.
+    """
+    sources = [path for dependency in _code_dependencies(stage) for path in _python_files(Path(dependency))]
+    return files.sha256_of_json({path.as_posix(): files.sha256(path) for path in sorted(set(sources))})
+
+
+def _python_files(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def _code_dependencies(stage: str) -> list[str]:
+    pipeline = Path("dvc.yaml")
+    if not pipeline.exists():
+        return []
+    name, _, key = stage.partition("@")
+    entry = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][name]
+    item = _item(entry["foreach"], key) if "foreach" in entry else None
+    dependencies = [_filled(one, key, item) for one in entry.get("do", entry).get("deps", [])]
+    return [one for one in dependencies if one.startswith(("depth_model/", "tasks/"))]
+
+
+def _item(foreach: str, key: str) -> Any:
+    value: Any = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    for part in foreach.strip("${}").split("."):
+        value = value[part]
+    return value[key]
+
+
+def _filled(dependency: str, key: str, item: Any) -> str:
+    text = dependency.replace("${key}", key)
+    return re.sub(r"\$\{item\.(\w+)\}", lambda match: str(item[match.group(1)]), text)

@@ -1,0 +1,156 @@
+"""Metric fine-tuning: schedule and groups are those of torch and the released code, and metres are learned."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from midas_folders import KINDS, write_midas
+from torch import nn
+
+from depth_model import readers
+from depth_model.evaluation import protocols
+from depth_model.evaluation.adapters.depth_anything_metric import of_metric
+from depth_model.evaluation.cases import CollectedCases
+from depth_model.evaluation.harness import evaluate
+from depth_model.metric.training import train
+from depth_model.metric.training.augmentation import MetricInput
+from depth_model.metric.training.batches import metric_batch
+from depth_model.networks import BadCheckpoint, DepthAnything
+from depth_model.objectives import silog_loss
+from depth_model.reading.collecting import collect_source
+from depth_model.shards.pool import SamplePool
+from depth_model.shards.source import SourceFolder
+from depth_model.training.loop import LoopSettings
+
+INPUT = MetricInput(height=42, width=56, crop="none", brightness=0.25)
+LOOP = LoopSettings(workers=0, checkpoint_every=100, precision="fp32")
+
+
+def settings(**changes):
+    values = {
+        "head": "bins",
+        "start": "encoder",
+        "maximum": 10.0,
+        "epochs": 20,
+        "batch": 3,
+        "learning_rate": 1e-2,
+        "reduction": 5.0,
+        "weight_decay": 0.01,
+        "gradient_clip": 0.1,
+        "input": INPUT,
+    }
+    return train.MetricSettings(**(values | changes))
+
+
+@pytest.mark.parametrize("total", [7, 40, 333])
+def test_one_cycle_is_that_of_torch(total):
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.AdamW([parameter], lr=1.0, betas=(0.9, 0.999))
+    peer = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 1.61e-4, total_steps=total, pct_start=0.7, div_factor=1, final_div_factor=1e4
+    )
+    for step in range(total):
+        ours = train.one_cycle({"base_lr": 1.61e-4}, step, total)
+        group = optimizer.param_groups[0]
+        assert ours["lr"] == pytest.approx(group["lr"], rel=1e-9)
+        assert ours["betas"] == pytest.approx(group["betas"], rel=1e-9)
+        optimizer.step()
+        if step < total - 1:
+            peer.step()
+
+
+def test_polynomial_decay_is_that_of_torch():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=5e-6)
+    peer = torch.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=30, power=0.9)
+    for step in range(30):
+        found = train.polynomial_decay({"base_lr": 5e-6}, step, 30)["lr"]
+        assert found == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
+        peer.step()
+
+
+def test_groups_are_those_of_the_released_fine_tuning():
+    model = train.initial_metric_model("none", "tiny", "indoor", settings(), 0)
+    released = settings(learning_rate=1.61e-4, reduction=50.0)
+    groups = {group["part"]: group for group in train.metric_groups(model, released)}
+    assert {part: group["lr"] for part, group in groups.items()} == pytest.approx(
+        {"encoder": 3.22e-6, "position_embedding": 3.22e-6, "decoder": 3.22e-6, "head": 1.61e-4}
+    )
+    assert len(groups["position_embedding"]["params"]) == 1
+    assert len(groups["head"]["params"]) == 46
+    members = [one for group in groups.values() for one in group["params"]]
+    assert len(members) == len(set(map(id, members))) == sum(one.requires_grad for one in model.parameters())
+
+
+def test_the_start_is_the_encoder_or_the_whole_of_the_relative_model(tmp_path):
+    relative = DepthAnything("tiny", seed=9)
+    relative.save(tmp_path)
+    for start in ("encoder", "all"):
+        model = train.initial_metric_model(tmp_path, "tiny", "indoor", settings(start=start), 0)
+        pairs = zip(model.encoder.state_dict().values(), relative.encoder.state_dict().values(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+        same = torch.equal(model.decoder.projects[0].weight, relative.decoder.projects[0].weight)
+        assert same == (start == "all")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_from_midas_only_the_encoder_is_another_and_it_learns(pools, tmp_path, kind):
+    write_midas(tmp_path / "midas", kind)
+    start = partial(train.initial_metric_model, tmp_path / "midas", "tiny", "indoor")
+    model, ours = start(settings(), 0), train.initial_metric_model("none", "tiny", "indoor", settings(), 0)
+    for name, weight in ours.state_dict().items():
+        assert name.startswith("encoder.") or torch.equal(weight, model.state_dict()[name])
+    with pytest.raises(BadCheckpoint, match="set start: encoder"):
+        start(settings(start="all"), 0)
+    run = partial(train.train_metric, pools[0], tmp_path / "midas", "tiny", "indoor", settings(epochs=10), LOOP, 1)
+    trained, history = run(tmp_path / "work", lambda step, metrics: None)
+    assert history.recent("abs_rel", 5) < 0.7 * history.rows[0][1 + history.columns.index("abs_rel")]
+    moved = [not torch.equal(a, b) for a, b in zip(model.encoder.parameters(), trained.encoder.parameters())]
+    assert np.mean(moved) > 0.9
+
+
+@pytest.mark.parametrize(("head", "form"), [("bins", "zoedepth"), ("sigmoid", "second_version")])
+def test_the_loss_is_over_the_pixels_of_the_whole_batch_at_the_size_of_the_labels(pools, head, form):
+    model = train.initial_metric_model("none", "tiny", "indoor", settings(head=head), 0)
+    batch = metric_batch(pools[0], 3, 3, INPUT, 6.0, 0)
+    with torch.no_grad():
+        found = train.metric_loss(model, batch)["silog"]
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    images = (batch["images"] - mean.view(3, 1, 1)) / deviation.view(3, 1, 1)
+    with torch.no_grad():
+        predicted = nn.Upsample(size=(48, 64), mode="bilinear", align_corners=True)(model(images)[:, None])[:, 0]
+    assert float(found) == pytest.approx(float(silog_loss(predicted, batch["depth"], batch["valid"], form)), rel=1e-5)
+
+
+@pytest.mark.parametrize("head", ["bins", "sigmoid"])
+def test_metres_are_learned_and_a_second_run_gives_the_same(pools, tmp_path, head):
+    run = partial(train.train_metric, pools[0], "none", "tiny", "indoor", settings(head=head), LOOP, 1)
+    model, history = run(tmp_path / "a", lambda step, metrics: None)
+    first = history.rows[0][1 + history.columns.index("abs_rel")]
+    assert history.recent("abs_rel", 5) < 0.5 * first
+    again, _ = run(tmp_path / "b", lambda step, metrics: None)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("reader", "folder", "maximum", "crop"),
+    [("nyu", "nyu_depth_v2/sync", 10.0, "none"), ("kitti", "kitti", 80.0, "kitti_benchmark")],
+)
+def test_real_samples_are_trained_on_and_measured(tmp_path, samples, reader, folder, maximum, crop):
+    chosen = readers.get(reader)
+    limits = {"max_side": 1300, "minimum_side": 32, "samples_per_shard": 4, "workers": 1}
+    data = tmp_path / "data" / "metric" / reader
+    collect_source(chosen, samples / folder, chosen.options(), tmp_path / "scratch", data, **limits)
+    pool = SamplePool(tmp_path / "data", "metric", {reader: {"samples": 2}}, None)
+    shown = MetricInput(height=42, width=98, crop=crop, brightness=0.1)
+    few = settings(maximum=maximum, epochs=15, batch=2, input=shown)
+    model, history = train.train_metric(pool, "none", "tiny", reader, few, LOOP, 1, tmp_path / "work", lambda *_: None)
+    first = history.rows[0][1 + history.columns.index("abs_rel")]
+    assert history.recent("abs_rel", 3) < first
+    cases = CollectedCases(SourceFolder(data))
+    table, skipped = evaluate({"ours": of_metric(model)}, cases, protocols.get(f"{reader}/zoedepth"), lambda: None)
+    assert len(table) == 2 and not skipped
+    assert table["abs_rel"].between(0, 2).all()

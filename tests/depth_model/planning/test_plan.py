@@ -1,0 +1,79 @@
+"""The plan against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from depth_model.networks import DepthAnything
+from depth_model.planning import plan
+
+PAPER = plan.Work(
+    labeled=1_599_000,
+    unlabeled=62_300_000,
+    teacher="vitl",
+    teacher_epochs=20,
+    teacher_batch=64,
+    student="vits",
+    sweeps=1,
+    labeled_per_batch=64,
+    unlabeled_per_batch=128,
+    crop=518,
+    label_side=518,
+)
+
+
+def stage(name, work=PAPER, device="v100", workers=1, cores=1):
+    return next(one for one in plan.stages(work, device, workers, cores) if one.name == name)
+
+
+def test_the_teacher_costs_epochs_times_images_times_a_training_pass():
+    # 31.98 million images x 20 ms x 3.4 = 2,174,640 s
+    assert stage("train teacher").device_hours == pytest.approx(604.07, abs=0.01)
+    # 499,687.5 steps x 335,315,649 parameters x 4 bytes x 2 (4 - 1): what four workers send in a ring
+    assert stage("train teacher", workers=4).exchanges == pytest.approx(4021.3, rel=1e-3)
+    assert stage("train teacher").exchanges == 0
+
+
+def test_the_student_sees_one_labelled_image_for_two_others_and_the_frozen_encoder_those():
+    # 93.45 million x 12 ms x 3.4 + 62.3 million x 12 ms x 0.735 = 4,362,242 s
+    assert stage("train student").device_hours == pytest.approx(1211.73, abs=0.05)
+    assert plan.student_steps(PAPER) == 486_718.75
+
+
+def test_pseudo_labels_cost_the_teachers_time_on_whole_images():
+    # 62.3 million x 20 ms x 1.333 / 0.9 = 1,845,463 s
+    assert stage("pseudo-label").device_hours == pytest.approx(512.63, abs=0.01)
+    # 62.3 million x 518 x 518 x 1.333 x 0.602 bytes
+    assert stage("pseudo-label").stores == pytest.approx(13.41, abs=0.01)
+    twice = dataclasses.replace(PAPER, passes=2)
+    assert stage("pseudo-label", twice).device_hours == pytest.approx(2 * 512.63, abs=0.02)
+
+
+def test_hours_shrink_with_the_workers_and_the_square_of_the_side():
+    whole = stage("train student")
+    assert stage("train student", workers=128).hours == pytest.approx(whole.device_hours / 128)
+    half = dataclasses.replace(PAPER, crop=259)
+    assert stage("train student", half).device_hours == pytest.approx(whole.device_hours / 4)
+    assert stage("collect unlabeled", workers=2, cores=5).hours == pytest.approx(62.3e6 / 97 / 3600 / 10)
+
+
+def test_the_bottleneck_has_the_most_hours():
+    costs = plan.stages(PAPER, "v100", 8, 8)
+    assert plan.bottleneck(costs).name == "train student"
+    few = plan.stages(dataclasses.replace(PAPER, unlabeled=1000), "v100", 8, 8)
+    assert plan.bottleneck(few).name == "train teacher"
+    assert "Bottleneck: train teacher, 100%" in plan.markdown(few, 8)
+
+
+def test_the_table_has_the_sizes_of_our_networks():
+    for size, known in plan.table()["networks"].items():
+        if size == "vits":
+            assert known["parameters"] == sum(one.numel() for one in DepthAnything(size).parameters())
+
+
+@pytest.mark.parametrize(("device", "size", "said"), [("h100", "vits", "choose one of v100"), ("v100", "vitg", "vitb")])
+def test_what_was_not_measured_is_refused(device, size, said):
+    with pytest.raises(ValueError, match=said):
+        plan.seconds_per_image(device, size, 518)

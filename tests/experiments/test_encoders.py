@@ -1,0 +1,44 @@
+"""The comparison of encoders: parameters that params.yaml takes, a table of what was measured."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from experiments import encoders
+from tasks import entry
+from tasks.settings import params
+from tests.experiments.test_ablations import changed
+
+
+def test_every_row_starts_all_fine_tuning_from_its_encoder(repository):
+    text = (repository / "presets" / "demo.yaml").read_text()
+    rows = encoders.rows_of(["packaged", "none", "some/folder"], params.check(yaml.safe_load(text)))
+    for row in rows:
+        settings = params.check(changed(yaml.safe_load(text), row.changes))
+        tuned = [*settings.finetune_metric.values(), *settings.finetune_semantic.values()]
+        assert len(tuned) == 4
+        assert {one.initial for one in tuned} == {row.label}
+
+
+def test_nothing_to_fine_tune_is_refused(repository):
+    settings = params.load(repository / "presets" / "ablation.yaml")
+    with pytest.raises(entry.StageError, match="finetune_metric"):
+        encoders.rows_of(["none"], settings)
+
+
+def result(row, seed, error, setting="a"):
+    metrics = {
+        "metric/nyu": {"metric/nyu": {"abs_rel": error, "delta1": 0.5, "rmse": 1.0, "silog": 2.0}},
+        "semantic/ade20k": {"semantic/ade20k": {"miou": 50.0, "pixel_accuracy": 80.0}},
+    }
+    return {"table": "encoders", "row": row, "seed": seed, "setting": setting, "metrics": metrics}
+
+
+def test_the_table_has_mean_and_deviation_of_its_setting_alone():
+    ours = [result("student", 1, 0.1), result("student", 2, 0.3)]
+    results = [*ours, result("none", 1, 0.5), result("none", 2, 9.0, setting="b")]
+    shown = encoders.render(["student", "none", "hub"], results, "a").splitlines()
+    assert "| metric/nyu | metric/nyu | abs_rel | 0.2000 ± 0.1414 | 0.5000 | missing |" in shown
+    assert "| semantic/ade20k | semantic/ade20k | miou | 50.0000 ± 0.0000 | 50.0000 | missing |" in shown
+    assert len(shown) == 2 + 5

@@ -1,0 +1,98 @@
+"""`depth-anything convert` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import onnxruntime
+import pytest
+import torch
+from transformers import DepthAnythingForDepthEstimation
+
+from depth_model.networks import DepthAnything
+from tasks.commands import main
+
+IMAGES = torch.randn(1, 3, 518, 518, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["depth-anything", "convert", *map(str, arguments)])
+        main.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def model(tmp_path):
+    model = DepthAnything("tiny", seed=1).eval()
+    torch.save(model.official_state(), tmp_path / "model.pth")
+    return model
+
+
+def test_an_official_file_becomes_a_folder_that_transformers_loads(call, model, tmp_path):
+    call(tmp_path / "model.pth", "--to", "folder", "-o", tmp_path / "folder")
+    assert json.loads((tmp_path / "folder" / "config.json").read_text())["position_embedding"] == "official"
+    theirs = DepthAnythingForDepthEstimation.from_pretrained(tmp_path / "folder").eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(theirs(IMAGES).predicted_depth, model(IMAGES), rtol=1e-5, atol=1e-5)
+
+
+def test_a_foreign_transformers_folder_is_exact_and_goes_back_to_an_official_file(call, model, tmp_path):
+    model.save(tmp_path / "own")
+    config = json.loads((tmp_path / "own" / "config.json").read_text())
+    foreign = {name: value for name, value in config.items() if name not in ("size", "position_embedding")}
+    (tmp_path / "own" / "config.json").write_text(json.dumps(foreign))
+    DepthAnythingForDepthEstimation.from_pretrained(tmp_path / "own").save_pretrained(tmp_path / "foreign")
+    assert DepthAnything.load(tmp_path / "foreign").encoder.position_embedding == "exact"
+    call(tmp_path / "foreign", "--to", "official", "-o", tmp_path / "back.pth")
+    state = torch.load(tmp_path / "back.pth", weights_only=True)
+    for name, value in model.official_state().items():
+        torch.testing.assert_close(state[name], value, rtol=0, atol=0)
+
+
+def test_what_a_bare_file_cannot_tell_is_asked_for(call, model, tmp_path):
+    arguments = ("--blocks", 0, 1, 2, 3, "--position-embedding", "exact")
+    call(tmp_path / "model.pth", "--to", "folder", "-o", tmp_path / "folder", *arguments)
+    loaded = DepthAnything.load(tmp_path / "folder")
+    assert loaded.blocks == [0, 1, 2, 3]
+    assert loaded.encoder.position_embedding == "exact"
+
+
+def test_graphs_run_without_this_project_and_the_difference_is_printed(call, model, tmp_path):
+    printed = call(tmp_path / "model.pth", "--to", "onnx", "-o", tmp_path / "model.onnx")
+    assert "of the range" in printed
+    call(tmp_path / "model.pth", "--to", "torch-export", "-o", tmp_path / "model.pt2")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    (found,) = session.run(None, {"images": IMAGES[..., :56, :84].numpy()})
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    with torch.inference_mode():
+        torch.testing.assert_close(program(IMAGES[..., :56, :84]), torch.from_numpy(found), rtol=1e-4, atol=1e-4)
+
+
+class Evil:
+    def __reduce__(self):
+        return open, ("executed", "w")
+
+
+@pytest.mark.parametrize("kind", ["text", "pickle", "missing", "blocks"])
+def test_what_is_no_model_is_one_line_and_nothing_is_run(call, model, capsys, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    path, more = tmp_path / "input", ()
+    if kind == "text":
+        path.write_text("no model")
+    elif kind == "pickle":
+        path.write_bytes(pickle.dumps({"pretrained.cls_token": Evil()}, protocol=2))
+    elif kind == "blocks":
+        path, more = tmp_path / "model.pth", ("--blocks", 0, 1, 2, 9)
+    with pytest.raises(SystemExit) as ended:
+        call(path, "--to", "folder", "-o", tmp_path / "out", *more)
+    assert ended.value.code == 1
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1
+    assert path.name in said
+    assert not (tmp_path / "executed").exists()
+    assert not (tmp_path / "out").exists()

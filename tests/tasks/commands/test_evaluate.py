@@ -1,0 +1,176 @@
+"""`depth-anything evaluate --set` as a user calls it: on real samples of KITTI, NYUv2 and DDAD, and on written sets."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from depth_model.metric.heads.metric_depth import MetricDepth
+from depth_model.networks import DepthAnything
+from tasks.commands import main
+
+FOLDERS = {"kitti": "kitti", "nyu": "nyu_depth_v2/sync", "ddad": "ddad_dgp"}
+OPTIONS = {"kitti": [], "nyu": ["split=null"], "ddad": ["split=null"]}
+COUNTS = {"kitti": 2, "nyu": 2, "ddad": 3}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    DepthAnything("tiny", seed=1).save(folder / "one")
+    DepthAnything("tiny", seed=2).save(folder / "two")
+    MetricDepth(DepthAnything("tiny", seed=1), "bins", 80.0).save(folder / "metric")
+    return folder
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["depth-anything", "evaluate", *map(str, arguments)])
+    main.main()
+
+
+def on(samples, name, out):
+    options = ["--options", *OPTIONS[name]] if OPTIONS[name] else []
+    return ["--set", name, "--root", samples / FOLDERS[name], *options, "--short-side", 56, "-o", out]
+
+
+@pytest.mark.parametrize("name", ["kitti", "nyu", "ddad"])
+def test_two_models_are_compared_by_the_protocol_of_a_set(monkeypatch, capsys, samples, models, tmp_path, name):
+    pictures = [] if name == "kitti" else ["--no-pictures"]
+    call(monkeypatch, *on(samples, name, tmp_path), "--model", models / "one", "--model", models / "two", *pictures)
+    told = capsys.readouterr()
+    folder = tmp_path / name / "paper"
+    summary = json.loads((folder / "summary.json").read_text())
+    table = pd.read_parquet(folder / "per_image.parquet")
+    assert list(table["model"]) == ["one", "two", "constant"] * COUNTS[name]
+    assert summary["models"]["one"]["abs_rel"] == pytest.approx(table[table["model"] == "one"]["abs_rel"].mean())
+    difference = summary["models"]["two"]["abs_rel"] - summary["models"]["one"]["abs_rel"]
+    assert summary["differences"]["two - one"]["abs_rel"]["mean"] == pytest.approx(difference)
+    assert f"mean over {COUNTS[name]} images, {name}/paper" in told.out
+    assert "two - one: AbsRel" in told.out
+    assert f"these are {COUNTS[name]}" in told.err  # not the split of the paper, and it says so
+    if name == "kitti":
+        assert {"examples.png", "worst-one.png", "worst-two.png"} <= {one.name for one in folder.glob("*.png")}
+
+
+def test_the_crop_of_the_benchmark_is_cut_before_the_network_sees_the_image(monkeypatch, samples, models, tmp_path):
+    arguments = [*on(samples, "kitti", tmp_path), "--model", models / "one", "--no-pictures"]
+    call(monkeypatch, *arguments)
+    call(monkeypatch, *arguments, "--change", "image_crop=none", "crop=none")
+    cropped, whole = (json.loads(path.read_text()) for path in sorted(tmp_path.rglob("summary.json")))
+    assert cropped["protocol"]["name"] == "kitti/paper"
+    assert whole["protocol"]["name"] == "kitti/paper+image_crop=none+crop=none"
+    assert cropped["models"]["one"] != whole["models"]["one"]
+
+
+def test_metric_depth_has_nine_metrics_and_no_constant(monkeypatch, samples, models, tmp_path):
+    small = ["--change", "network_size=[28, 84]", "--no-pictures"]
+    call(monkeypatch, *on(samples, "kitti", tmp_path), "--metric", *small, "--model", models / "metric")
+    (path,) = tmp_path.rglob("summary.json")
+    summary = json.loads(path.read_text())
+    assert summary["protocol"]["network_size"] == [28, 84]
+    assert summary["protocol"]["flip_averaging"] and summary["protocol"]["align_corners"]
+    assert list(summary["models"]) == ["metric"]
+    assert len(summary["models"]["metric"]) == 9
+
+
+def test_stored_disparity_is_measured_as_the_model_that_made_it(monkeypatch, samples, models, tmp_path):
+    arguments = [*on(samples, "nyu", tmp_path), "--protocol", "full-frame", "--no-pictures"]
+    call(monkeypatch, *arguments, "--model", models / "one")
+    before = json.loads((tmp_path / "nyu" / "full-frame" / "summary.json").read_text())["models"]["one"]
+    from depth_model.prediction.predictor import DepthPredictor
+
+    predictor = DepthPredictor(DepthAnything.load(models / "one"), 56)
+    keys = pd.read_parquet(tmp_path / "nyu" / "full-frame" / "per_image.parquet")["key"].unique()
+    pictures = {path.stem: path for path in (samples / FOLDERS["nyu"]).rglob("*.jpg")}
+    for key in keys:
+        (tmp_path / "maps" / key).parent.mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "maps" / f"{key}.npy", predictor(pictures[key.rpartition("/")[2]]))
+    call(monkeypatch, *arguments, "--model", f"stored={tmp_path / 'maps'}", "--predictions", "disparity")
+    after = json.loads((tmp_path / "nyu" / "full-frame" / "summary.json").read_text())["models"]["stored"]
+    assert after == pytest.approx(before, rel=1e-6)
+
+
+def test_patterns_need_no_quotes_of_yaml_and_processes_may_be_several(monkeypatch, capsys, samples, models, tmp_path):
+    data = ["--reader", "rgbd_folder", "--root", samples / FOLDERS["nyu"]]
+    patterns = ["--options", "color=*/rgb_*.jpg", "depth=*/sync_depth_*.png", "unit=1000"]
+    how = ["--short-side", 56, "--processes", 2, "--no-pictures", "-o", tmp_path]
+    call(monkeypatch, "--model", models / "one", *data, *patterns, *how)
+    assert "mean over 2 images, generic" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "kitty"], "no protocols of a set 'kitty'"),
+        (["--set", "kitti", "--protocol", "mariogld"], "there are: paper"),
+        (["--set", "kitti", "--reader", "rgbd_folder"], "one of --set"),
+        (["--set", "kitti", "--protocol", "paper", "--metric"], "not for metric depth"),
+        (["--set", "nyu", "--metric"], "measures metres; this model predicts disparity"),
+        (["--set", "nyu", "--change", "corp=none"], "no such key"),
+        (["--set", "nyu", "--change", "crop=5"], "the same kind of value"),
+        (["--set", "nyu", "--model", "{models}/one"], "another model is called 'one'"),
+        (["--set", "nyu", "--list", "nothing.txt"], "there is no such file"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(monkeypatch, capsys, samples, models, tmp_path, arguments, said):
+    named = [one.format(models=models) for one in arguments]
+    root = ["--root", samples / FOLDERS["nyu"], "--options", "split=null", "-o", tmp_path]
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "--model", models / "one", *named, *root)
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_calibration_names_what_it_wants(monkeypatch, capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "--calibrate", "--checkpoints", tmp_path, "--root", tmp_path)
+    error = capsys.readouterr().err
+    for wanted in ("depth_anything_vitl14.pth", "dpt-beit-large-512", "eth3d: the set in its official layout"):
+        assert wanted in error
+
+
+def test_calibration_prints_every_variant_beside_table_2(monkeypatch, capsys, samples, tmp_path):
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "kitti").symlink_to(samples / "kitti")
+    torch.save(DepthAnything("tiny", seed=1).official_state(), tmp_path / "depth_anything_vits14.pth")
+    out = tmp_path / "out"
+    arguments = ["--checkpoints", tmp_path, "--root", tmp_path / "sets", "--short-side", 56, "-o", out]
+    call(monkeypatch, "--calibrate", *arguments)
+    told = capsys.readouterr()
+    lines = [line.split() for line in told.out.splitlines()]
+    variants = ["paper", "full-frame", "midas", "marigold", "video-depth-anything"]
+    assert [line[0] for line in lines] == ["kitti", *variants, "best:"]
+    figures = json.loads((out / "calibration.json").read_text())["kitti"]
+    for line in lines[1:-1]:
+        assert line[3::2] == ["0.080", "0.936"]  # Table 2, ViT-S
+        assert float(line[2]) == pytest.approx(figures[line[0]]["vits"]["abs_rel"], abs=1e-4)
+    measured = {name: one["vits"] for name, one in figures.items()}
+    gaps = {name: abs(one["abs_rel"] - 0.08) + abs(one["delta1"] - 0.936) for name, one in measured.items()}
+    assert lines[-1][1] == min(gaps, key=gaps.get) + ","
+    assert "depth_anything_vitb14.pth" in told.err and "nyu: the set" in told.err
+
+
+def test_pairs_of_points_have_an_accuracy(monkeypatch, capsys, models, tmp_path):
+    pixels = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8), (0, 0), 3)
+    (tmp_path / "indoor").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "indoor" / "a.png")
+    pair = {"point1": [5, 3], "point2": [40, 50]}
+    common = ["--set", "da2k", "--root", tmp_path, "--model", models / "one", "--short-side", 56, "-o", tmp_path]
+    for closer in ("point1", "point2"):
+        content = {"indoor/a.png": [pair | {"closer_point": closer}]}
+        (tmp_path / "annotations.json").write_text(json.dumps(content))
+        call(monkeypatch, *common)
+    told = [line for line in capsys.readouterr().out.splitlines() if ": all: " in line]
+    assert sorted(told) == ["one: all: 0.0% of 1 pairs", "one: all: 100.0% of 1 pairs"]
+    shutil.rmtree(tmp_path / "indoor")
+    with pytest.raises(SystemExit):
+        call(monkeypatch, *common)

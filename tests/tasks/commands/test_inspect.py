@@ -1,0 +1,49 @@
+"""`depth-anything inspect` as a user calls it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.commands import main
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["depth-anything", "inspect", *map(str, arguments)])
+    main.main()
+
+
+def test_statistics_of_a_folder(tmp_path, monkeypatch, capsys):
+    for number in (1, 2, 3):
+        stored = np.full((4, 6), 1000 * number, np.uint16)
+        stored[0] = 0
+        Image.fromarray(stored).save(tmp_path / f"d{number}.png")
+        Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / f"c{number}.png")
+    (tmp_path / "d3.png").unlink()
+    given = ("--reader", "rgbd_folder", "--root", tmp_path, "--options", "color=c*.png", "depth=d*.png", "unit=1000")
+    call(monkeypatch, *given)
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["listed"] == "3"
+    assert lines["samples"] == "read   2"
+    assert lines["size"] == "4 x 6: 2"
+    assert lines["labelled"] == "75.0% of the pixels (75.0% to 75.0% of an image)"
+    assert lines["labels"] == "1 to 2"
+    assert lines["refused"].startswith("1: no depth file")
+    call(monkeypatch, *given, "--limit", 1)
+    assert "read   1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--reader", "hrwsi"), "needs a 'root'"),
+        (("--reader", "hrws", "--root", "."), "did you mean 'hrwsi'"),
+        (("--reader", "hrwsi", "--root", "nowhere"), "there is no folder"),
+        (("--reader", "hrwsi", "--root", ".", "--options", "split=tests"), "split"),
+    ],
+)
+def test_faults_are_one_line(monkeypatch, capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        call(monkeypatch, *arguments)
+    assert message in capsys.readouterr().err

@@ -1,0 +1,323 @@
+"""`depth-anything predict` as a user calls it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from depth_model.metric.heads.metric_depth import MetricDepth
+from depth_model.metric.prediction.predictor import MetricPredictor
+from depth_model.networks import DepthAnything
+from depth_model.prediction.predictor import DepthPredictor
+from depth_model.reading.video import frames
+from tasks.commands import main
+from tasks.tracking import mlflow_runs, registry
+from tasks.workspace.work import Workplace
+
+
+@pytest.fixture
+def model(tmp_path):
+    DepthAnything("tiny", seed=1).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def album(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    for name in ("a.png", "deep/b.png"):
+        (tmp_path / "album" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "album" / name)
+    return tmp_path / "album"
+
+
+@pytest.fixture
+def metric_model(tmp_path):
+    MetricDepth(DepthAnything("tiny", seed=1), "bins", 10.0, input_size=(42, 56), seed=2).save(tmp_path / "metric")
+    return tmp_path / "metric"
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["depth-anything", *map(str, arguments)])
+    main.main()
+
+
+def test_a_folder_becomes_maps_that_agree(monkeypatch, model, album, tmp_path):
+    call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 56)
+    disparity = np.load(tmp_path / "out" / "deep" / "b.png.npy")
+    expected = DepthPredictor(DepthAnything.load(model), 56)(album / "a.png")
+    np.testing.assert_array_equal(disparity, expected)
+    grey = np.asarray(Image.open(tmp_path / "out" / "a.png.png"))
+    assert grey.dtype == np.uint16
+    low, high = expected.min(), expected.max()
+    np.testing.assert_allclose(grey / 65535, (expected - low) / (high - low), atol=1e-4)
+    assert Image.open(tmp_path / "out" / "a.png.color.png").mode == "RGB"
+
+
+def test_colours_and_flip_averaging_are_those_asked_for(monkeypatch, model, album, tmp_path):
+    arguments = ("--short-side", 56, "--colors", "gray", "--flip-averaging")
+    call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
+    colored = np.asarray(Image.open(tmp_path / "out" / "a.png.color.png")).astype(int)
+    grey = np.asarray(Image.open(tmp_path / "out" / "a.png.png")) / 257
+    assert (colored == colored[:, :, :1]).all()
+    assert np.abs(colored[:, :, 0] - grey).max() <= 1
+    expected = DepthPredictor(DepthAnything.load(model), 56, flip_averaging=True)(album / "a.png")
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "a.png.npy"), expected)
+
+
+def test_a_point_cloud_and_the_picture_beside_its_depth(monkeypatch, model, album, tmp_path):
+    arguments = ("--short-side", 56, "--side-by-side", "--field-of-view", 60, "--farthest", 5)
+    call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
+    image = np.asarray(Image.open(album / "a.png").convert("RGB"))
+    height, width = image.shape[:2]
+    colored = np.asarray(Image.open(tmp_path / "out" / "a.png.color.png"))
+    assert colored.shape == (height, 2 * width, 3)
+    np.testing.assert_array_equal(colored[:, :width], image)
+    header, _, body = (tmp_path / "out" / "a.png.ply").read_bytes().partition(b"end_header\n")
+    assert f"element vertex {height * width}\n" in header.decode()
+    vertices = np.frombuffer(body, np.uint8).reshape(-1, 15)
+    np.testing.assert_array_equal(vertices[:, 12:], image.reshape(-1, 3))
+    depth = vertices[:, 8:12].copy().view("<f4")
+    assert depth.min() == pytest.approx(1) and depth.max() == pytest.approx(5)
+
+
+@pytest.mark.parametrize(
+    ("side", "option", "value"), [(28, "tile", 28), (56, "preprocessing", "transformers"), (56, "precision", "bf16")]
+)
+def test_an_option_of_the_predictor_is_used_when_asked_for(monkeypatch, model, album, tmp_path, side, option, value):
+    arguments = ("--short-side", side, f"--{option}", value)
+    call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
+    expected = DepthPredictor(DepthAnything.load(model), side, **{option: value})(album / "a.png")
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "a.png.npy"), expected)
+
+
+@pytest.fixture
+def video(album):
+    writer = cv2.VideoWriter(str(album / "walk.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
+    for level in (40, 200):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    return album / "walk.avi"
+
+
+def test_every_frame_of_a_video_gets_its_maps(monkeypatch, model, album, video, tmp_path):
+    call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 56)
+    written = sorted(one.name for one in (tmp_path / "out" / "walk.avi").iterdir())
+    suffixes = (".color.png", ".npy", ".png")
+    assert written == [f"{number:06d}{suffix}" for number in (0, 1) for suffix in suffixes]
+    second = list(frames(video))[1]
+    expected = DepthPredictor(DepthAnything.load(model), 56)(second)
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "walk.avi" / "000001.npy"), expected)
+    assert (tmp_path / "out" / "a.png.npy").exists()
+
+
+def test_a_broken_video_is_named_and_the_others_are_done(monkeypatch, capsys, model, album, tmp_path):
+    (album / "0.mp4").write_bytes(b"no video")
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 56)
+    assert ended.value.code == 1
+    assert "0.mp4: cannot be read as a video" in capsys.readouterr().err
+    assert (tmp_path / "out" / "a.png.npy").exists()
+
+
+def test_a_pattern_stands_for_the_files_it_matches(monkeypatch, model, album, tmp_path):
+    (album / "c[1].png").write_bytes((album / "a.png").read_bytes())
+    arguments = ("--model", model, "-o", tmp_path / "out", "--short-side", 56)
+    call(monkeypatch, "predict", album / "**" / "[ab].png", album / "c[1].png", *arguments)
+    assert {one.name for one in (tmp_path / "out").glob("*.npy")} == {"a.png.npy", "b.png.npy", "c[1].png.npy"}
+
+
+def test_an_impossible_field_of_view_is_refused_at_the_start(monkeypatch, capsys, model, album, tmp_path):
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--field-of-view", 180)
+    assert "180: must be above 0 and below 180" in capsys.readouterr().err
+
+
+def test_an_unknown_colour_map_is_refused_with_those_that_are_near(monkeypatch, capsys, model, album, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--colors", "virids")
+    assert ended.value.code == 2
+    assert "viridis" in capsys.readouterr().err
+
+
+def test_a_bad_picture_is_named_and_the_others_are_done(monkeypatch, capsys, model, album, tmp_path):
+    (album / "broken.jpg").write_bytes(b"no image")
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 56)
+    assert ended.value.code == 1
+    assert "broken.jpg" in capsys.readouterr().err
+    assert (tmp_path / "out" / "deep" / "b.png.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["predict", "nowhere.jpg", "--model", "m", "-o", "out"], "nowhere.jpg: there is no such file"),
+        (["predict", "{album}", "--model", "nowhere", "-o", "out"], "--model nowhere: there is no such"),
+        (["predict", "{album}", "--model", "{album}", "-o", "out"], "--model"),
+    ],
+)
+def test_what_is_not_there_is_one_line(monkeypatch, capsys, album, tmp_path, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, *(one.format(album=album) for one in arguments))
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_a_short_side_off_the_grid_is_refused(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "predict", "a.jpg", "--model", "m", "-o", "out", "--short-side", "100")
+    assert ended.value.code == 2
+    assert "multiple of 14" in capsys.readouterr().err
+
+
+def test_two_pictures_of_one_name_do_not_overwrite_each_other(monkeypatch, capsys, model, album, tmp_path):
+    shutil.copy(album / "a.png", album / "deep" / "a.png")
+    both = album / "a.png", album / "deep" / "a.png"
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", *both, "--model", model, "-o", tmp_path / "out")
+    assert "would both be written to a.png" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 56)
+    assert len(list((tmp_path / "out").rglob("*.npy"))) == 3
+
+
+@pytest.fixture
+def champion(monkeypatch, tmp_path, model, repository):
+    """A project whose registry holds `model` as the champion; the current folder is in it."""
+    project = tmp_path / "project"
+    shutil.copytree(model, project / "models" / "student")
+    parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    (project / "params.yaml").write_text(yaml.safe_dump(parameters))
+    for name in ("DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    monkeypatch.chdir(project)
+    place = Workplace("train_student", "f" * 64, project / ".work")
+    place.scratch.mkdir(parents=True)
+    with mlflow_runs.stage_run("train_student", {}, place) as run:
+        registry.register_model("depth-anything-student", Path("models/student"), run)
+    registry.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64)
+    return "models:/depth-anything-student@champion"
+
+
+def test_a_model_of_the_registry_is_that_of_its_folder(monkeypatch, capsys, model, album, tmp_path, champion):
+    for name, out in ((champion, "registered"), (model, "folder")):
+        call(monkeypatch, "predict", album, "--model", name, "-o", tmp_path / out, "--short-side", 56)
+    for place in ("a.png.npy", "deep/b.png.npy"):
+        assert (tmp_path / "registered" / place).read_bytes() == (tmp_path / "folder" / place).read_bytes()
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", album, "--model", "models:/depth-anything-student@nobody", "-o", tmp_path / "x")
+    assert "alias nobody not found" in capsys.readouterr().err
+
+
+def test_outside_a_project_no_registry_is_made(monkeypatch, capsys, album, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", album, "--model", "models:/any@champion", "-o", tmp_path / "out")
+    assert "there is no registry at" in capsys.readouterr().err
+    assert not list(tmp_path.glob("mlflow.db*"))
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Three pictures with depth in millimetres of 0.5 to 30 m, and a fourth whose depth has another size."""
+    generator = np.random.default_rng(0)
+    for number in range(4):
+        shape = (40, 60) if number < 3 else (20, 30)
+        depth = generator.integers(500, 30000, shape).astype(np.uint16)
+        depth[generator.random(shape) < 0.3] = 0
+        pixels = generator.integers(0, 256, (40, 60, 3), np.uint8)
+        for name, image in (("rgb", pixels), ("depth", depth)):
+            (tmp_path / "pairs" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(tmp_path / "pairs" / name / f"{number}.png")
+    return tmp_path / "pairs"
+
+
+def on_pairs(pairs, model, *more):
+    options = ["--options", "color=rgb/*.png", "depth=depth/*.png", "unit=1000"]
+    data = ["--reader", "rgbd_folder", "--root", pairs, *options]
+    return ["evaluate", "-o", pairs.parent / "out", "--model", model, "--short-side", 56, *data, *more]
+
+
+def slow_abs_rel(pairs, model, maximum):
+    predictor = DepthPredictor(DepthAnything.load(model), 56)
+    errors = []
+    for number in range(3):
+        depth = np.asarray(Image.open(pairs / "depth" / f"{number}.png")) / 1000
+        valid = (depth > 1e-3) & (depth < maximum)
+        prediction = predictor(pairs / "rgb" / f"{number}.png").astype(np.float64)[valid]
+        matrix = np.stack([prediction, np.ones_like(prediction)], 1)
+        aligned = matrix @ np.linalg.lstsq(matrix, 1 / depth[valid], rcond=None)[0]
+        estimate = 1 / np.clip(aligned, 1 / maximum, None)
+        errors.append(np.mean(np.abs(estimate - depth[valid]) / depth[valid]))
+    return np.mean(errors)
+
+
+@pytest.mark.parametrize("maximum", [80, 10])
+def test_a_data_set_is_measured_as_by_hand(monkeypatch, capsys, model, pairs, maximum):
+    call(monkeypatch, *on_pairs(pairs, model, "--maximum", maximum))
+    told = capsys.readouterr()
+    head, measured, constant, images, *intervals = told.out.splitlines()
+    assert measured.split()[:2] == ["model", f"{slow_abs_rel(pairs, model, maximum):.4f}"]
+    assert head.split()[:2] == ["abs_rel", "delta1"]
+    assert constant.startswith("constant ")
+    assert images.startswith("mean over 3 images, generic")
+    assert "not measured: 3: " in told.err
+    assert [one.split(": ")[0] for one in intervals] == ["model", "constant"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--reader", "rgbd_foldr"], "did you mean 'rgbd_folder'"),
+        (["--reader", "scikit_image", "--options", "subset=motorcycle", "colour=1"], "colour: Unexpected keyword"),
+        (["--reader", "image_folder", "--root", "nowhere"], "--root nowhere: there is no such folder"),
+        (["--reader", "image_folder", "--root", "{album}"], "no image could be measured: no ground truth (2 of 2)"),
+        (["--reader", "scikit_image", "--minimum", "9", "--maximum", "2"], "--minimum 9 must be less than --maximum 2"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(monkeypatch, capsys, model, album, arguments, said):
+    with pytest.raises(SystemExit) as ended:
+        named = [one.format(album=album) for one in arguments]
+        call(monkeypatch, "evaluate", "-o", album / "out", "--model", model, *named)
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_a_metric_model_writes_metres_millimetres_and_a_cloud_of_the_camera(monkeypatch, tmp_path, metric_model, album):
+    picture, out = album / "a.png", tmp_path / "out"
+    call(monkeypatch, "predict", picture, "--model", metric_model, "-o", out, "--intrinsics", 50, 50, 29.5, 19.5)
+    metres = np.load(out / "a.png.npy")
+    np.testing.assert_array_equal(metres, MetricPredictor(MetricDepth.load(metric_model))(picture))
+    millimetres = np.asarray(Image.open(out / "a.png.png"))
+    assert millimetres.dtype == np.uint16
+    assert abs(millimetres / 1000 - metres).max() <= 0.0005 + 1e-6
+    body = (out / "a.png.ply").read_bytes().partition(b"end_header\n")[2]
+    first = np.frombuffer(body[:12], "<f4")
+    np.testing.assert_allclose(first, metres[0, 0] * np.array([-29.5 / 50, -19.5 / 50, 1]), rtol=1e-5)
+
+
+def test_a_released_metric_file_needs_its_range_and_takes_no_tiles(monkeypatch, tmp_path, capsys, metric_model, album):
+    released = tmp_path / "indoor.pt"
+    MetricDepth.load(metric_model).export_released(released)
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", album / "a.png", "--model", released, "-o", tmp_path / "out")
+    assert "--maximum" in capsys.readouterr().err
+    call(monkeypatch, "predict", album / "a.png", "--model", released, "-o", tmp_path / "out", "--maximum", 10)
+    assert (tmp_path / "out" / "a.png.npy").exists()
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", album / "a.png", "--model", metric_model, "-o", tmp_path / "out", "--tile", 100)
+    assert "relative models" in capsys.readouterr().err

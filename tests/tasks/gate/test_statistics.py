@@ -1,0 +1,102 @@
+"""Statistics beside the catalog, drift against what was accepted, and both in the report."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from depth_model.evaluation.collection_figure import collection_figure
+from tasks import collect, entry, inventory, validate
+from tasks.commands import accept
+from tasks.gate import statistics
+from tasks.report.collection import collection_section
+from tests.tasks.starting import start
+
+
+def write_pair(folder, number, depth):
+    Image.new("RGB", (30, 20), (number, 0, 0)).save(folder / f"c{number}.png")
+    Image.fromarray(depth.astype(np.uint16)).save(folder / f"d{number}.png")
+
+
+@pytest.fixture
+def project(tmp_path, repository, monkeypatch):
+    """Labeled `pairs`: four with 1 m on the left and 3 m on the right, one without a label, one of one value."""
+    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content |= {"finetune_metric": {}, "evaluate_metric": {}}
+    content |= {"finetune_semantic": {}, "evaluate_semantic": {}}
+    options = {"color": "c*.png", "depth": "d*.png", "unit": 1000}
+    pairs = {"reader": "rgbd_folder", "root": "pairs", "options": options}
+    content["sources"] = {"labeled": {"pairs": pairs}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
+    content["collect"] |= {"minimum_side": 8, "samples_per_shard": 2, "workers": 1}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (tmp_path / "pairs").mkdir()
+    for number in range(4):
+        write_pair(tmp_path / "pairs", number, np.repeat([[1000] * 15 + [3000] * 15], 20, 0))
+    write_pair(tmp_path / "pairs", 4, np.zeros((20, 30)))
+    write_pair(tmp_path / "pairs", 5, np.full((20, 30), 2000))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setattr(statistics.params, "ROLES", ("labeled",))
+    gather(monkeypatch)
+    return tmp_path
+
+
+def gather(monkeypatch):
+    inventory.main()
+    start(monkeypatch, collect, "labeled", "pairs")
+
+
+def described():
+    return json.loads(statistics.statistics_path("labeled").read_text())
+
+
+def test_statistics_count_labels_and_degenerate_ones(project, monkeypatch, capsys):
+    start(monkeypatch, validate, "labeled")
+    found = described()
+    assert (found["compared"], found["drift"]) == (False, [])
+    statistics = found["sources"]["pairs"]
+    assert statistics["samples"] == 4
+    assert sorted(statistics["histograms"]["depth"])[-2:] == [4 * 300] * 2
+    assert statistics["histograms"]["disparity"] == [1200] + [0] * 18 + [1200]
+    assert statistics["histograms"]["valid_fraction"] == [0] * 19 + [4]
+    assert statistics["ranges"] == {"metric_depth": [1.0, 3.0]}
+    page = collection_section({"labeled": found}, {"labeled": collection_figure(found["sources"])}, 0.25)
+    assert "<td>4</td><td>2</td><td>2</td><td>1 m</td><td>3 m</td>" in page
+    assert "no collection was accepted yet" in page
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_drift_warns_or_stops_and_can_be_accepted(project, monkeypatch, capsys):
+    start(monkeypatch, validate, "labeled")
+    start(monkeypatch, accept)
+    start(monkeypatch, validate, "labeled")
+    assert {distance for _, _, distance in described()["drift"]} == {0}
+    assert "warning" not in capsys.readouterr().err
+    for number in range(6, 9):
+        write_pair(project / "pairs", number, np.repeat([[9000] * 15 + [30000] * 15], 20, 0))
+    gather(monkeypatch)
+    start(monkeypatch, validate, "labeled")
+    said = capsys.readouterr().err
+    assert "warning: labeled: samples of pairs moved by 0.75" in said
+    assert "depth of pairs moved by" in said
+    assert "samples of pairs moved by 0.75" in collection_section({"labeled": described()}, {}, 0.25)
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("action: warn", "action: stop"))
+    (project / "data" / "catalog" / "labeled.json").unlink()
+    with pytest.raises(entry.StageError, match=r"moved by 0\.75(.|\n)*tasks\.commands\.accept"):
+        start(monkeypatch, validate, "labeled")
+    assert not (project / "data" / "catalog" / "labeled.json").exists()
+    start(monkeypatch, accept)
+    start(monkeypatch, validate, "labeled")
+    assert (project / "data" / "catalog" / "labeled.json").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"labelled": {}}'])
+def test_a_damaged_list_of_accepted_is_refused(project, monkeypatch, content):
+    (project / "accepted.json").write_text(content)
+    with pytest.raises(entry.StageError, match=r"accepted\.json: "):
+        start(monkeypatch, validate, "labeled")

@@ -1,0 +1,187 @@
+"""The joined figures, the closing table and the page hold what was measured, and nothing of the machine."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from tasks import summarise
+from tasks.commands import summary
+from tasks.report import audit, metric, pages, scenes
+
+METRICS = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "log10", "silog")
+
+
+def measured(value):
+    return dict.fromkeys(METRICS, value)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "reports" / "evaluation" / "relative"
+    folder.mkdir(parents=True)
+    for name, (teacher, student) in {"fog": (0.2, 0.1), "columns": (0.4, 0.5)}.items():
+        models = {"teacher": measured(teacher), "student": measured(student), "constant": measured(0.6)}
+        content = {"set": name, "images": 3, "skipped": [{"key": "a", "reason": "b"}], "models": models}
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_the_mean_is_that_of_the_sets(project):
+    figures = summarise.joined(["fog", "columns"])
+    assert list(figures) == ["fog", "columns", "mean"]
+    assert figures["mean"]["teacher"]["abs_rel"] == pytest.approx(0.3)
+    assert figures["mean"]["student"]["abs_rel"] == pytest.approx(0.3)
+
+
+def test_only_metrics_of_every_set_are_joined(project):
+    path = project / "reports" / "evaluation" / "relative" / "fog.json"
+    content = json.loads(path.read_text())
+    for values in content["models"].values():
+        values["boundary_f1"] = 0.5
+    content["models"]["teacher"]["silog"] = None
+    path.write_text(json.dumps(content))
+    figures = summarise.joined(["columns", "fog"])
+    assert list(figures["fog"]["teacher"]) == [metric for metric in METRICS if metric != "silog"]
+
+
+def test_the_table_has_a_row_per_set_and_model(project):
+    rows = list(csv.DictReader(io.StringIO(summarise.table(summarise.joined(["fog", "columns"])))))
+    assert len(rows) == 9
+    assert rows[1] == {"set": "fog", "model": "student", **dict.fromkeys(METRICS, "0.1")}
+
+
+def test_the_closing_table_shows_every_set(project):
+    text = "\n".join(summary.lines(summarise.joined(["fog", "columns"])))
+    assert "0.5000" in text
+    assert [line.split()[0] for line in text.splitlines()[2:]] == ["fog", "columns", "mean"]
+
+
+class Outside(HTMLParser):
+    """Collects what a page would fetch."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.text = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.fetched += [value for name, value in attributes if name in ("src", "href") and value[:5] != "data:"]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def a_page(**changes):
+    figures = {
+        "fog": {"teacher": measured(0.2), "student": measured(0.1), "constant": measured(0.6)},
+        "mean": {"teacher": measured(0.2), "student": measured(0.1), "constant": measured(0.6)},
+    }
+    values = {
+        "figures": figures,
+        "sets": {"fog": {"images": 3, "skipped": [], "constant_predictions": {}}},
+        "examples": {"fog": b"png"},
+        "curves": b"png",
+        "catalogs": {"labeled": {"rooms": {"samples": 5, "quarantined": 2}}},
+        "more": {"Duplicates & leaks": "<p>nothing</p>"},
+        "quarantine": [("labeled/rooms", "truncated <script>", 2)],
+        "parameters": {"alpha": 0.85, "student": {"trim": 0.1}},
+    }
+    return pages.page(**(values | changes))
+
+
+def test_the_page_fetches_nothing_and_escapes_what_it_shows():
+    page = a_page()
+    outside = Outside()
+    outside.feed(page)
+    assert outside.fetched == []
+    assert "<script>" not in page
+    text = " ".join(outside.text)
+    for part in ("fog", "0.1000", "student.trim", "labeled/rooms", "50.0% lower"):
+        assert part in text
+
+
+def test_the_better_of_the_two_models_is_marked_and_never_the_constant():
+    page = a_page()
+    assert "<span class='best'>0.1000</span>" in page  # AbsRel of the student
+    assert "<span class='best'>0.2000</span>" in page  # delta1 of the teacher
+    assert "<span class='best'>0.6000</span>" not in page
+
+
+def test_a_student_that_loses_is_said_so():
+    models = {"teacher": measured(0.1), "student": measured(0.2), "constant": measured(0.6)}
+    assert "100.0% higher" in a_page(figures={"fog": models, "mean": models})
+
+
+def text_of(page):
+    outside = Outside()
+    outside.feed(page)
+    return " ".join(outside.text)
+
+
+def test_what_does_not_beat_the_constant_is_said_so():
+    models = {"teacher": measured(0.1), "student": measured(0.7), "constant": measured(0.6)}
+    text = text_of(a_page(figures={"fog": models, "mean": models}))
+    assert "not better than the constant: student." in text
+    assert "not better than the constant" not in text_of(a_page())
+
+
+def test_images_that_were_not_measured_and_dead_predictions_are_counted():
+    skipped = [{"key": str(key), "reason": "no ground truth"} for key in range(2)]
+    fog = {"images": 1, "skipped": skipped, "constant_predictions": {"student": 1}}
+    text = text_of(a_page(sets={"fog": fog}))
+    assert "1 image measured. 2 images could not be measured: no ground truth (2)." in text
+    assert "The student's prediction is one constant on 1 image." in text
+    assert "could not" not in text_of(a_page())
+
+
+def test_the_audit_names_both_images_of_a_pair_and_shows_them():
+    sources = {
+        "labeled/rooms": {"images": 5, "leak": 1, "exact_duplicate": 0, "near_duplicate": 2},
+        "unlabeled/hills": {"images": 7, "leak": 0, "exact_duplicate": 0, "near_duplicate": 0},
+    }
+    pair = {"reason": "leak", "image": "labeled/rooms: <a>", "repeats": "evaluation/fog: b", "picture": "0000.jpg"}
+    finetuning = {"metric/nyu": {"images": 9, "leak": 2}, "semantic/<ade>": {"images": 5, "leak": 0}}
+    leak = pair | {"reason": "finetuning_leak", "picture": "0001.jpg", "distance": 0, "likeness": 1.0}
+    pairs = [pair | {"distance": 4, "likeness": 0.93}, leak]
+    summary = {"sources": sources, "finetuning": finetuning, "pairs": pairs}
+    section = audit.audit_section(summary, {"0000.jpg": b"jpeg", "0001.jpg": b"jpeg"})
+    text = text_of(section)
+    assert "Of 12 training images, 3 are left out of training" in text
+    assert "labeled/rooms: <a> repeats evaluation/fog: b (4 bits, likeness 0.93)" in text
+    assert "unlabeled/hills" not in text
+    assert "not left out, as the splits are official: 2 of 9 of metric/nyu." in text
+    assert "2 finetuning leak, the first of them" in text
+    assert section.count("data:image/jpeg;base64,anBlZw==") == 2
+    assert "<a>" not in section
+    clean = {"unlabeled/hills": sources["unlabeled/hills"]}
+    assert "None of the 7" in text_of(audit.audit_section({"sources": clean, "finetuning": {}, "pairs": []}, {}))
+
+
+def test_metric_models_stand_beside_the_constant_in_metres():
+    values = {"abs_rel": 0.25, "delta1": 0.5, "rmse": 1.5, "log10": 0.1, "silog": 20.0}
+    models = {"metric/nyu": values, "constant": values | {"abs_rel": 0.75}}
+    section = metric.metric_section({"nyu": {"models": models, "images": 24}}, {"nyu": b"png"})
+    assert section.count("<tr") == 3
+    assert "0.2500" in section and "0.7500" in section and "data:image/png;base64,cG5n" in section
+    assert "No metric model" in metric.metric_section({}, {})
+
+
+def test_scenes_are_shown_with_the_share_of_every_source():
+    summary = {
+        "encoder": "tiny, none",
+        "images": {"labeled/rooms": 40, "unlabeled/<hills>": 100, "unlabeled/empty": 0},
+        "effective": {"labeled": 1.0, "unlabeled": 1.8},
+        "scenes": [{"unlabeled/<hills>": 75.0}, {"labeled/rooms": 40.0, "unlabeled/<hills>": 25.0}],
+    }
+    section = scenes.scenes_section(summary, [b"first", b"second"])
+    assert "<td>40</td><td></td><td>100</td>" in section
+    assert "<td>100</td><td>75</td><td>25</td>" in section
+    assert "<td>0</td><td></td><td></td>" in section
+    assert "Scene 1: 53.6 % of all. About unlabeled/&lt;hills&gt; 75" in section
+    assert section.count("data:image/jpeg;base64,") == 2 and "<hills>" not in section
+    assert scenes.scenes_section(summary | {"scenes": []}, []) == "<p>There are no training images.</p>"

@@ -1,0 +1,131 @@
+"""params.yaml is refused with the key, the value and what is allowed."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import yaml
+
+from tasks.settings import params
+
+ROOMS = "sources.labeled.rooms"
+
+
+@pytest.fixture(scope="module")
+def demo(repository):
+    return yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+
+
+def test_every_preset_is_valid(repository):
+    presets = sorted((repository / "presets").glob("*.yaml"))
+    assert presets
+    for preset in presets:
+        params.load(preset)
+
+
+def test_params_start_as_the_demo(repository):
+    assert params.load(repository / "params.yaml").alpha == 0.85
+
+
+def changed(content, path, value):
+    content = copy.deepcopy(content)
+    *parents, last = path.split(".")
+    at = content
+    for part in parents:
+        at = at[part]
+    if value is None:
+        del at[last]
+    else:
+        at[last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("alpha", "high", ["alpha = 'high'", "number"]),
+        ("data.store", "gs://bucket/x", ["data.store", "must be local or s3://BUCKET/PREFIX"]),
+        ("data.store", "s3://", ["data.store", "must be local or s3://BUCKET/PREFIX"]),
+        ("alpha", 1.2, ["alpha = 1.2", "less than or equal to 1"]),
+        ("alhpa", 0.8, ["alhpa: unknown key", "did you mean 'alpha'"]),
+        ("alpha", None, ["alpha: missing key"]),
+        ("teacher.epocs", 3, ["teacher.epocs: unknown key", "did you mean 'epochs'"]),
+        ("teacher.epochs", 2.5, ["teacher.epochs = 2.5", "integer"]),
+        ("training.crop", 100, ["training.crop = 100", "multiple of 14"]),
+        ("training.precision", "fp16", ["training.precision = 'fp16'", "'fp32' or 'bf16'"]),
+        (f"{ROOMS}.reader", "rendered_word", [ROOMS, "did you mean 'rendered_world'"]),
+        (f"{ROOMS}.options.domian", "rooms", [f"{ROOMS}.options.domian: unknown key", "'domain'"]),
+        (f"{ROOMS}.options.count", "many", [f"{ROOMS}.options.count = 'many'", "integer"]),
+        ("sources.unlabeled.photographs.root", None, ["sources.unlabeled.photographs", "needs a 'root'"]),
+        ("sources.labeled", {"../up": {"reader": "rendered_world"}}, ["sources.labeled", "small letters, digits"]),
+        ("feature_alignment.block", 12, ["feature_alignment.block = 12", "blocks 0 to 11"]),
+        ("teacher.encoder", "vitl", ["'packaged' is a ViT-S"]),
+        ("sources.evaluation.columns.protocol", "kitti/mariogld", ["evaluation.columns", "'kitti/mariogld'"]),
+        ("sources.evaluation.columns.protocol", "ibims", ["'ibims'", "metric depth"]),
+        ("student.perturbation.blur_sigma", [0.1], ["student.perturbation.blur_sigma", "at least 2"]),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_with_its_path(demo, path, value, said):
+    with pytest.raises(params.ParamsError) as refusal:
+        params.check(changed(demo, path, value))
+    for part in said:
+        assert part in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_all_faults_are_named_at_once(demo):
+    content = changed(changed(demo, "alpha", 2), "seed", -1)
+    with pytest.raises(params.ParamsError) as refusal:
+        params.check(content)
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+def test_a_learning_rate_without_a_point_is_a_number(tmp_path, demo):
+    text = yaml.safe_dump(demo).replace("encoder_learning_rate: 2.0e-05", "encoder_learning_rate: 5e-6")
+    (tmp_path / "params.yaml").write_text(text)
+    assert params.load(tmp_path / "params.yaml").teacher.encoder_learning_rate == 5e-6
+
+
+def test_broken_yaml_and_a_missing_file_are_one_line(tmp_path):
+    with pytest.raises(params.ParamsError, match="not found"):
+        params.load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("alpha: [1")
+    with pytest.raises(params.ParamsError, match="not valid YAML") as refusal:
+        params.load(tmp_path / "params.yaml")
+    assert "\n" not in str(refusal.value)
+
+
+def test_sides_fit_the_patch_of_the_encoder_that_sees_them(demo):
+    hub = changed(demo, "encoder.weights", "hub")
+    three = changed(changed(hub, "teacher.encoder", "dinov3_vits16"), "student.encoder", "dinov3_vits16")
+    with pytest.raises(params.ParamsError, match=r"training\.crop = .*'dinov3_vits16' wants a multiple of 16"):
+        params.check(three)
+    for key in ("training.crop", "pseudo_label.short_side", "evaluation.short_side"):
+        three = changed(three, key, 256)
+    for section, keys in (("finetune_metric", ("height", "width")), ("finetune_semantic", ("crop",))):
+        for name in three[section]:
+            for key in keys:
+                three = changed(three, f"{section}.{name}.{key}", 256)
+    assert params.check(three).training.crop == 256
+    with pytest.raises(params.ParamsError, match=r"training\.crop = 256: encoder 'vits' wants a multiple of 14"):
+        params.check(changed(three, "student.encoder", "vits"))
+    mixed = changed(changed(three, "student.encoder", "vits"), "training.crop", 448)
+    mixed = changed(mixed, "evaluation.short_side", 448)
+    for section in ("finetune_metric", "finetune_semantic"):
+        mixed = changed(mixed, section, {})
+        mixed = changed(mixed, section.replace("finetune", "evaluate"), {})
+    assert params.check(mixed).pseudo_label.short_side == 256
+
+
+def test_the_encoders_are_those_of_the_networks():
+    from typing import get_args
+
+    from depth_model.networks import encoder
+    from tasks.settings import sections
+
+    assert set(get_args(sections.Size)) == set(encoder.SIZES)
+    assert all(sections.patch_side(size) == encoder.patch_side(size) for size in encoder.SIZES)
+    for size in ("tiny", "tiny_reg", "dinov3_tiny16"):
+        assert sections.block_count(size) == encoder.Encoder(size).depth
+    assert sections.block_count("dinov3_vitl16") == sections.block_count("vitl_reg") == 24

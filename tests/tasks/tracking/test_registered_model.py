@@ -1,0 +1,117 @@
+"""The champion as a user loads it: from another folder, by its alias, for images of mixed sizes."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import yaml
+from PIL import Image
+
+from depth_model.networks import DepthAnything
+from depth_model.prediction.predictor import DepthPredictor
+from tasks.tracking import mlflow_runs, registry
+from tasks.workspace.work import Workplace
+
+NAME = "depth-anything-student"
+SHORT_SIDE = 56
+
+
+def encoded(height, width, kind, seed):
+    pixels = numpy.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=numpy.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+IMAGES = [encoded(60, 80, "PNG", 1), encoded(90, 50, "JPEG", 2), encoded(60, 80, "PNG", 3)]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, repository):
+    """A project with a registered tiny student that is the champion."""
+    folder = tmp_path_factory.mktemp("project")
+    parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
+    parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
+    parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
+    parameters["evaluation"] = {"short_side": SHORT_SIDE}
+    (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
+    DepthAnything("tiny", weights="none", seed=1).save(folder / "models" / "student")
+    place = Workplace("train_student", "f" * 64, folder / ".work")
+    place.scratch.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
+            patch.setenv(name, "")
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.chdir(folder)
+        with mlflow_runs.stage_run("train_student", {}, place) as run:
+            registry.register_model("student", Path("models/student"), run)
+        registry.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64)
+    return folder
+
+
+LOAD = """
+import sys
+from pathlib import Path
+import mlflow, numpy, pandas
+store, out, short_side, *images = sys.argv[1:]
+mlflow.set_tracking_uri(store)
+model = mlflow.pyfunc.load_model("models:/depth-anything-student@champion")
+table = pandas.DataFrame({"image": [Path(image).read_bytes() for image in images]})
+rows = model.predict(table, params={"short_side": int(short_side)} if short_side else None)
+maps = [numpy.frombuffer(row.disparity, "<f4").reshape(row.height, row.width) for row in rows.itertuples()]
+numpy.savez(out, *maps)
+"""
+
+
+def loaded_elsewhere(project, folder, images, short_side=""):
+    """The disparities that another process, in another folder, gets out of the registry."""
+    paths = [folder / f"{index}.image" for index in range(len(images))]
+    for path, image in zip(paths, images):
+        path.write_bytes(image)
+    store = f"sqlite:///{project / 'mlflow.db'}"
+    command = [sys.executable, "-c", LOAD, store, str(folder / "maps.npz"), short_side, *map(str, paths)]
+    environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parents[2])}
+    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=120)
+    with numpy.load(folder / "maps.npz") as maps:
+        return [maps[name] for name in maps.files]
+
+
+def of_the_pipeline(project, images, short_side):
+    predictor = DepthPredictor(DepthAnything.load(project / "models" / "student"), short_side=short_side)
+    return predictor(images)
+
+
+def test_the_champion_gives_the_pipelines_disparity_for_images_of_mixed_sizes(project, tmp_path):
+    found = loaded_elsewhere(project, tmp_path, IMAGES)
+    expected = of_the_pipeline(project, IMAGES, SHORT_SIDE)
+    assert [disparity.shape for disparity in found] == [(60, 80), (90, 50), (60, 80)]
+    for ours, theirs in zip(expected, found):
+        assert theirs.dtype == numpy.float32
+        numpy.testing.assert_array_equal(theirs, ours)
+    assert found[0].std() > 0
+
+
+def test_another_working_size_can_be_asked_for(project, tmp_path):
+    (found,) = loaded_elsewhere(project, tmp_path, IMAGES[:1], short_side="28")
+    numpy.testing.assert_array_equal(found, of_the_pipeline(project, IMAGES[:1], 28)[0])
+    assert not numpy.array_equal(found, of_the_pipeline(project, IMAGES[:1], SHORT_SIDE)[0])
+
+
+def test_the_signature_says_what_goes_in_and_out(project):
+    from mlflow.models import get_model_info
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        patch.setenv("DVC_ROOT", str(project))
+        mlflow_runs.connect()
+        signature = get_model_info(f"models:/{NAME}@champion").signature
+    assert [(column.name, column.type.name) for column in signature.inputs] == [("image", "binary")]
+    assert [column.name for column in signature.outputs] == ["disparity", "height", "width"]
+    assert {spec.name: spec.default for spec in signature.params} == {"short_side": SHORT_SIDE}

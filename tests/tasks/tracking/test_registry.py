@@ -1,0 +1,217 @@
+"""The registry after training and evaluation: versions by weights, the champion, and what a user loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks.tracking import mlflow_runs, registry
+from tasks.workspace.work import Workplace
+
+ENVIRONMENT = ("DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", mlflow_runs.FLOW_RUN_URL)
+STUDENT = "depth-anything-student"
+SETS = "a" * 64
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """A folder with a database that holds the tables and nothing else (creating them takes seconds)."""
+    folder = tmp_path_factory.mktemp("empty")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        patch.setenv("DVC_ROOT", str(folder))
+        mlflow_runs.connect()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def project(tmp_path, repository, empty_store, monkeypatch):
+    """A project folder as current folder, with parameters and an empty store."""
+    for name in ENVIRONMENT:
+        monkeypatch.setenv(name, "")  # not delenv: MLflow sets one of them, which must end with the test
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy2(empty_store, tmp_path / "mlflow.db")
+    parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
+    parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
+    parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
+    parameters["evaluation"] = {"short_side": 70}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters))
+    return tmp_path
+
+
+def trained(project, weights: bytes, model="student") -> tuple[str, str]:
+    """Leave a model folder and its training run, as the training stage does; return version and run id."""
+    folder = project / "models" / model
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(weights)
+    place = Workplace(f"train_{model}", weights.hex().ljust(64, "0"), project / ".work" / weights.hex())
+    place.scratch.mkdir(parents=True, exist_ok=True)
+    with mlflow_runs.stage_run(f"train_{model}", {"alpha": 0.85}, place) as run:
+        version = registry.register_model(model, folder, run)
+        assert mlflow_runs.connect().get_run(run.id).info.status == "RUNNING"
+    shutil.rmtree(place.folder)
+    return version, run.id
+
+
+def figures(abs_rel, model="student"):
+    return {
+        "columns": {model: {"abs_rel": abs_rel - 0.01, "delta1": 0.9}},
+        "mean": {model: {"abs_rel": abs_rel, "delta1": 0.8}},
+    }
+
+
+def champion():
+    aliases = mlflow_runs.connect().get_registered_model(STUDENT).aliases
+    return str(aliases["champion"]) if "champion" in aliases else None
+
+
+def test_the_same_weights_are_one_version(project):
+    first, run_id = trained(project, b"one")
+    again, other_run_id = trained(project, b"one")
+    other, _ = trained(project, b"two")
+    assert (first, again, other) == ("1", "1", "2")
+    client = mlflow_runs.connect()
+    assert client.get_model_version(STUDENT, "1").run_id == run_id != other_run_id
+    tags = [client.get_run(one).data.tags["weights_sha256"] for one in (run_id, other_run_id)]
+    assert tags[0] == tags[1]
+
+
+def test_the_first_version_is_champion_until_a_better_one_comes(project):
+    trained(project, b"one")
+    assert champion() is None
+    assert registry.promote(figures(0.3), SETS) == [
+        f"{STUDENT} version 1 (mean AbsRel 0.3000) is the champion now: there was none"
+    ]
+    trained(project, b"two")
+    (worse,) = registry.promote(figures(0.31), SETS)
+    assert worse.endswith("is not better than version 1 (mean AbsRel 0.3000), which stays the champion")
+    assert champion() == "1"
+    trained(project, b"three")
+    (better,) = registry.promote(figures(0.2), SETS)
+    assert better.endswith("is the champion now: better than version 1 (mean AbsRel 0.3000)")
+    assert champion() == "3"
+    (same,) = registry.promote(figures(0.2), SETS)
+    assert same.endswith("is the champion")
+
+
+def test_models_measured_on_different_sets_are_not_compared(project):
+    trained(project, b"one")
+    registry.promote(figures(0.3), SETS)
+    trained(project, b"two")
+    (sentence,) = registry.promote(figures(0.1), "b" * 64)
+    assert "version 1, the champion, was never measured on these evaluation sets" in sentence
+    assert champion() == "1"
+    (sentence,) = registry.promote(figures(0.1), SETS)
+    assert "better than version 1" in sentence
+    assert champion() == "2"
+
+
+def test_experiments_never_move_the_champion(project, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "mossy-crow")
+    trained(project, b"one")
+    (sentence,) = registry.promote(figures(0.1), SETS)
+    assert "experiments never move the champion" in sentence
+    assert champion() is None
+    version = mlflow_runs.connect().get_model_version(STUDENT, "1")
+    assert version.tags["pipeline"] == "experiment"
+    monkeypatch.delenv("DVC_EXP_NAME")
+    registry.promote(figures(0.1), SETS)
+    assert champion() == "1"
+
+
+def test_the_figures_stand_on_the_training_run_beside_its_parameters(project):
+    _, run_id = trained(project, b"one")
+    registry.promote(figures(0.3), SETS)
+    registry.promote(figures(0.3), SETS)
+    client = mlflow_runs.connect()
+    run = client.get_run(run_id)
+    assert run.data.params["alpha"] == "0.85"
+    assert run.data.metrics == {
+        "evaluation/columns/abs_rel": pytest.approx(0.29),
+        "evaluation/columns/delta1": 0.9,
+        "evaluation/mean/abs_rel": 0.3,
+        "evaluation/mean/delta1": 0.8,
+    }
+    assert len(client.get_metric_history(run_id, "evaluation/mean/abs_rel")) == 1
+    assert run.info.status == "FINISHED"
+
+
+def test_weights_restored_from_a_cache_get_a_version_and_a_run(project):
+    trained(project, b"one")
+    (project / "models" / "student" / "model.safetensors").write_bytes(b"restored")
+    (sentence,) = registry.promote(figures(0.3), SETS)
+    assert sentence.startswith(f"{STUDENT} version 2")
+    client = mlflow_runs.connect()
+    run = client.get_run(client.get_model_version(STUDENT, "2").run_id)
+    assert run.info.run_name == "register-student"
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["evaluation/mean/abs_rel"] == 0.3
+
+
+def test_no_artifact_is_a_pickle_and_the_requirements_are_exact(project):
+    trained(project, b"one")
+    names = [path.name for path in (project / "mlartifacts").rglob("*") if path.is_file()]
+    assert {"MLmodel", "registered_model.py", "model.safetensors", "config.json"} <= set(names)
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".pth"))]
+    requirements = next((project / "mlartifacts").rglob("requirements.txt")).read_text().splitlines()
+    assert any(line.startswith("open-depth-anything==") for line in requirements)
+
+
+def test_the_evaluation_hash_covers_sets_and_parameters(project):
+    catalog = project / "data" / "catalog" / "evaluation.json"
+    catalog.parent.mkdir(parents=True)
+    catalog.write_text('{"columns": {"manifest_sha256": "1"}}')
+    first = registry.evaluation_hash()
+    catalog.write_text('{"columns": {"manifest_sha256": "2"}}')
+    second = registry.evaluation_hash()
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("short_side: 70", "short_side: 84"))
+    assert len({first, second, registry.evaluation_hash()}) == 3
+
+
+def command(project, *options):
+    environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parents[2])}
+    return subprocess.run(
+        [sys.executable, "-m", "tasks.tracking.registry", *options],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_command_registers_what_lies_there_and_refuses_figures_of_other_models(project):
+    assert "models/ holds no model" in command(project).stderr
+    trained(project, b"one")
+    (project / "models" / "student" / "model.safetensors").write_bytes(b"restored")
+    done = command(project)
+    assert done.stdout.splitlines() == [f"{STUDENT} version 2"], done.stderr
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=project, check=True)
+    (project / "dvc.yaml").write_text(
+        "stages:\n  summarise:\n    cmd: mkdir -p reports && cp figures.json reports/metrics.json\n"
+        "    deps: [models/student]\n    outs: [reports/metrics.json]\n"
+    )
+    (project / "figures.json").write_text(json.dumps(figures(0.3)))
+    (project / "data" / "catalog").mkdir(parents=True)
+    (project / "data" / "catalog" / "evaluation.json").write_text("{}")
+    repro = [sys.executable, "-m", "dvc", "repro", "-q"]
+    subprocess.run(repro, cwd=project, check=True)
+    done = command(project, "--promote")
+    assert "version 2 (mean AbsRel 0.3000) is the champion now" in done.stdout, done.stderr
+    (project / "models" / "student" / "model.safetensors").write_bytes(b"newer")
+    refused = command(project, "--promote")
+    assert refused.returncode == 1
+    assert "reports/metrics.json does not belong to what lies in models/" in refused.stderr

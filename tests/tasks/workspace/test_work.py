@@ -1,0 +1,168 @@
+"""Finished work is used again, unfinished work is continued, stale work is not touched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import yaml
+
+from tasks.workspace import work
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "stage.py").write_text("1")
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"stage": {"cmd": "x", "deps": ["tasks/stage.py"]}}}))
+    return tmp_path
+
+
+def build_text(calls, text="done"):
+    def build(place):
+        calls.append(sorted(path.name for path in place.scratch.iterdir()))
+        (place.result / "out").mkdir()
+        (place.result / "out" / "file.txt").write_text(text)
+
+    return build
+
+
+def produce(build, project, alpha=0.85):
+    return work.produce("stage", inputs={"alpha": alpha}, outs={"out": project / "models" / "out"}, build=build)
+
+
+def set_decision(project, repository, decision):
+    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content["resume"]["changed_code"] = decision
+    (project / "params.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_finished_work_is_published_again_without_building(project):
+    calls = []
+    produce(build_text(calls), project)
+    work._remove(project / "models" / "out")
+    produce(build_text(calls), project)
+    assert len(calls) == 1
+    assert (project / "models" / "out" / "file.txt").read_text() == "done"
+
+
+def test_what_a_kill_left_while_publishing_is_removed(project):
+    left = project / "models" / ".out.1234567.tmp"
+    left.mkdir(parents=True)
+    (left / "file.txt").write_text("half")
+    produce(build_text([]), project)
+    assert [path.name for path in (project / "models").iterdir()] == ["out"]
+
+
+def test_a_changed_parameter_meets_no_old_state(project):
+    calls = []
+
+    def unfinished(place):
+        (place.scratch / "checkpoint").write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        produce(unfinished, project)
+    produce(build_text(calls), project, alpha=0.7)
+    produce(build_text(calls), project, alpha=0.85)
+    assert calls == [[], ["checkpoint"]]
+
+
+def test_changed_code_makes_finished_work_stale(project):
+    calls = []
+    produce(build_text(calls), project)
+    (project / "tasks" / "stage.py").write_text("2")
+    produce(build_text(calls), project)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(("decision", "found"), [("accept", ["checkpoint"]), ("restart", [])])
+def test_unfinished_work_of_older_code_waits_for_a_decision(project, repository, decision, found):
+    calls = []
+
+    def killed(place):
+        (place.scratch / "checkpoint").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        produce(killed, project)
+    (project / "tasks" / "stage.py").write_text("2")
+    set_decision(project, repository, "stop")
+    with pytest.raises(work.WorkError, match=r"resume\.changed_code"):
+        produce(build_text(calls), project)
+    set_decision(project, repository, decision)
+    produce(build_text(calls), project)
+    assert calls == [found]
+
+
+def test_a_missing_out_is_an_error(project):
+    with pytest.raises(RuntimeError, match="finished without out"):
+        produce(lambda place: None, project)
+
+
+def test_only_the_newest_finished_work_is_kept(project):
+    first = produce(build_text([]), project, alpha=0.7)
+    second = produce(build_text([]), project, alpha=0.8)
+    assert not first.folder.exists()
+    assert second.folder.exists()
+    assert (project / "models" / "out" / "file.txt").exists()
+
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from tasks import workspace
+
+def build(place):
+    Path("building").touch()
+    while not Path("go").exists():
+        time.sleep(0.02)
+    (place.result / "out").write_text(sys.argv[1])
+
+work.produce("stage", inputs={}, outs={"out": Path("out")}, build=build)
+"""
+
+
+def start(repository, word):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WORKER), word],
+        env=os.environ | {"PYTHONPATH": str(repository)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_second_start_waits_and_uses_the_result_of_the_first(project, repository):
+    first = start(repository, "first")
+    wait_for((project / "building").exists)
+    second = start(repository, "second")
+    line = second.stderr.readline()
+    assert f"process {first.pid}" in line
+    (project / "go").touch()
+    assert first.wait(20) == 0
+    assert second.wait(20) == 0
+    assert (project / "out").read_text() == "first"
+
+
+def test_the_lock_of_a_killed_process_is_free(project, repository):
+    first = start(repository, "first")
+    wait_for((project / "building").exists)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    (project / "go").touch()
+    assert start(repository, "second").wait(20) == 0
+    assert (project / "out").read_text() == "second"
