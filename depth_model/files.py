@@ -62,6 +62,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """Return the value in the JSON file `path`; raises OSError without one and ValueError for other content."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of the content of the file `path` as 64 hexadecimal digits."""
     with open(path, "rb") as handle:

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from experiments.ablations import Row, read_results, run_rows, setting_of, spread
 from tasks import entry
 from tasks.settings import params
+from tasks.workspace.paths import MODELS
 
 TABLE = "encoders"
 INITIALS = ("student", "packaged", "none")
@@ -31,7 +34,15 @@ def rows_of(initials: Sequence[str], settings: params.Params) -> list[Row]:
     names += [f"finetune_semantic.{name}" for name in settings.finetune_semantic]
     if not names:
         raise entry.StageError("params.yaml: finetune_metric and finetune_semantic are empty: name what is fine-tuned")
-    return [Row(initial, tuple(f"{name}.initial={initial}" for name in names)) for initial in initials]
+    return [Row(initial, _overrides(initial, names)) for initial in initials]
+
+
+def _overrides(initial: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return what makes everything in `names` start from `initial`: a model of the pipeline, an encoder or a path."""
+    if initial in MODELS:
+        return tuple(f"{name}.initial=models/{initial}" for name in names)
+    key = re.sub(r"[^a-z0-9_]", "_", Path(initial).name.lower())
+    return (f"+models.{key}.source={initial}", *(f"{name}.initial=data/models/{key}" for name in names))
 
 
 def measured(settings: params.Params, name: str) -> dict[str, Any]:

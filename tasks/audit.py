@@ -8,23 +8,20 @@ official splits, and results are compared on these.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from tasks import entry
+from depth_model.errors import UserError
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
-from tasks.training.stage import AUDITED, catalog_path, exclusions_path
-from tasks.workspace.work import Workplace, produce
+from tasks.workspace.paths import AUDIT_REPORT, AUDITED, catalog_path, exclusions_path
+from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
     from depth_model.audit.findings import AuditRules, Collection, Findings
 
-REPORT = Path("reports/audit")
 ROLES = (*AUDITED, "evaluation")
 FINETUNING = ("metric", "semantic")
 FINETUNING_LEAK = "finetuning_leak"
@@ -32,34 +29,36 @@ SHOWN = 24
 """Pairs of each reason that are shown with their pictures."""
 
 
-def _build(place: Workplace, settings: params.Params, catalogs: dict[str, Any]) -> None:
+def run(place: Workplace, settings: params.Params) -> None:
+    """Write the exclusions of both training roles, and the pictures of the pairs."""
     from depth_model.audit.findings import EVALUATION, TRAINING, AuditRules, Collection, audit, counts, exclusions
     from depth_model.shards import manifest
 
-    data = Path("data")
+    catalogs = {role: files.read_json(catalog_path(role)) for role in ROLES}
+    data, report = Path("data"), place.out(AUDIT_REPORT)
     training, evaluation = Collection(data, catalogs, TRAINING), Collection(data, catalogs, EVALUATION)
-    with mlflow_runs.stage_run("audit", settings.audit.model_dump(), place) as run:
+    with mlflow_runs.stage_run(place) as run:
         rules = AuditRules(**settings.audit.model_dump())
         findings = audit(training, evaluation, rules)
         for role in AUDITED:
             table = exclusions(findings, training, evaluation, role)
-            manifest.write_table(place.result / f"{role}.parquet", [table], table.schema, {})
+            manifest.write_table(place.out(exclusions_path(role)), [table], table.schema, {})
         found = counts(findings, training)
         refuted = {"leaks": findings.refuted_leaks, "duplicates": findings.refuted_duplicates}
-        pairs = _shown(place.result / "report", findings, training, evaluation)
+        pairs = _shown(report, findings, training, evaluation)
         finetuning = {}
         for role in FINETUNING:
-            counted, more = _finetuning(place.result / "report", role, settings, rules, len(pairs))
+            counted, more = _finetuning(report, role, settings, rules, len(pairs))
             finetuning, pairs = finetuning | counted, pairs + more
         summary = {"sources": found, "refuted_by_pixels": refuted, "finetuning": finetuning, "pairs": pairs}
-        files.write_json(place.result / "report" / "summary.json", summary)
+        files.write_json(report / "summary.json", summary)
         run.log_metrics({f"{reason}/{name}": value for name, one in found.items() for reason, value in one.items()})
         kept = {f"{role}/{name}": one for role, catalog in catalogs.items() for name, one in catalog.items()}
         run.log_metrics({f"quarantined/{name}": one["quarantined"] for name, one in kept.items()})
         run.log_metrics({f"bytes/{name}": one["bytes"] for name, one in kept.items()})
         run.log_metrics({f"refuted_by_pixels/{kind}": value for kind, value in refuted.items()})
         run.log_metrics({f"{FINETUNING_LEAK}/{name}": one["leak"] for name, one in finetuning.items()})
-        run.artifact(place.result / "report", "audit")
+        run.artifact(report, "audit")
 
 
 def finetuning_sources(role: str, settings: params.Params) -> tuple[list[str], list[str]]:
@@ -83,9 +82,9 @@ def _finetuning(
     learned, measured = finetuning_sources(role, settings)
     if not learned or not measured:
         return {}, []
-    catalog = json.loads(catalog_path(role).read_text(encoding="utf-8"))
+    catalog = files.read_json(catalog_path(role))
     if missing := sorted({*learned, *measured} - set(catalog)):
-        raise entry.StageError(f"{catalog_path(role)}: lacks {', '.join(missing)}; 'dvc repro validate_{role}' adds it")
+        raise UserError(f"{catalog_path(role)}: lacks {', '.join(missing)}; 'dvc repro validate@{role}' adds it")
     training, evaluation = (
         Collection(Path("data"), {role: {name: catalog[name] for name in names}}, (role,))
         for names in (learned, measured)
@@ -134,31 +133,9 @@ def _address(collection: Collection, row: int) -> str:
     return f"{role}/{name}: {collection.key(row)}"
 
 
-def main() -> None:
-    """Write the exclusions of both training roles and the pictures of the pairs."""
-    argparse.ArgumentParser(prog="python -m tasks.audit", description=__doc__).parse_args()
-    settings = params.load()
-    finetuning = {role: finetuning_sources(role, settings) for role in FINETUNING}
-    roles = [*ROLES, *(role for role, names in finetuning.items() if all(names))]
-    missing = [str(catalog_path(role)) for role in roles if not catalog_path(role).exists()]
-    if missing:
-        raise entry.StageError(f"{', '.join(missing)} is not there; 'dvc repro audit' makes it")
-    catalogs = {role: json.loads(catalog_path(role).read_text(encoding="utf-8")) for role in ROLES}
-    produce(
-        "audit",
-        inputs={
-            "audit": settings.audit.model_dump(),
-            "catalogs": {role: files.sha256(catalog_path(role)) for role in roles},
-            "finetuning": finetuning,
-        },
-        outs={
-            "labeled.parquet": exclusions_path("labeled"),
-            "unlabeled.parquet": exclusions_path("unlabeled"),
-            "report": REPORT,
-        },
-        build=lambda place: _build(place, settings, catalogs),
-    )
-    summary = json.loads((REPORT / "summary.json").read_text(encoding="utf-8"))
+def conclude(key: str, settings: params.Params) -> None:
+    """Say what is left out, and warn of images for fine-tuning that are measured on."""
+    summary = files.read_json(AUDIT_REPORT / "summary.json")
     for source, found in summary["finetuning"].items():
         if found["leak"]:
             told = f"{found['leak']} of its images are measured on too; the report shows them"
@@ -167,7 +144,3 @@ def main() -> None:
         excluded = {reason: number for reason, number in found.items() if reason != "images" and number}
         if excluded:
             print(f"{source}: left out {', '.join(f'{number} {reason}' for reason, number in excluded.items())}")
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -1,29 +1,28 @@
-"""Stage `collect_<role>@<name>`: one source into shards, manifest and quarantine."""
+"""Stages `collect_<role>@<name>`: one source into shards, manifest and quarantine."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 
 from depth_model import files
-from tasks import entry
-from tasks.inventory import inventory_path
 from tasks.settings import params
-from tasks.workspace.work import Workplace, produce
+from tasks.workspace.paths import inventory_path
+from tasks.workspace.work import Workplace
 
-_PARTS = Path("result/parts")
+_PARTS = "parts"
 
 
-def _build(place: Workplace, role: str, name: str, settings: params.Params) -> None:
+def run(place: Workplace, settings: params.Params) -> None:
+    """Collect a source into `data/<role>/<name>`; shards of earlier collections are used again."""
     from depth_model import readers
     from depth_model.progress import progress_bar
-    from depth_model.reading.collecting import WorkerKilled, collect_source
-    from depth_model.shards.object_store import StoreError
+    from depth_model.reading.collecting import collect_source
 
-    source = settings.source(role, name)
+    role = place.stage.partition("@")[0].removeprefix("collect_")
+    source = settings.source(role, place.key)
     reader, root, options = readers.get(source.reader), params.source_root(source), source.chosen_options()
-    with progress_bar(f"collect {role}/{name}", None, "images") as bar:
+    with progress_bar(f"collect {role}/{place.key}", None, "images") as bar:
 
         def progress(kept: int, refused: int, total: int) -> None:
             if bar.total is None:
@@ -31,55 +30,27 @@ def _build(place: Workplace, role: str, name: str, settings: params.Params) -> N
             bar.set_postfix(quarantined=refused, refresh=False)
             bar.update(kept + refused - bar.n)
 
-        try:
-            collect_source(
-                reader,
-                root,
-                options,
-                place.scratch,
-                place.result / "source",
-                **settings.collect.model_dump(),
-                store=settings.data.root,
-                content=files.sha256(inventory_path(role, name)),
-                earlier=[part for folder in place.earlier() for part in (folder / _PARTS, folder / "scratch")],
-                labels=role != "unlabeled",
-                progress=progress,
-            )
-        except (WorkerKilled, StoreError) as error:
-            raise entry.StageError(f"sources.{role}.{name}: {error}") from error
+        collect_source(
+            reader,
+            root,
+            options,
+            place.scratch,
+            place.out(),
+            **settings.collect.model_dump(),
+            store=settings.data.root,
+            content=files.sha256(inventory_path(role, place.key)),
+            earlier=[part for folder in place.earlier() for part in (folder / _PARTS, folder / "scratch")],
+            labels=role != "unlabeled",
+            progress=progress,
+        )
     _keep_parts(place)
 
 
 def _keep_parts(place: Workplace) -> None:
     """Keep the shards with their tables, as links, for a later collection in which few files have changed."""
-    (place.folder / _PARTS).mkdir()
+    parts = place.folder / _PARTS
+    parts.mkdir(exist_ok=True)
     for path in place.scratch.glob("shard-*"):
-        os.link(path, place.folder / _PARTS / path.name)
-
-
-def main() -> None:
-    """Collect the source that the command line names into `data/<role>/<name>`."""
-    parser = argparse.ArgumentParser(prog="python -m tasks.collect", description=__doc__)
-    parser.add_argument("role", choices=params.ROLES)
-    parser.add_argument("name")
-    given = parser.parse_args()
-    settings = params.load()
-    source = settings.source(given.role, given.name)
-    inventory = inventory_path(given.role, given.name)
-    if not inventory.exists():
-        raise entry.StageError(f"{inventory} is not there; run 'python -m tasks.inventory' first")
-    produce(
-        f"collect_{given.role}@{given.name}",
-        inputs={
-            "source": source.model_dump(mode="json", exclude={"minimum_count", "protocol"}),
-            "collect": settings.collect.model_dump(exclude={"workers", "engine"}),
-            "store": settings.data.store,
-            "inventory": files.sha256(inventory),
-        },
-        outs={"source": Path("data", given.role, given.name)},
-        build=lambda place: _build(place, given.role, given.name, settings),
-    )
-
-
-if __name__ == "__main__":
-    entry.run(main)
+        kept = Path(parts, path.name)
+        kept.unlink(missing_ok=True)  # by a process that was killed right here
+        os.link(path, kept)

@@ -2,45 +2,85 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from depth_model import files
-from depth_model.errors import BadInput
-from tasks import entry
-from tasks.finetune_semantic import class_list, model_name
+from depth_model.errors import BadInput, UserError
+from tasks.evaluation.evaluated import details, summary_file
 from tasks.settings import params
 from tasks.tracking import mlflow_runs, registry
-from tasks.workspace.work import Workplace, produce
+from tasks.workspace.paths import known_sources, summary_path
+from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
     from depth_model.semantic.classes import ClassList
     from depth_model.semantic.prediction.predictor import Segmenter
     from depth_model.shards.source import SourceFolder
 
-REPORTS = Path("reports/evaluation/semantic")
 EXAMPLES = 4
-EXPORTED = "data/exported/"
+
+
+def run(place: Workplace, settings: params.Params) -> None:
+    """Evaluate the segmentation models with the classes of the set `place.key`; raises UserError when there is none."""
+    from depth_model.shards.source import SourceFolder
+
+    name, wanted = place.key, settings.section("evaluate_semantic", place.key)
+    names = applicable(name, settings)
+    if not names:
+        raise UserError(f"evaluate_semantic.{name}: no model of finetune_semantic has the classes of its source")
+    segmenters, where = _segmenters(names, wanted), f"sources.semantic.{wanted.source}"
+    source = SourceFolder(Path("data/semantic", wanted.source))
+    with mlflow_runs.stage_run(place) as run:
+        try:
+            totals = _measured(where, segmenters, source)
+        except BadInput as error:
+            raise UserError(f"{where}: {error}") from error
+        classes = segmenters[names[0]].model.classes
+        summary = summary_of(name, protocol_name(name, settings), len(source), totals, classes, wanted.multi_scale)
+        details(place).mkdir(exist_ok=True)
+        files.write_json(summary_file(place), summary)
+        every = {model: by_class(one, classes) for model, one in totals.items()}
+        files.write_json(details(place) / "class_iou.json", every)
+        _draw(place, name, segmenters, source, totals)
+        for model, measured in summary["models"].items():
+            run.log_metrics({f"{model}/{metric}": value for metric, value in measured.items()})
+        for figure in ("examples.png", "confusion.png"):
+            run.artifact(details(place) / figure, "figures")
+
+
+def conclude(key: str, settings: params.Params) -> None:
+    """Let the figures of a model on its own set, at one scale, decide on its champion in the registry."""
+    model = f"semantic/{key}"
+    if model not in applicable(key, settings) or settings.evaluate_semantic[key].multi_scale:
+        return
+    measured = files.read_json(summary_path("semantic", key))["models"][model]
+    for sentence in registry.promote({key: {model: measured}, "mean": {model: measured}}, _evaluated(key, settings)):
+        print(sentence)
+
+
+def _evaluated(name: str, settings: params.Params) -> str:
+    """Return the hash of what the models are measured on: figures may be compared only under the same."""
+    wanted = settings.section("evaluate_semantic", name)
+    manifest = files.sha256(Path("data/semantic", wanted.source, "manifest.parquet"))
+    return files.sha256_of_json({"manifest": manifest, "evaluation": wanted.model_dump()})
 
 
 def applicable(name: str, settings: params.Params) -> list[str]:
     """Return the models, as folders below `models/`, that know the classes of the set `evaluate_semantic.<name>`."""
-    wanted = class_list(settings.section("evaluate_semantic", name).source, settings)
+    sources = known_sources("semantic")
+    wanted = sources[settings.section("evaluate_semantic", name).source]["reader"]
     models = settings.finetune_semantic.items()
-    return [model_name(model) for model, one in models if class_list(one.source, settings) == wanted]
+    return [f"semantic/{model}" for model, one in models if sources[one.source]["reader"] == wanted]
 
 
 def protocol_name(name: str, settings: params.Params) -> str:
     """Return what the figures of a set are called in the tables; those on the rendered world are no figures of a real
     data set, whatever its layout."""
-    wanted = settings.section("evaluate_semantic", name)
-    source = settings.source("semantic", wanted.source)
-    rendered = (source.root or "").startswith(EXPORTED)
-    return f"{source.reader}/{'rendered' if rendered else 'paper'}"
+    source = known_sources("semantic")[settings.section("evaluate_semantic", name).source]
+    return f"{source['reader']}/{'rendered' if source['rendered'] else 'paper'}"
 
 
 def _segmenters(names: list[str], wanted: params.EvaluateSemantic) -> dict[str, Segmenter]:
@@ -54,7 +94,7 @@ def _segmenters(names: list[str], wanted: params.EvaluateSemantic) -> dict[str, 
 
 
 def _measured(where: str, segmenters: dict[str, Segmenter], source: SourceFolder) -> dict[str, np.ndarray]:
-    """Return the confusion matrix of each model; raises StageError when no picture has labels."""
+    """Return the confusion matrix of each model; raises UserError when no picture has labels."""
     from depth_model.metrics.segmentation import confusion_matrix
     from depth_model.progress import progress_bar
 
@@ -63,13 +103,13 @@ def _measured(where: str, segmenters: dict[str, Segmenter], source: SourceFolder
         for number in range(len(source)):
             image, labels = source.image(number), source.semantic(number)
             if labels is None:
-                raise entry.StageError(f"{where}: {source.key(number)} has no class labels")
+                raise UserError(f"{where}: {source.key(number)} has no class labels")
             for name, segmenter in segmenters.items():
                 found = confusion_matrix(segmenter.at(image, labels.shape), labels, len(segmenter.model.classes))
                 totals[name] = totals.get(name, 0) + found
             bar.update()
     if not totals or not all(one.sum() for one in totals.values()):
-        raise entry.StageError(f"{where}: no pixel has a label: there is nothing to measure")
+        raise UserError(f"{where}: no pixel has a label: there is nothing to measure")
     return totals
 
 
@@ -106,8 +146,8 @@ def by_class(confusion: np.ndarray, classes: ClassList) -> dict[str, float]:
 def _draw(place: Workplace, name: str, segmenters: dict[str, Segmenter], source: SourceFolder, totals: Any) -> None:
     from depth_model.evaluation.segmentation_figures import LabelledExample, confusion_figure, overlays_figure
 
-    main = model_name(name) if model_name(name) in segmenters else next(iter(segmenters))
-    classes, folder = segmenters[main].model.classes, place.result / "details"
+    main = f"semantic/{name}" if f"semantic/{name}" in segmenters else next(iter(segmenters))
+    classes, folder = segmenters[main].model.classes, details(place)
     examples = []
     for number in np.unique(np.linspace(0, len(source) - 1, EXAMPLES).round().astype(int)):
         image, labels = source.image(number), source.semantic(number)
@@ -122,67 +162,3 @@ def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     import cv2
 
     return cv2.resize(image, shape[::-1], interpolation=cv2.INTER_LINEAR)
-
-
-def _build(place: Workplace, name: str, settings: params.Params) -> None:
-    from depth_model.shards.source import SourceFolder
-
-    wanted, names = settings.section("evaluate_semantic", name), applicable(name, settings)
-    segmenters, where = _segmenters(names, wanted), f"sources.semantic.{wanted.source}"
-    source = SourceFolder(Path("data/semantic", wanted.source))
-    with mlflow_runs.stage_run(f"evaluate_semantic@{name}", wanted.model_dump(), place) as run:
-        try:
-            totals = _measured(where, segmenters, source)
-        except BadInput as error:
-            raise entry.StageError(f"{where}: {error}") from error
-        classes = segmenters[names[0]].model.classes
-        summary = summary_of(name, protocol_name(name, settings), len(source), totals, classes, wanted.multi_scale)
-        (place.result / "details").mkdir(exist_ok=True)
-        files.write_json(place.result / "summary.json", summary)
-        every = {model: by_class(one, classes) for model, one in totals.items()}
-        files.write_json(place.result / "details" / "class_iou.json", every)
-        _draw(place, name, segmenters, source, totals)
-        for model, measured in summary["models"].items():
-            run.log_metrics({f"{model}/{metric}": value for metric, value in measured.items()})
-        for figure in ("examples.png", "confusion.png"):
-            run.artifact(place.result / "details" / figure, "figures")
-
-
-def _judge(name: str, settings: params.Params) -> None:
-    """Let the figures of a model on its own set, at one scale, decide on its champion in the registry."""
-    model = model_name(name)
-    if model not in applicable(name, settings) or settings.evaluate_semantic[name].multi_scale:
-        return
-    measured = json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))["models"][model]
-    for sentence in registry.promote({name: {model: measured}, "mean": {model: measured}}, _evaluated(name, settings)):
-        print(sentence)
-
-
-def _evaluated(name: str, settings: params.Params) -> str:
-    """Return the hash of what the models are measured on: figures may be compared only under the same."""
-    wanted = settings.section("evaluate_semantic", name)
-    manifest = files.sha256(Path("data/semantic", wanted.source, "manifest.parquet"))
-    return files.sha256_of_json({"manifest": manifest, "evaluation": wanted.model_dump()})
-
-
-def main() -> None:
-    """Evaluate every segmentation model with the classes of the set that the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m tasks.evaluate_semantic", description=__doc__)
-    parser.add_argument("set", help="a name below `evaluate_semantic` in params.yaml")
-    name = parser.parse_args().set
-    settings = params.load()
-    names = applicable(name, settings)
-    if not names:
-        raise entry.StageError(f"evaluate_semantic.{name}: no model of finetune_semantic has the classes of its source")
-    weights = {model: files.sha256(Path("models", model, "model.safetensors")) for model in names}
-    produce(
-        f"evaluate_semantic@{name}",
-        inputs=weights | {"evaluated": _evaluated(name, settings), "protocol": protocol_name(name, settings)},
-        outs={"details": REPORTS / name, "summary.json": REPORTS / f"{name}.json"},
-        build=lambda place: _build(place, name, settings),
-    )
-    _judge(name, settings)
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -1,29 +1,17 @@
-"""Stage `finetune_metric@<set>`: metric depth for one kind of scene (paper 4.3), from the student's encoder."""
+"""Stage `finetune_metric@<set>`: metric depth for one kind of scene (paper 4.3), from the encoder of `initial`."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import entry
 from tasks.settings import params
-from tasks.training.stage import (
-    finetuned_model,
-    finetuning_stage,
-    initial_weights,
-    loop_settings,
-    source_pool,
-    train_stage,
-)
+from tasks.training.stage import initial_weights, loop_settings, source_pool, train
+from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
     from depth_model.metric.training.train import MetricSettings
     from depth_model.training.loop import OnMetrics
-
-def model_name(name: str) -> str:
-    """Return the folder below `models/` of the model that is fine-tuned under `finetune_metric.<name>`."""
-    return finetuned_model("metric", name)
 
 
 def _settings(wanted: params.FinetuneMetric) -> MetricSettings:
@@ -35,15 +23,16 @@ def _settings(wanted: params.FinetuneMetric) -> MetricSettings:
     return MetricSettings(**given, input=shown)
 
 
-def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any:
+def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetrics) -> Any:
+    """Return the metric model of the set `key` and the history of its training."""
     from depth_model.metric.training.train import train_metric
 
-    wanted = settings.section("finetune_metric", name)
+    wanted = settings.section("finetune_metric", key)
     return train_metric(
         source_pool("metric", wanted.source),
         initial_weights(wanted.initial),
         settings.initial_encoder(wanted.initial),
-        name,
+        key,
         _settings(wanted),
         loop_settings(settings),
         settings.seed,
@@ -52,21 +41,6 @@ def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetr
     )
 
 
-def main() -> None:
+def run(place: Workplace, settings: params.Params) -> None:
     """Fine-tune to metres into models/metric/<set>; continues after a kill."""
-    parser = argparse.ArgumentParser(prog="python -m tasks.finetune_metric", description=__doc__)
-    parser.add_argument("set", help="a name below `finetune_metric` in params.yaml")
-    name = parser.parse_args().set
-    settings = params.load()
-    wanted = settings.section("finetune_metric", name)
-    stage = finetuning_stage("metric", name, wanted.initial, settings)
-    train_stage(
-        stage,
-        {"finetune_metric": wanted.model_dump()},
-        settings,
-        lambda scratch, on_metrics: _learn(name, settings, scratch, on_metrics),
-    )
-
-
-if __name__ == "__main__":
-    entry.run(main)
+    train(place, settings, learn)

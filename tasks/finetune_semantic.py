@@ -1,35 +1,18 @@
-"""Stage `finetune_semantic@<set>`: segmentation (paper 4.4), from the student's encoder."""
+"""Stage `finetune_semantic@<set>`: segmentation (paper 4.4), from the encoder of `initial`."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import entry
 from tasks.settings import params
-from tasks.training.stage import (
-    finetuned_model,
-    finetuning_stage,
-    initial_weights,
-    loop_settings,
-    source_pool,
-    train_stage,
-)
+from tasks.training.stage import initial_weights, loop_settings, source_pool, train
+from tasks.workspace.paths import known_sources
+from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
     from depth_model.semantic.training.train import SemanticSettings
     from depth_model.training.loop import OnMetrics
-
-
-def model_name(name: str) -> str:
-    """Return the folder below `models/` of the model that is fine-tuned under `finetune_semantic.<name>`."""
-    return finetuned_model("semantic", name)
-
-
-def class_list(source: str, settings: params.Params) -> str:
-    """Return the name of the class list that the labels of a semantic source follow: that of its reader."""
-    return settings.source("semantic", source).reader
 
 
 def _settings(wanted: params.FinetuneSemantic) -> SemanticSettings:
@@ -41,16 +24,17 @@ def _settings(wanted: params.FinetuneSemantic) -> SemanticSettings:
     return SemanticSettings(**given, head=head, side=wanted.crop)
 
 
-def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any:
+def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetrics) -> Any:
+    """Return the segmentation model of the set `key`, with the classes of its source, and its history."""
     from depth_model.semantic.classes import class_lists
     from depth_model.semantic.training.train import train_semantic
 
-    wanted = settings.section("finetune_semantic", name)
+    wanted = settings.section("finetune_semantic", key)
     return train_semantic(
         source_pool("semantic", wanted.source),
         initial_weights(wanted.initial),
         settings.initial_encoder(wanted.initial),
-        class_lists()[class_list(wanted.source, settings)],
+        class_lists()[known_sources("semantic")[wanted.source]["reader"]],
         _settings(wanted),
         loop_settings(settings),
         settings.seed,
@@ -59,21 +43,6 @@ def _learn(name: str, settings: params.Params, scratch: Path, on_metrics: OnMetr
     )
 
 
-def main() -> None:
+def run(place: Workplace, settings: params.Params) -> None:
     """Fine-tune to segmentation into models/semantic/<set>; continues after a kill."""
-    parser = argparse.ArgumentParser(prog="python -m tasks.finetune_semantic", description=__doc__)
-    parser.add_argument("set", help="a name below `finetune_semantic` in params.yaml")
-    name = parser.parse_args().set
-    settings = params.load()
-    wanted = settings.section("finetune_semantic", name)
-    stage = finetuning_stage("semantic", name, wanted.initial, settings)
-    train_stage(
-        stage,
-        {"finetune_semantic": wanted.model_dump(), "classes": class_list(wanted.source, settings)},
-        settings,
-        lambda scratch, on_metrics: _learn(name, settings, scratch, on_metrics),
-    )
-
-
-if __name__ == "__main__":
-    entry.run(main)
+    train(place, settings, learn)

@@ -1,7 +1,8 @@
 """Stage `inventory`: what lies in every watched folder, so that DVC sees which source has changed.
 
 Always runs, so it is light: it lists paths, sizes and modification times and opens no file. Its outs have the
-same bytes as long as nothing changes.
+same bytes as long as nothing changes. What the gate and the sky stage must know of a source stands in files of its own,
+so that neither depends on a whole role of params.yaml.
 """
 
 from __future__ import annotations
@@ -12,15 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files, readers
-from depth_model.errors import BadInput
-from depth_model.shards.object_store import StoreError
-from tasks import entry
+from depth_model.errors import UserError
 from tasks.settings import params
+from tasks.workspace.paths import inventory_path, known_path, role_path
+from tasks.workspace.work import Workplace
 
-
-def inventory_path(role: str, name: str) -> Path:
-    """Return where the inventory of one source lies, relative to the root of the project."""
-    return Path("data", "inventory", role, f"{name}.json")
+IN_PLACE = True
 
 
 def _watched(source: params.Source) -> Iterator[dict[str, Any]]:
@@ -30,7 +28,7 @@ def _watched(source: params.Source) -> Iterator[dict[str, Any]]:
 def _root_fault(role: str, name: str, source: params.Source) -> str:
     try:
         readers.get(source.reader).check_root(params.source_root(source), source.chosen_options())
-    except BadInput as error:
+    except UserError as error:
         return f"params.yaml: sources.{role}.{name}.root = {source.root!r}: {error}"
     return ""
 
@@ -45,22 +43,22 @@ def write_inventory(path: Path, watched: Iterator[dict[str, Any]]) -> None:
         handle.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-def main() -> None:
-    """Check params.yaml and write `data/inventory/<role>/<name>.json` of every source.
-
-    Raises ParamsError for a wrong params.yaml and StageError for roots that are not there, a line each.
-    """
-    sources = params.load().sources
-    listed = [(role, name, one) for role in params.ROLES for name, one in getattr(sources, role).items()]
-    faults = [line for role, name, source in listed if (line := _root_fault(role, name, source))]
-    if faults:
-        raise entry.StageError("\n".join(faults))
+def run(place: Workplace, settings: params.Params) -> None:
+    """Write `data/inventory/`; raises UserError for roots that are not there, a line each."""
+    roles: dict[str, dict[str, params.Source]] = {role: getattr(settings.sources, role) for role in params.ROLES}
+    listed = [(role, name, one) for role, sources in roles.items() for name, one in sources.items()]
+    if faults := [line for role, name, source in listed if (line := _root_fault(role, name, source))]:
+        raise UserError("\n".join(faults))
     for role, name, source in listed:
         try:
             write_inventory(inventory_path(role, name), _watched(source))
-        except StoreError as error:
-            raise entry.StageError(f"params.yaml: sources.{role}.{name}.root: {error}") from error
+        except UserError as error:
+            raise UserError(f"params.yaml: sources.{role}.{name}.root: {error}") from error
+        files.write_json(known_path(role, name), {"sky_label": readers.get(source.reader).sky_label})
+    for role, sources in roles.items():
+        files.write_json(role_path(role), {name: _known(source) for name, source in sources.items()})
 
 
-if __name__ == "__main__":
-    entry.run(main)
+def _known(source: params.Source) -> dict[str, Any]:
+    rendered = params.EXPORTED in Path(source.root or "").parents
+    return {"reader": source.reader, "minimum_count": source.minimum_count, "rendered": rendered}

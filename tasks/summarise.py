@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from depth_model import files
-from tasks import entry
-from tasks.evaluate_relative import REPORTS
+from depth_model.errors import UserError
 from tasks.settings import params
 from tasks.tracking import registry
-from tasks.workspace.work import Workplace, produce
+from tasks.workspace.paths import METRICS, TABLES, catalog_path, summary_path
+from tasks.workspace.work import Workplace
 
 Figures = dict[str, dict[str, dict[str, float]]]
 
@@ -43,7 +40,7 @@ def joined(sets: list[str]) -> Figures:
 
 
 def _summary(name: str) -> dict[str, Any]:
-    return json.loads((REPORTS / f"{name}.json").read_text(encoding="utf-8"))
+    return files.read_json(summary_path("relative", name))
 
 
 def table(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
@@ -57,28 +54,18 @@ def table(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     return lines.getvalue()
 
 
-def _build(place: Workplace, sets: list[str]) -> None:
-    figures = joined(sets)
-    files.write_text(place.result / "tables" / "relative.csv", table(figures))
-    files.write_json(place.result / "metrics.json", figures)
-
-
-def main() -> None:
-    """Join the evaluations of the sets that params.yaml lists, and judge the models in the registry by them."""
-    argparse.ArgumentParser(prog="python -m tasks.summarise", description=__doc__).parse_args()
-    sets = list(params.load().sources.evaluation)
+def run(place: Workplace, settings: params.Params) -> None:
+    """Join the evaluations of the sets that the catalog lists; raises UserError when it lists none."""
+    sets = list(files.read_json(catalog_path("evaluation")))
     if not sets:
-        raise entry.StageError("params.yaml: sources.evaluation is empty: nothing can be summarised; name a set")
-    produce(
-        "summarise",
-        inputs={name: files.sha256(REPORTS / f"{name}.json") for name in sets},
-        outs={"metrics.json": Path("reports/metrics.json"), "tables": Path("reports/tables")},
-        build=lambda place: _build(place, sets),
-    )
-    figures = json.loads(Path("reports/metrics.json").read_text(encoding="utf-8"))
+        raise UserError("params.yaml: sources.evaluation is empty: nothing can be summarised; name a set")
+    figures = joined(sets)
+    files.write_text(place.out(TABLES) / "relative.csv", table(figures))
+    files.write_json(place.out(METRICS), figures)
+
+
+def conclude(key: str, settings: params.Params) -> None:
+    """Judge the models in the registry by the figures."""
+    figures = files.read_json(METRICS)
     for sentence in registry.promote(figures, registry.evaluation_hash()):
         print(sentence)
-
-
-if __name__ == "__main__":
-    entry.run(main)

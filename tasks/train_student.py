@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import entry
 from tasks.settings import params
-from tasks.training.stage import TrainingStage, pool, train_stage, training_settings
+from tasks.training.stage import pool, train, training_settings
+from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
     from depth_model.training.loop import OnMetrics
 
 
-def _learn(settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any:
+def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetrics) -> Any:
+    """Return the student and the history of its training."""
     from depth_model.training.augmentation import Perturbation
     from depth_model.training.student import FeatureAlignment, StudentSettings, train_student
 
@@ -35,29 +35,6 @@ def _learn(settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any
     )
 
 
-def main() -> None:
+def run(place: Workplace, settings: params.Params) -> None:
     """Train the student into models/student; continues after a kill."""
-    argparse.ArgumentParser(prog="python -m tasks.train_student", description=__doc__).parse_args()
-    settings = params.load()
-    used = {
-        "alpha": settings.alpha,
-        "student": settings.student.model_dump(),
-        "feature_alignment": settings.feature_alignment.model_dump(),
-    }
-    stage = TrainingStage(
-        "train_student",
-        "student",
-        ("labeled", "sky", "unlabeled", "pseudo"),
-        settings.encoder.weights,
-        settings.training.model_dump(),
-    )
-    train_stage(
-        stage,
-        used,
-        settings,
-        lambda scratch, on_metrics: _learn(settings, scratch, on_metrics),
-    )
-
-
-if __name__ == "__main__":
-    entry.run(main)
+    train(place, settings, learn)

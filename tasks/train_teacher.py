@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import entry
 from tasks.settings import params
-from tasks.training.stage import TrainingStage, pool, train_stage, training_settings
+from tasks.training.stage import pool, train, training_settings
+from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
     from depth_model.training.loop import OnMetrics
 
 
-def _learn(settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any:
+def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetrics) -> Any:
+    """Return the teacher and the history of its training."""
     from depth_model.training.teacher import TeacherSettings, train_teacher
 
     return train_teacher(
@@ -28,24 +28,6 @@ def _learn(settings: params.Params, scratch: Path, on_metrics: OnMetrics) -> Any
     )
 
 
-def main() -> None:
+def run(place: Workplace, settings: params.Params) -> None:
     """Train the teacher into models/teacher; continues after a kill."""
-    argparse.ArgumentParser(prog="python -m tasks.train_teacher", description=__doc__).parse_args()
-    settings = params.load()
-    stage = TrainingStage(
-        "train_teacher",
-        "teacher",
-        ("labeled", "sky"),
-        settings.encoder.weights,
-        settings.training.model_dump(),
-    )
-    train_stage(
-        stage,
-        {"teacher": settings.teacher.model_dump()},
-        settings,
-        lambda scratch, on_metrics: _learn(settings, scratch, on_metrics),
-    )
-
-
-if __name__ == "__main__":
-    entry.run(main)
+    train(place, settings, learn)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from depth_model import files
-from depth_model.errors import BadInput
+from depth_model.errors import BadInput, UserError
 from depth_model.evaluation import adapters
 from depth_model.evaluation.cases import Cases
 from depth_model.evaluation.estimator import Estimator
@@ -43,7 +43,7 @@ class Job:
     protocol: Protocol
 
 
-class Busy(RuntimeError):
+class Busy(UserError, RuntimeError):
     """Another process is at the same run."""
 
 

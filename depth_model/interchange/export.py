@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from depth_model import files
+from depth_model.errors import UserError
 from depth_model.networks.depth_anything import DepthAnything
 
 LEAST_ROWS = 3
@@ -31,7 +32,7 @@ ANTIALIASED = -0.5
 """The same with antialiasing."""
 
 
-class ExportUnavailable(RuntimeError):
+class ExportUnavailable(UserError, RuntimeError):
     """A package that export needs is not installed; the message names it and the remedy."""
 
 

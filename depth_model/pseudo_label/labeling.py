@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from depth_model.errors import UserError
 from depth_model.metrics.alignment import align_disparity, is_constant
 from depth_model.networks import BadCheckpoint, DepthAnything
 from depth_model.networks.preprocessing import network_size
@@ -35,11 +36,11 @@ _HELPERS = min(8, os.cpu_count() or 1)
 """Threads that read, and as many that encode, in each worker."""
 
 
-class BadTeacher(RuntimeError):
+class BadTeacher(UserError, RuntimeError):
     """The teacher's predictions cannot serve as labels; the message says where it was seen and what to do."""
 
 
-class NoDevice(RuntimeError):
+class NoDevice(UserError, RuntimeError):
     """A worker has no GPU although `device` asks for one."""
 
 

@@ -18,6 +18,8 @@ from multiprocessing import get_context, parent_process
 from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
+from depth_model.errors import UserError
+
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
@@ -27,7 +29,7 @@ _TRIES = 4
 _LOCAL_TRIES = 2
 
 
-class WorkerKilled(RuntimeError):
+class WorkerKilled(UserError, RuntimeError):
     """A worker ended without a result; what is finished is kept."""
 
 

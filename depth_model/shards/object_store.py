@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, TypeVar
 
 from depth_model import files
-from depth_model.errors import BadInput
+from depth_model.errors import BadInput, UserError
 
 Result = TypeVar("Result")
 
@@ -37,7 +37,7 @@ _RANGE = 16 << 20
 _AT_ONCE = 4
 
 
-class StoreError(RuntimeError):
+class StoreError(UserError, RuntimeError):
     """The store cannot be used now; the message says for which object, why, and what to do."""
 
 

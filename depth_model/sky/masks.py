@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from depth_model import files
+from depth_model.errors import UserError
 from depth_model.shards import rasters
 from depth_model.shards.object_store import StoreRoot
 from depth_model.shards.source import SourceFolder, finished_shards, write_sidecar_shard
@@ -24,7 +25,7 @@ SUFFIX = "sky.png"
 _UNKNOWN = 255
 
 
-class SegmenterError(RuntimeError):
+class SegmenterError(UserError, RuntimeError):
     """The segmenter cannot be used; the message says why and what to do."""
 
 

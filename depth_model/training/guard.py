@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from depth_model.errors import UserError
+
 WINDOW = 50
 """Steps over which the usual level of the loss is taken."""
 KNOWN = 20
@@ -31,7 +33,7 @@ SHOWN_KEYS = 12
 _REMEDY = "lower the learning rates, set another seed, or set training.precision to fp32 in params.yaml"
 
 
-class TrainingFailed(RuntimeError):
+class TrainingFailed(UserError, RuntimeError):
     """Training cannot give a usable model; the message says why and what to change."""
 
 

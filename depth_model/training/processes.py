@@ -24,13 +24,14 @@ from lightning_fabric.plugins.environments import LightningEnvironment, TorchEla
 from lightning_fabric.strategies import DDPStrategy
 from torch import distributed
 
+from depth_model.errors import UserError
 from depth_model.training.sampling import Share
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others, for example while the first one writes a checkpoint."""
 
 
-class ProcessLost(RuntimeError):
+class ProcessLost(UserError, RuntimeError):
     """Another process of the training ended, or did not answer in time."""
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from depth_model import files
 from tasks import entry
-from tasks.gate.statistics import ACCEPTED, statistics_path
 from tasks.settings import params
+from tasks.workspace.paths import ACCEPTED, statistics_path
 
 
 def main() -> None:
@@ -17,7 +16,7 @@ def main() -> None:
     missing = [str(statistics_path(role)) for role in params.ROLES if not statistics_path(role).exists()]
     if missing:
         raise entry.StageError(f"{', '.join(missing)} is not there; 'dvc repro' makes it")
-    accepted = {role: json.loads(statistics_path(role).read_text(encoding="utf-8"))["sources"] for role in params.ROLES}
+    accepted = {role: files.read_json(statistics_path(role))["sources"] for role in params.ROLES}
     files.write_json(ACCEPTED, accepted)
     print(f"{ACCEPTED}: {sum(map(len, accepted.values()))} sources accepted; commit it")
 

@@ -11,14 +11,11 @@ import yaml
 
 from tasks import entry
 from tasks.settings import params
+from tasks.tracking.registry import registered_folder
 
 if TYPE_CHECKING:
     from depth_model.metric.heads.metric_depth import MetricDepth
     from depth_model.networks import DepthAnything
-
-WEIGHTS = "model"
-"""The artifact of a registered model that holds config.json and model.safetensors (see tasks.tracking.registry)."""
-
 
 def load_model(
     name: str, blocks: list[int] | None = None, position_embedding: str | None = None
@@ -58,31 +55,7 @@ def load_metric_model(name: str, maximum: float | None = None) -> MetricDepth:
 
 def model_folder(name: str) -> str:
     """Return `name`, or the folder of a model of the registry (`models:/NAME@ALIAS`); raises StageError for none."""
-    return str(_registered(name)) if name.startswith("models:/") else name
-
-
-def _registered(name: str) -> Path:
-    from tasks.tracking import mlflow_runs
-
-    uri = mlflow_runs.tracking_uri()
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        raise entry.StageError(
-            f"--model {name}: there is no registry at {uri}; run in the project's folder, or set MLFLOW_TRACKING_URI"
-        )
-    mlflow_runs.connect()
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    try:
-        stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=name))
-        flavors = mlflow.models.Model.load(str(stored)).flavors
-    except MlflowException as error:
-        reason = str(error).splitlines()[0]
-        raise entry.StageError(f"--model {name}: not found at {uri}: {reason}") from error
-    weights = flavors.get("python_function", {}).get("artifacts", {}).get(WEIGHTS)
-    if weights is None:
-        raise entry.StageError(f"--model {name}: was not registered by this pipeline (no artifact {WEIGHTS!r})")
-    return stored / weights["path"]
+    return str(registered_folder(name)) if name.startswith("models:/") else name
 
 
 def model_arguments() -> argparse.ArgumentParser:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
 from tasks import entry
 from tasks.tracking import mlflow_runs
+from tasks.workspace.paths import evaluation_path, summary_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
     from tasks.workspace.work import Workplace
 
 EXAMPLES, WORST = 4, 20
+
+
+def details(place: Workplace) -> Path:
+    """Return where a stage of evaluation leaves tables and pictures."""
+    return place.out(evaluation_path(*_reports(place)))
+
+
+def summary_file(place: Workplace) -> Path:
+    """Return where a stage of evaluation leaves its summary."""
+    return place.out(summary_path(*_reports(place)))
+
+
+def _reports(place: Workplace) -> tuple[str, str]:
+    return place.stage.partition("@")[0].removeprefix("evaluate_"), place.key
 
 
 def measured(
@@ -70,10 +85,10 @@ def summary_of(
 
 def write(place: Workplace, summary: dict[str, Any], table: pd.DataFrame) -> None:
     """Leave the table of a set and its summary in the result of the stage."""
-    folder = place.result / "details"
-    folder.mkdir()
+    folder = details(place)
+    folder.mkdir(exist_ok=True)
     table.to_parquet(folder / "per_image.parquet", index=False)
-    files.write_json(place.result / "summary.json", summary)
+    files.write_json(summary_file(place), summary)
 
 
 def draw(
@@ -95,13 +110,13 @@ def draw(
     }
     for name, keys in chosen.items():
         shown = [example(models, cases.load(places[key]), table, protocol) for key in keys]
-        files.write_bytes(place.result / "details" / name, examples_figure(shown))
+        files.write_bytes(details(place) / name, examples_figure(shown))
 
 
 def log(run: mlflow_runs.Run, place: Workplace) -> None:
     """Log the means of the set and its pictures."""
-    summary = json.loads((place.result / "summary.json").read_text(encoding="utf-8"))
+    summary = files.read_json(summary_file(place))
     for model, measured in summary["models"].items():
         run.log_metrics({f"{model}/{metric}": value for metric, value in measured.items() if value is not None})
     for figure in ("examples.png", "worst.png"):
-        run.artifact(place.result / "details" / figure, "figures")
+        run.artifact(details(place) / figure, "figures")

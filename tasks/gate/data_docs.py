@@ -20,9 +20,9 @@ from depth_model import files
 from tasks import entry
 from tasks.gate.checks import checked
 from tasks.gate.suites import ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES, sample_suite
+from tasks.gate.tables import sample_pieces, sources_table
 from tasks.report.pages import document, html_table
-from tasks.settings import params
-from tasks.validate import sample_pieces, sources_table
+from tasks.workspace.paths import known_sources
 
 FOLDER = Path("reports/data_docs")
 _STYLE = Path(__file__).with_name("data_docs.css")
@@ -67,7 +67,7 @@ def rendered(result: Any) -> str:
     return offline(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(plain)))
 
 
-def _results(role: str, sources: Mapping[str, params.Source]) -> Iterator[tuple[str, int, Any]]:
+def _results(role: str, sources: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, int, Any]]:
     """Yield (what was looked at, number of rows, what was found out) of a role."""
     import pandas as pd
 
@@ -81,7 +81,7 @@ def _results(role: str, sources: Mapping[str, params.Source]) -> Iterator[tuple[
         yield "samples", len(samples), checked(samples, suite, ["source", "key"], f"{role} samples")
 
 
-def _written(role: str, sources: Mapping[str, params.Source]) -> Iterator[tuple[str, list[str]]]:
+def _written(role: str, sources: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
     for what, rows, result in _results(role, sources):
         name = f"{role}-{what}.html"
         files.write_text(FOLDER / name, rendered(result))
@@ -91,7 +91,7 @@ def _written(role: str, sources: Mapping[str, params.Source]) -> Iterator[tuple[
         yield ("set" if what == "sources" else ""), [role, link, str(rows), "all" if result.success else met]
 
 
-def _is_collected(role: str, sources: Mapping[str, params.Source]) -> bool:
+def _is_collected(role: str, sources: Mapping[str, Mapping[str, Any]]) -> bool:
     from depth_model.shards import manifest
 
     table = manifest.SIDECAR if role in ANNOTATED else manifest.MANIFEST
@@ -107,9 +107,9 @@ def main() -> None:
     given = parser.parse_args().role
     if unknown := sorted(set(given) - set(SAMPLE_SUITES)):
         raise entry.StageError(f"{', '.join(unknown)}: no such role (allowed: {', '.join(SAMPLE_SUITES)})")
-    settings, rows = params.load(), []
+    rows = []
     for role in given or SAMPLE_SUITES:
-        sources = getattr(settings.sources, ANNOTATED.get(role, role))
+        sources = known_sources(ANNOTATED.get(role, role))
         if role in given or _is_collected(role, sources):
             rows += _written(role, sources)
     body = f"<h1>Data Docs</h1><p>{_INTRODUCTION}</p>{html_table(_HEAD, rows, texts=2)}"

@@ -1,40 +1,34 @@
-"""What `validate_<role>` says of a collection besides the catalog: its statistics, and how far they have drifted.
+"""What `validate@<role>` says of a collection besides the catalog: its statistics, and how far they have drifted.
 
 `data/statistics/<role>.json` holds the statistics of every source and their drift against `accepted.json`, the
-statistics that the user accepted last (`python -m tasks.commands.accept`) and committed.
+statistics that the user accepted last (`depth-anything accept`) and committed.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tasks.entry import StageError
+from depth_model import files
+from depth_model.errors import UserError
 from tasks.settings import params
-
-ACCEPTED = Path("accepted.json")
-
-
-def statistics_path(role: str) -> Path:
-    """Return where the statistics of all sources of `role` and their drift stand."""
-    return Path("data/statistics", f"{role}.json")
+from tasks.workspace.paths import ACCEPTED
 
 
 def read_accepted() -> dict[str, Any]:
     """Return role -> source -> statistics as accepted last; empty when nothing was.
 
-    Raises StageError when `accepted.json` is not such a file.
+    Raises UserError when `accepted.json` is not such a file.
     """
     if not ACCEPTED.exists():
         return {}
     try:
-        content = json.loads(ACCEPTED.read_text(encoding="utf-8"))
+        content = files.read_json(ACCEPTED)
     except ValueError as error:
-        raise StageError(f"{ACCEPTED}: not valid JSON ({error}); restore it or write {{}}") from error
+        raise UserError(f"{ACCEPTED}: not valid JSON ({error}); restore it or write {{}}") from error
     if not isinstance(content, dict) or not set(content) <= set(params.ROLES):
-        raise StageError(f"{ACCEPTED}: must map roles ({', '.join(params.ROLES)}) to sources; restore it or write {{}}")
+        raise UserError(f"{ACCEPTED}: must map roles ({', '.join(params.ROLES)}) to sources; restore it or write {{}}")
     return content
 
 
@@ -43,7 +37,7 @@ def described(role: str, names: Iterable[str]) -> dict[str, Any]:
     from depth_model.audit.drift import compare
     from depth_model.shards.target_statistics import STATISTICS
 
-    sources = {name: json.loads(Path("data", role, name, STATISTICS).read_text(encoding="utf-8")) for name in names}
+    sources = {name: files.read_json(Path("data", role, name, STATISTICS)) for name in names}
     accepted = read_accepted().get(role)
     drift = [] if accepted is None else [list(one) for one in compare(accepted, sources)]
     return {"sources": sources, "compared": accepted is not None, "drift": drift}

@@ -17,6 +17,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from depth_model import readers
+from depth_model.errors import UserError
 from depth_model.shards.object_store import StoreRoot
 from tasks.settings.finetuning import EvaluateMetric, EvaluateSemantic, FinetuneMetric, FinetuneSemantic
 from tasks.settings.sections import (
@@ -31,6 +32,7 @@ from tasks.settings.sections import (
     EvaluationSource,
     Export,
     FeatureAlignment,
+    Model,
     Name,
     NotNegative,
     PseudoLabel,
@@ -45,8 +47,10 @@ from tasks.settings.sections import (
     block_count,
     closest,
     patch_side,
+    project_path,
     source_root,
 )
+from tasks.workspace.paths import MODELS
 
 __all__ = [
     "EXPORTED",
@@ -63,12 +67,13 @@ __all__ = [
     "Source",
     "check",
     "load",
+    "project_path",
     "root",
     "source_root",
 ]
 
 
-class ParamsError(ValueError):
+class ParamsError(UserError, ValueError):
     """params.yaml is wrong; the message has one line per fault."""
 
 
@@ -98,6 +103,7 @@ class Params(Section):
     seed: NotNegative
     alpha: Annotated[float, Field(gt=0, le=1)]
     export: dict[Name, Export]
+    models: dict[Name, Model]
     sources: Sources
     data: Data
     collect: Collect
@@ -160,9 +166,19 @@ class Params(Section):
                     raise ValueError(f"{key} = {side}: encoder {encoder!r} wants a multiple of {patch_side(encoder)}")
         return self
 
+    @model_validator(mode="after")
+    def _initials_are_folders(self) -> Params:
+        known = [f"models/{name}" for name in MODELS] + [f"data/models/{name}" for name in self.models]
+        for section in ("finetune_metric", "finetune_semantic"):
+            for name, one in getattr(self, section).items():
+                if one.initial not in known:
+                    hint = closest(one.initial, known)
+                    raise ValueError(f"{section}.{name}.initial = {one.initial!r}: no such model{hint}")
+        return self
+
     def initial_encoder(self, initial: str) -> str:
         """Return the size of the encoder that fine-tuning from `initial` has: the teacher's, or else the student's."""
-        return self.teacher.encoder if initial == "teacher" else self.student.encoder
+        return self.teacher.encoder if initial == "models/teacher" else self.student.encoder
 
     def _check_shares(self) -> None:
         parts = self.training.processes * self.training.accumulation

@@ -136,7 +136,12 @@ def source_root(source: Source) -> Path | StoreRoot:
         return StoreRoot(source.root)
     if EXPORTED in Path(source.root or "").parents:
         return Path.cwd() / source.root
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / (source.root or "")
+    return project_path(source.root or "")
+
+
+def project_path(path: str) -> Path:
+    """Return a path as params.yaml gives it: from the project's folder, if relative, also inside an experiment."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / path
 
 
 def _source_name(name: str) -> str:
@@ -183,6 +188,12 @@ class Export(Section):
             if split not in splits:
                 raise ValueError(f"layout {self.layout!r} has no split {split!r}{closest(split, list(splits))}")
         return self
+
+
+class Model(Section):
+    """A model from elsewhere: a file, a folder, `models:/NAME@ALIAS`, or an encoder: packaged, hub, none."""
+
+    source: str
 
 
 class Collect(Section):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "depth-anything"
 FLOW_RUN_URL = "FLOW_RUN_URL"  # set for the stages by flows.full_pipeline
 POINTS = "mlflow_points.jsonl"
+CATALOGS = Path("data/catalog")
 FLUSH_POINTS = 500
 FLUSH_SECONDS = 10.0
 # Limits of MLflow: beyond them it refuses the whole batch.
@@ -138,7 +139,7 @@ class Run:
         from mlflow.entities import DatasetInput, InputTag
 
         context = [InputTag("mlflow.data.context", catalog.stem)]
-        sources = json.loads(catalog.read_text(encoding="utf-8"))
+        sources = files.read_json(catalog)
         inputs = [DatasetInput(_data_set(catalog.stem, name, entry), context) for name, entry in sources.items()]
         if inputs:
             self._client.log_inputs(self.id, datasets=inputs)
@@ -178,17 +179,21 @@ def _data_set(role: str, name: str, entry: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def stage_run(stage: str, parameters: Mapping[str, Any], place: Workplace) -> Iterator[Run]:
-    """Yield the MLflow run of one execution of `stage` (its DVC address), named `<stage>-<experiment or workspace>`.
+def stage_run(place: Workplace) -> Iterator[Run]:
+    """Yield the MLflow run of one execution of a stage, named `<stage>-<experiment or workspace>`.
 
-    `parameters` (nested JSON values) are logged flat (`student.trim`). The run's id is kept in `place.scratch`:
-    after a kill the same run goes on. It ends FINISHED, FAILED after an exception, KILLED after Ctrl-C or SIGTERM.
+    The parameters that dvc.yaml names for it are logged flat (`student.trim`), and the catalogs it depends on as data
+    sets. The run's id is kept in `place.scratch`: after a kill the same run goes on. It ends FINISHED, FAILED after an
+    exception, KILLED after Ctrl-C or SIGTERM.
     Raises MlflowException when the store cannot be reached.
     """
     client = connect()
-    run_id, resumed = _run_id(client, stage, place)
+    run_id, resumed = _run_id(client, place)
     run = Run(client, run_id, place.folder / POINTS, resumed)
-    _log_parameters(client, run_id, parameters)
+    _log_parameters(client, run_id, place.entry.parameters)
+    for path in place.entry.data:
+        if Path(path).parent == CATALOGS:
+            run.data_sets(Path(path))
     status = "KILLED"
     try:
         with _termination_raises():
@@ -202,14 +207,14 @@ def stage_run(stage: str, parameters: Mapping[str, Any], place: Workplace) -> It
         client.set_terminated(run_id, status)
 
 
-def _run_id(client: MlflowClient, stage: str, place: Workplace) -> tuple[str, bool]:
+def _run_id(client: MlflowClient, place: Workplace) -> tuple[str, bool]:
     kept = place.scratch / RUN_ID
     experiment = experiment_id(client)
     if kept.exists() and _exists(client, kept.read_text()):
         client.update_run(kept.read_text(), status="RUNNING")
         return kept.read_text(), True
-    name = f"{stage}-{os.environ.get('DVC_EXP_NAME') or 'workspace'}"
-    run = client.create_run(experiment, run_name=name, tags=run_tags(stage, place.fingerprint))
+    name = f"{place.stage}-{os.environ.get('DVC_EXP_NAME') or 'workspace'}"
+    run = client.create_run(experiment, run_name=name, tags=run_tags(place.stage, place.fingerprint))
     (place.folder / POINTS).unlink(missing_ok=True)
     files.write_text(kept, run.info.run_id)
     return run.info.run_id, False

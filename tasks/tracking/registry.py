@@ -8,7 +8,6 @@ models and no training stage ran.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -20,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from tasks import entry
+from depth_model.errors import UserError
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
+from tasks.workspace.paths import METRICS, catalog_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 WEIGHTS_TAG = "weights_sha256"
-METRICS = Path("reports/metrics.json")
 REQUIREMENTS = ("open-depth-anything", "mlflow", "torch", "timm", "numpy", "pandas", "pillow", "safetensors")
 
 
@@ -80,8 +79,31 @@ def _add_version(client: MlflowClient, model: str, folder: Path, weights: str, r
     return str(logged.registered_model_version)
 
 
+def registered_folder(name: str) -> Path:
+    """Return the folder of a model of the registry, `models:/NAME@ALIAS`; raises UserError when it cannot be had."""
+    uri = mlflow_runs.tracking_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise UserError(
+            f"{name}: there is no registry at {uri}; run in the project's folder, or set MLFLOW_TRACKING_URI"
+        )
+    mlflow_runs.connect()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=name))
+        flavors = mlflow.models.Model.load(str(stored)).flavors
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{name}: not found at {uri}: {reason}") from error
+    weights = flavors.get("python_function", {}).get("artifacts", {}).get("model")
+    if weights is None:
+        raise UserError(f"{name}: was not registered by this pipeline (no artifact 'model')")
+    return stored / weights["path"]
+
+
 def _requirements(folder: Path) -> tuple[str, ...]:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = files.read_json(folder / "config.json")
     return (*REQUIREMENTS, "transformers", "scipy") if {"mask2former", "midas"} & set(config) else REQUIREMENTS
 
 
@@ -147,7 +169,7 @@ def evaluation_hash() -> str:
 
     Figures of two models may be compared only under the same hash.
     """
-    catalog = json.loads(Path("data/catalog/evaluation.json").read_text(encoding="utf-8"))
+    catalog = files.read_json(catalog_path("evaluation"))
     return files.sha256_of_json({"catalog": catalog, "evaluation": params.load().evaluation.model_dump()})
 
 
@@ -239,7 +261,7 @@ def _check_figures() -> None:
     """Refuse figures of other models than those in `models/`: DVC knows whether they belong together."""
     command = [sys.executable, "-m", "dvc", "status", "--quiet", "summarise"]
     if not METRICS.exists() or subprocess.run(command, check=False).returncode != 0:
-        raise entry.StageError(f"{METRICS} does not belong to what lies in models/; run 'dvc repro' first")
+        raise UserError(f"{METRICS} does not belong to what lies in models/; run 'dvc repro' first")
 
 
 def main() -> None:
@@ -249,15 +271,12 @@ def main() -> None:
     chosen = parser.parse_args()
     present = sorted(path.parent.relative_to("models").as_posix() for path in Path("models").rglob("model.safetensors"))
     if not present:
-        raise entry.StageError("models/ holds no model; run 'dvc repro' or 'dvc pull' first")
+        raise UserError("models/ holds no model; run 'dvc repro' or 'dvc pull' first")
     client = mlflow_runs.connect()
     for model in present:
         print(f"{registered_name(model)} version {_version_of_folder(client, model).version}")
     if chosen.promote:
         _check_figures()
-        for sentence in promote(json.loads(METRICS.read_text(encoding="utf-8")), evaluation_hash()):
+        for sentence in promote(files.read_json(METRICS), evaluation_hash()):
             print(sentence)
 
-
-if __name__ == "__main__":
-    entry.run(main)

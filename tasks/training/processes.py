@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.entry import StageError
+from depth_model.errors import UserError
 
 
 def under_torchrun() -> bool:
@@ -28,7 +28,7 @@ def is_follower() -> bool:
 def launch(module: str, *arguments: str, processes: int) -> None:
     """Run `python -m module` with `arguments` in `processes` processes on this machine, and wait for them.
 
-    When one ends with an error the others are stopped. Raises StageError then, and SystemExit for a signal, which is
+    When one ends with an error the others are stopped. Raises UserError then, and SystemExit for a signal, which is
     passed on to them.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
@@ -53,7 +53,7 @@ def launch(module: str, *arguments: str, processes: int) -> None:
         sys.exit(128 + stopped.sigval)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        raise StageError(
+        raise UserError(
             f"{module}: process {rank} of {processes} ended first, with {failure.exitcode}; what it said stands above;"
             " the same command goes on from the last checkpoint"
         ) from error

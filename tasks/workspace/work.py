@@ -11,33 +11,39 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
-
-import yaml
+from typing import IO
 
 from depth_model import files
+from depth_model.errors import UserError
+from tasks.workspace.entry import Entry
 
 RUN_ID = "mlflow_run_id"
-
-
-class WorkError(RuntimeError):
-    """The work of a stage cannot go on without a decision of the user."""
+CODE = "code.sha256"
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """The folders of one stage execution: `scratch` survives kills, `result` takes the finished outs."""
+    """The folder of one stage execution: `scratch` survives kills, `result` takes the finished outs."""
 
-    stage: str
+    entry: Entry
     fingerprint: str
     folder: Path
+
+    @property
+    def stage(self) -> str:
+        """The DVC address of the stage."""
+        return self.entry.address
+
+    @property
+    def key(self) -> str:
+        """The source or the set that the stage is about; empty for a stage that there is once."""
+        return self.entry.key
 
     @property
     def scratch(self) -> Path:
@@ -46,16 +52,23 @@ class Workplace:
 
     @property
     def result(self) -> Path:
-        """Finished outs under their names."""
+        """Finished outs, below it at the paths of dvc.yaml."""
         return self.folder / "result"
+
+    def out(self, path: Path | None = None) -> Path:
+        """Return where to leave the out `path` of dvc.yaml, or the only one there is; its folder exists."""
+        (named,) = self.entry.outs if path is None else [str(path)]
+        found = self.result / named
+        found.parent.mkdir(parents=True, exist_ok=True)
+        return found
 
     def earlier(self) -> list[Path]:
         """Return the folders of the same stage's work on other inputs by the same code, finished or not.
 
         Another process may be at work there or remove them at any time.
         """
-        code = (self.folder / "code.sha256").read_text()
-        others = sorted(self.folder.parent.glob("*/code.sha256"))
+        code = (self.folder / CODE).read_text()
+        others = sorted(self.folder.parent.glob(f"*/{CODE}"))
         return [one.parent for one in others if one.parent != self.folder and one.read_text() == code]
 
 
@@ -64,50 +77,47 @@ def work_root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / ".work"
 
 
-def produce(
-    stage: str, *, inputs: Mapping[str, Any], outs: Mapping[str, Path], build: Callable[[Workplace], None]
-) -> Workplace:
-    """Make the outs of `stage`, from finished or unfinished earlier work where there is some.
+def produce(entry: Entry, build: Callable[[Workplace], None]) -> bool:
+    """Make the outs of a stage, from finished or unfinished earlier work where there is some; True when it was built.
 
-    `stage` is the DVC address (`collect_labeled@rooms`). `inputs` is what the result depends on (parameters and
-    hashes of input files, JSON values). `outs` maps names inside `Workplace.result` to the paths DVC expects.
     `build(place)` is called only when no finished result of the same inputs and code exists; it finds its own
-    earlier state in `place.scratch` and must leave every out in `place.result`.
-    Raises WorkError when unfinished work of older code lies there and `resume.changed_code` says stop.
+    earlier state in `place.scratch` and must leave every out at `place.out(...)`.
+    Raises UserError when unfinished work of older code lies there and `resume.changed_code` says stop.
     """
-    fingerprint = files.sha256_of_json({"stage": stage, "inputs": dict(inputs)})
-    place = Workplace(stage, fingerprint, work_root() / stage.replace("@", "-") / fingerprint[:16])
+    fingerprint = entry.fingerprint()
+    place = Workplace(entry, fingerprint, work_root() / entry.address.replace("@", "-") / fingerprint[:16])
     with _lock(place):
-        if not _finished(place):
-            _build(place, outs, build)
-        for name, out in outs.items():
-            _publish(place.result / name, out)
+        finished = _finished(place)
+        if not finished:
+            _build(place, build)
+        for out in entry.outs:
+            _publish(place.result / out, Path(out))
     _prune(place)
-    return place
+    return not finished
 
 
-def _build(place: Workplace, outs: Mapping[str, Path], build: Callable[[Workplace], None]) -> None:
+def _build(place: Workplace, build: Callable[[Workplace], None]) -> None:
     shutil.rmtree(place.result, ignore_errors=True)
     place.result.mkdir(parents=True)
     place.scratch.mkdir(exist_ok=True)
     build(place)
-    missing = [name for name in outs if not (place.result / name).exists()]
+    missing = [out for out in place.entry.outs if not (place.result / out).exists()]
     if missing:
         raise RuntimeError(f"{place.stage} finished without {', '.join(missing)}")
-    files.write_json(place.folder / "done.json", sorted(outs))
+    files.write_json(place.folder / "done.json", sorted(place.entry.outs))
     shutil.rmtree(place.scratch)
 
 
 def _finished(place: Workplace) -> bool:
     """Settle what earlier work is good for; True when its result can be used as it is."""
-    code, stored = code_hash(place.stage), place.folder / "code.sha256"
+    code, stored = files.sha256_of_json(dict(place.entry.code)), place.folder / CODE
     done = (place.folder / "done.json").exists()
     if stored.exists() and stored.read_text() != code:
         if done or not _holds_work(place) or _decision() == "restart":
             shutil.rmtree(place.folder)
             done = False
         elif _decision() == "stop":
-            raise WorkError(
+            raise UserError(
                 f"{place.stage}: unfinished work of older code lies in {_shown(place.folder)}; set resume.changed_code "
                 "in params.yaml to 'accept' (go on from it) or 'restart' (throw it away)"
             )
@@ -198,39 +208,3 @@ def _prune(place: Workplace) -> None:
         with open(_lock_path(marker.parent), "a+") as handle:
             if _try_lock(handle):
                 shutil.rmtree(marker.parent)
-
-
-def code_hash(stage: str) -> str:
-    """Return the SHA-256 over the code that dvc.yaml names as dependencies of `stage`.
-
-    Without a dvc.yaml in the current folder there is nothing to compare, and the hash is that of no files.
-    """
-    sources = [path for dependency in _code_dependencies(stage) for path in _python_files(Path(dependency))]
-    return files.sha256_of_json({path.as_posix(): files.sha256(path) for path in sorted(set(sources))})
-
-
-def _python_files(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
-
-
-def _code_dependencies(stage: str) -> list[str]:
-    pipeline = Path("dvc.yaml")
-    if not pipeline.exists():
-        return []
-    name, _, key = stage.partition("@")
-    entry = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][name]
-    item = _item(entry["foreach"], key) if "foreach" in entry else None
-    dependencies = [_filled(one, key, item) for one in entry.get("do", entry).get("deps", [])]
-    return [one for one in dependencies if one.startswith(("depth_model/", "tasks/"))]
-
-
-def _item(foreach: str, key: str) -> Any:
-    value: Any = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    for part in foreach.strip("${}").split("."):
-        value = value[part]
-    return value[key]
-
-
-def _filled(dependency: str, key: str, item: Any) -> str:
-    text = dependency.replace("${key}", key)
-    return re.sub(r"\$\{item\.(\w+)\}", lambda match: str(item[match.group(1)]), text)

@@ -58,12 +58,12 @@ def export_world(
     `size` is (height, width) in pixels. The same arguments give the same bytes, and each file appears whole or not at
     all. Raises ValueError for a split that `layout` does not have and for an unknown domain.
     """
-    from depth_model import readers
+    from depth_model.readers.rendered_world import READER
 
     unknown = [split for split in counts if split not in layout.splits]
     if unknown:
         raise ValueError(f"layout {layout.name} has no split {unknown[0]!r}; it has {', '.join(layout.splits)}")
-    pictures = readers.get("rendered_world")(
+    pictures = READER(
         domain=domain, count=sum(counts.values()), seed=seed, height=size[0], width=size[1]
     )
     written: dict[str, list[Sample]] = {}

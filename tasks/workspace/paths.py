@@ -1,0 +1,65 @@
+"""Where the files lie that one stage leaves and another reads, relative to the root of the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from depth_model import files
+
+ACCEPTED = Path("accepted.json")
+AUDIT_REPORT = Path("reports/audit")
+SCENES_REPORT = Path("reports/collection")
+ENCODER = "encoder.json"
+"""The file in a folder of `data/models` that names an encoder which needs no file: packaged, hub or none."""
+METRICS = Path("reports/metrics.json")
+TABLES = Path("reports/tables")
+MODELS = ("teacher", "student")
+"""Names below `models/` of what the pipeline trains for relative depth."""
+AUDITED = ("labeled", "unlabeled")
+"""Roles whose samples the audit may exclude."""
+
+
+def inventory_path(role: str, name: str) -> Path:
+    """Return where the inventory of one source lies."""
+    return Path("data/inventory", role, f"{name}.json")
+
+
+def known_path(role: str, name: str) -> Path:
+    """Return where the inventory says what the reader of one source knows of its classes."""
+    return Path("data/inventory", role, f"{name}.reader.json")
+
+
+def role_path(role: str) -> Path:
+    """Return where the inventory says which sources a role has, and what the gate must know of them."""
+    return Path("data/inventory", f"{role}.json")
+
+
+def known_sources(role: str) -> dict[str, dict[str, Any]]:
+    """Return what the inventory knows of each source of `role`, in the order of params.yaml."""
+    return files.read_json(role_path(role))
+
+
+def catalog_path(role: str) -> Path:
+    """Return where the catalog of `role` lies."""
+    return Path("data/catalog", f"{role}.json")
+
+
+def statistics_path(role: str) -> Path:
+    """Return where the statistics of all sources of `role` and their drift lie."""
+    return Path("data/statistics", f"{role}.json")
+
+
+def exclusions_path(role: str) -> Path:
+    """Return where the audit lists the samples of `role` to leave out."""
+    return Path("data/exclusions", f"{role}.parquet")
+
+
+def evaluation_path(kind: str, name: str) -> Path:
+    """Return the folder of the details of one evaluation; `kind` is relative, metric or semantic."""
+    return Path("reports/evaluation", kind, name)
+
+
+def summary_path(kind: str, name: str) -> Path:
+    """Return where the figures of one evaluation lie, beside the folder of its details."""
+    return evaluation_path(kind, name).with_suffix(".json")
