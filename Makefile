@@ -34,7 +34,7 @@ endif
 
 demo: $(INSTALLED)
 	dvc repro
-	python -m tasks.commands.summary
+	depth-anything summary
 
 # The tests' networks are tiny: a second thread only waits, for minutes on a busy machine.
 test: $(INSTALLED)

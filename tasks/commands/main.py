@@ -5,14 +5,31 @@ from __future__ import annotations
 import argparse
 
 from tasks import entry
-from tasks.commands import convert, evaluate, export_labels, export_world, inspect, plan, predict, segment, tables
+from tasks.commands import (
+    accept,
+    convert,
+    data_docs,
+    evaluate,
+    export_labels,
+    export_world,
+    inspect,
+    plan,
+    predict,
+    register,
+    segment,
+    summary,
+    tables,
+)
+
+USE = (predict, segment, evaluate, tables, plan, convert, inspect, export_world, export_labels)
+PROJECT = (summary, accept, register, data_docs)
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="depth-anything", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    for command in (predict, segment, evaluate, tables, plan, convert, inspect, export_world, export_labels):
+    for command in (*USE, *PROJECT):
         command.add(commands)
     return top
 

@@ -1,15 +1,15 @@
-"""What `make demo` prints at its end: teacher beside student, and where to look further."""
+"""`depth-anything summary`: what `make demo` prints at its end."""
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from tasks import entry
+from depth_model import files
+from depth_model.errors import UserError
+from tasks.commands.shared import purpose
+from tasks.workspace.paths import METRICS
 
-METRICS = Path("reports/metrics.json")
 VIEWS = """
 report      reports/index.html
 MLflow      mlflow ui --backend-store-uri sqlite:///mlflow.db      then http://127.0.0.1:5000
@@ -29,15 +29,16 @@ def lines(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[
         yield f"{name:{width}}  " + "".join(f"{one['abs_rel']:12.4f}{one['delta1']:10.4f}" for one in cells)
 
 
-def main() -> None:
-    """Print the table and the views."""
-    argparse.ArgumentParser(prog="python -m tasks.commands.summary", description=__doc__).parse_args()
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the subcommand to the parser."""
+    one = commands.add_parser("summary", help="teacher beside student, of the last run", description=purpose(summary))
+    one.set_defaults(run=summary)
+
+
+def summary(given: argparse.Namespace) -> None:
+    """Print teacher beside student on every evaluation set, and where to look further."""
     if not METRICS.exists():
-        raise entry.StageError(f"{METRICS} is not there; run 'dvc repro' first")
+        raise UserError(f"{METRICS} is not there; run 'dvc repro' first")
     print("\nZero-shot relative depth (AbsRel: lower is better, delta1: higher is better)\n")
-    print("\n".join(lines(json.loads(METRICS.read_text(encoding="utf-8")))))
+    print("\n".join(lines(files.read_json(METRICS))))
     print(VIEWS)
-
-
-if __name__ == "__main__":
-    entry.run(main)

@@ -1,6 +1,4 @@
-"""Data Docs: what is expected of the collection and what was found, as pages of Great Expectations, one command:
-
-    python -m tasks.gate.data_docs [ROLE ...]
+"""Data Docs: what is expected of the collection and what was found, as pages of Great Expectations.
 
 Writes `reports/data_docs/`: a page for the sources and one for the samples of each role that is collected, and
 `index.html`. The pages need no network: what Great Expectations would load from elsewhere is taken out, and a style
@@ -9,15 +7,14 @@ sheet of the project takes its place. A by-product that no stage depends on: it 
 
 from __future__ import annotations
 
-import argparse
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from depth_model import files
-from tasks import entry
+from depth_model.errors import UserError
 from tasks.gate.checks import checked
 from tasks.gate.suites import ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES, sample_suite
 from tasks.gate.tables import sample_pieces, sources_table
@@ -98,24 +95,15 @@ def _is_collected(role: str, sources: Mapping[str, Mapping[str, Any]]) -> bool:
     return bool(sources) and all(Path("data", role, name, table).exists() for name in sources)
 
 
-def main() -> None:
-    """Write the pages of the roles that the command line names, or of all that have sources."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tasks.gate.data_docs", description="write reports/data_docs/index.html"
-    )
-    parser.add_argument("role", nargs="*", help=f"{', '.join(SAMPLE_SUITES)} (default: all that are collected)")
-    given = parser.parse_args().role
-    if unknown := sorted(set(given) - set(SAMPLE_SUITES)):
-        raise entry.StageError(f"{', '.join(unknown)}: no such role (allowed: {', '.join(SAMPLE_SUITES)})")
-    rows = []
-    for role in given or SAMPLE_SUITES:
+def write_data_docs(roles: Iterable[str]) -> int:
+    """Write the pages of `roles`, or of all that are collected when there are none, and return their number."""
+    chosen, rows = list(roles), []
+    if unknown := sorted(set(chosen) - set(SAMPLE_SUITES)):
+        raise UserError(f"{', '.join(unknown)}: no such role (allowed: {', '.join(SAMPLE_SUITES)})")
+    for role in chosen or SAMPLE_SUITES:
         sources = known_sources(ANNOTATED.get(role, role))
-        if role in given or _is_collected(role, sources):
+        if role in chosen or _is_collected(role, sources):
             rows += _written(role, sources)
     body = f"<h1>Data Docs</h1><p>{_INTRODUCTION}</p>{html_table(_HEAD, rows, texts=2)}"
     files.write_text(FOLDER / "index.html", document("Data Docs", body))
-    print(f"{FOLDER / 'index.html'}: {len(rows)} pages")
-
-
-if __name__ == "__main__":
-    entry.run(main)
+    return len(rows)

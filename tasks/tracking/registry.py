@@ -1,16 +1,13 @@
 """The model registry: one version per set of weights, and the alias `champion` on the best of them.
 
 A version is found again by the hash of its weights, so that a stage that repeats itself, or a model restored from
-DVC's cache, adds none. As a command it registers what lies in `models/`, which is needed after DVC restored the
-models and no training stage ran.
+DVC's cache, adds none. `depth-anything register` registers what lies in `models/`, which is needed after DVC restored
+the models and no training stage ran.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +19,7 @@ from depth_model import files
 from depth_model.errors import UserError
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
-from tasks.workspace.paths import METRICS, catalog_path
+from tasks.workspace.paths import catalog_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -186,7 +183,7 @@ def promote(evaluation: Mapping[str, Mapping[str, Mapping[str, float]]], evaluat
 
 
 def _judge(client: MlflowClient, model: str, evaluation: Mapping[str, Any], evaluation_hash: str) -> str:
-    version = _version_of_folder(client, model)
+    version = version_of_folder(client, model)
     for run in _runs_of(client, version.tags[WEIGHTS_TAG]):
         _write_metrics(client, run, model, evaluation, evaluation_hash)
     kind = registered_kind(model)
@@ -199,7 +196,7 @@ def _score_tag(kind: Kind, evaluation_hash: str) -> str:
     return f"mean_{kind.metric}.{evaluation_hash[:16]}"
 
 
-def _version_of_folder(client: MlflowClient, model: str) -> ModelVersion:
+def version_of_folder(client: MlflowClient, model: str) -> ModelVersion:
     """Return the version with the weights of models/<model>, registered now if DVC restored them from its cache."""
     folder, name = Path("models") / model, registered_name(model)
     weights = files.sha256(folder / "model.safetensors")
@@ -255,28 +252,3 @@ def _move_champion(client: MlflowClient, version: ModelVersion, kind: Kind, scor
         reason = f"better than {its}"
     client.set_registered_model_alias(name, CHAMPION, version.version)
     return f"{this} is the champion now: {reason}"
-
-
-def _check_figures() -> None:
-    """Refuse figures of other models than those in `models/`: DVC knows whether they belong together."""
-    command = [sys.executable, "-m", "dvc", "status", "--quiet", "summarise"]
-    if not METRICS.exists() or subprocess.run(command, check=False).returncode != 0:
-        raise UserError(f"{METRICS} does not belong to what lies in models/; run 'dvc repro' first")
-
-
-def main() -> None:
-    """Register the models in `models/`, and with --promote let their figures decide on the champion."""
-    parser = argparse.ArgumentParser(description="Register the models that lie in models/.")
-    parser.add_argument("--promote", action="store_true", help="also move 'champion' if reports/metrics.json says so")
-    chosen = parser.parse_args()
-    present = sorted(path.parent.relative_to("models").as_posix() for path in Path("models").rglob("model.safetensors"))
-    if not present:
-        raise UserError("models/ holds no model; run 'dvc repro' or 'dvc pull' first")
-    client = mlflow_runs.connect()
-    for model in present:
-        print(f"{registered_name(model)} version {_version_of_folder(client, model).version}")
-    if chosen.promote:
-        _check_figures()
-        for sentence in promote(files.read_json(METRICS), evaluation_hash()):
-            print(sentence)
-

@@ -7,9 +7,9 @@ import subprocess
 import pytest
 import yaml
 
+from depth_model.errors import UserError
 from depth_model.evaluation.tables import paper_tables
 from experiments import ablations
-from tasks import entry
 from tasks.settings import params
 
 TABLES = ("table-9", "table-12", "table-13")
@@ -121,5 +121,5 @@ def test_code_that_is_not_committed_is_refused(tmp_path, repository, monkeypatch
     (tmp_path / "notes.md").write_text("not code")
     assert ablations.setting_of(settings) == first
     (tmp_path / "tasks" / "one.py").write_text("changed = True")
-    with pytest.raises(entry.StageError, match="commit the changes there"):
+    with pytest.raises(UserError, match="commit the changes there"):
         ablations.setting_of(settings)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from depth_model.errors import UserError
 from experiments import encoders
-from tasks import entry
 from tasks.settings import params
 from tests.experiments.test_ablations import changed
 
@@ -23,7 +23,7 @@ def test_every_row_starts_all_fine_tuning_from_its_encoder(repository):
 
 def test_nothing_to_fine_tune_is_refused(repository):
     settings = params.load(repository / "presets" / "ablation.yaml")
-    with pytest.raises(entry.StageError, match="finetune_metric"):
+    with pytest.raises(UserError, match="finetune_metric"):
         encoders.rows_of(["none"], settings)
 
 

@@ -1,11 +1,28 @@
-"""How tests run a stage in their own process."""
+"""How tests run a stage in their own process, in a folder that DVC takes for the project."""
 
 from __future__ import annotations
 
-import sys
+import shutil
+from pathlib import Path
+
+from tasks.__main__ import run_stage
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def start(monkeypatch, stage, *arguments):
-    """Run the module `stage` as its command line with `arguments` would."""
-    monkeypatch.setattr(sys, "argv", [stage.__name__, *arguments])
-    stage.main()
+def start(address):
+    """Run the stage `address` (as `collect_labeled@rooms`) of the real graph in the current folder."""
+    make_project(Path.cwd())
+    run_stage(address)
+
+
+def make_project(folder):
+    """Make `folder`, which holds a params.yaml, a project of DVC with the graph and the code of the repository."""
+    if (folder / ".dvc").exists():
+        return
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    shutil.copy(REPOSITORY / "dvc.yaml", folder)
+    for name in ("depth_model", "tasks"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(REPOSITORY / name)

@@ -11,8 +11,8 @@ import yaml
 from PIL import Image
 
 from depth_model import readers
-from tasks import audit, collect, entry, inventory, validate
-from tasks.training import stage
+from depth_model.errors import UserError
+from tasks.workspace.paths import AUDIT_REPORT, catalog_path
 from tests.tasks.starting import start
 
 OPTIONS = {"color": "c*.jpg", "depth": "d*.png", "unit": 1000}
@@ -43,21 +43,21 @@ def project(tmp_path, repository, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    inventory.main()
+    start("inventory")
     for name in metric:
-        start(monkeypatch, collect, "metric", name)
-    for role in ("labeled", "unlabeled", "evaluation", "metric"):
-        start(monkeypatch, validate, role)
+        start(f"collect_metric@{name}")
+    for role in ("labeled", "unlabeled", "evaluation", "metric", "semantic"):
+        start(f"validate@{role}")
     return content
 
 
 def test_a_picture_that_is_learned_from_and_measured_on_is_shown_and_told(project, monkeypatch, capsys):
-    start(monkeypatch, audit)
-    summary = json.loads((audit.REPORT / "summary.json").read_text())
+    start("audit")
+    summary = json.loads((AUDIT_REPORT / "summary.json").read_text())
     assert summary["finetuning"] == {"metric/train": {"images": 4, "leak": 1}}
     (pair,) = summary["pairs"]
     assert (pair["reason"], pair["image"], pair["repeats"]) == ("finetuning_leak", "metric/train: 3", "metric/test: 0")
-    with Image.open(audit.REPORT / pair["picture"]) as picture:
+    with Image.open(AUDIT_REPORT / pair["picture"]) as picture:
         assert picture.height == 150
     assert "warning: metric/train: 1 of its images are measured on too" in capsys.readouterr().err
 
@@ -65,11 +65,11 @@ def test_a_picture_that_is_learned_from_and_measured_on_is_shown_and_told(projec
 def test_a_source_that_is_named_for_both_is_not_searched(project, tmp_path, monkeypatch):
     project["evaluate_metric"]["rooms"]["source"] = "train"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
-    start(monkeypatch, audit)
-    assert json.loads((audit.REPORT / "summary.json").read_text())["finetuning"] == {}
+    start("audit")
+    assert json.loads((AUDIT_REPORT / "summary.json").read_text())["finetuning"] == {}
 
 
 def test_a_catalog_that_is_older_than_the_parameters_is_named(project, monkeypatch):
-    stage.catalog_path("metric").write_text("{}")
-    with pytest.raises(entry.StageError, match=r"metric\.json: lacks test, train; 'dvc repro validate_metric' adds it"):
-        start(monkeypatch, audit)
+    catalog_path("metric").write_text("{}")
+    with pytest.raises(UserError, match=r"metric\.json: lacks test, train; 'dvc repro validate@metric' adds it"):
+        start("audit")

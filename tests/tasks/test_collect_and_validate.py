@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import shutil
@@ -12,12 +13,13 @@ import pytest
 import yaml
 from PIL import Image
 
+from depth_model.errors import UserError
 from depth_model.reading import collecting
 from depth_model.shards import manifest, rasters
 from depth_model.shards.pool import SamplePool
 from depth_model.shards.source import SourceFolder, join_sidecar, write_sidecar_shard
-from tasks import collect, entry, inventory, validate
-from tasks.gate import data_docs
+from tasks.commands import data_docs
+from tasks.gate.data_docs import FOLDER
 from tasks.gate.suites import ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES
 from tasks.settings import params
 from tests.tasks.starting import start
@@ -56,10 +58,10 @@ def project(tmp_path, repository, monkeypatch):
     (tmp_path / "photographs" / "bad.png").write_text("no picture")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    inventory.main()
+    start("inventory")
     for role in ("labeled", "unlabeled"):
         for name in content["sources"][role]:
-            start(monkeypatch, collect, role, name)
+            start(f"collect_{role}@{name}")
     return tmp_path
 
 
@@ -79,7 +81,7 @@ def add_sky(project, name):
 
 def test_the_catalog_lists_sources_in_the_order_of_params(project, monkeypatch):
     for role in ("labeled", "unlabeled", "evaluation"):
-        start(monkeypatch, validate, role)
+        start(f"validate@{role}")
     assert list(catalog(project, "labeled")) == ["two", "one"]
     assert catalog(project, "evaluation") == {}
     folder = project / "data" / "unlabeled" / "photographs"
@@ -93,21 +95,21 @@ def test_the_catalog_lists_sources_in_the_order_of_params(project, monkeypatch):
 
 
 def test_data_docs_have_two_pages_for_each_role_that_is_collected(project, monkeypatch):
-    start(monkeypatch, data_docs)
+    data_docs.data_docs(argparse.Namespace(role=[]))
     names = {f"{role}-{what}.html" for role in ("labeled", "unlabeled") for what in ("sources", "samples")}
-    assert {path.name for path in (project / data_docs.FOLDER).iterdir()} == names | {"index.html"}
-    index = (project / data_docs.FOLDER / "index.html").read_text()
+    assert {path.name for path in (project / FOLDER).iterdir()} == names | {"index.html"}
+    index = (project / FOLDER / "index.html").read_text()
     assert all(f"href='{name}'" in index for name in names)
-    with pytest.raises(entry.StageError, match="labelled: no such role"):
-        start(monkeypatch, data_docs, "labelled")
+    with pytest.raises(UserError, match="labelled: no such role"):
+        data_docs.data_docs(argparse.Namespace(role=["labelled"]))
 
 
 def test_sidecars_have_catalogs_too(project, monkeypatch):
     add_sky(project, "one")
-    with pytest.raises(entry.StageError, match=r"data/sky/two/sidecar\.parquet is not there"):
-        start(monkeypatch, validate, "sky")
+    with pytest.raises(UserError, match=r"data/sky/two/sidecar\.parquet is not there"):
+        start("validate_sky")
     add_sky(project, "two")
-    start(monkeypatch, validate, "sky")
+    start("validate_sky")
     found = catalog(project, "sky")
     assert list(found) == ["two", "one"]
     digest = hashlib.sha256((project / "data" / "sky" / "one" / "sidecar.parquet").read_bytes()).hexdigest()
@@ -125,40 +127,41 @@ def test_an_empty_source_has_an_empty_place_in_the_catalog_of_its_sidecar(projec
             columns = {"minimum": [1.0] * len(rows), "maximum": [1.0] * len(rows)}
             write_sidecar_shard(scratch, source, shard, "target.dar", [label] * len(rows), columns)
         join_sidecar(scratch, project / "data" / "pseudo" / name, source)
-    start(monkeypatch, validate, "pseudo")
+    start("validate_pseudo")
     assert [entry["samples"] for entry in catalog(project, "pseudo").values()] == [1, 0]
 
 
 def test_a_sidecar_of_another_source_does_not_pass(project, monkeypatch):
     add_sky(project, "one")
     shutil.copytree(project / "data" / "sky" / "one", project / "data" / "sky" / "two")
-    start(monkeypatch, validate, "sky")  # the same keys: 0 to 4
+    start("validate_sky")  # the same keys: 0 to 4
     (project / "one" / "c4.png").unlink()
-    inventory.main()
-    start(monkeypatch, collect, "labeled", "one")
-    with pytest.raises(entry.StageError, match=r"the keys are those of the annotated source.*one"):
-        start(monkeypatch, validate, "sky")
+    start("inventory")
+    start("collect_labeled@one")
+    with pytest.raises(UserError, match=r"the keys are those of the annotated source.*one"):
+        start("validate_sky")
 
 
 def test_what_lies_in_the_folder_but_not_in_params_is_not_read(project, monkeypatch):
     shutil.copytree(project / "data" / "labeled" / "one", project / "data" / "labeled" / "old")
-    start(monkeypatch, validate, "labeled")
+    start("validate@labeled")
     assert list(catalog(project, "labeled")) == ["two", "one"]
 
 
 def test_too_few_samples_and_lost_shards_are_named(project, monkeypatch):
     path = project / "params.yaml"
     path.write_text(path.read_text().replace("minimum_count: 0", "minimum_count: 2"))
-    with pytest.raises(entry.StageError) as caught:
-        start(monkeypatch, validate, "unlabeled")
+    start("inventory")
+    with pytest.raises(UserError) as caught:
+        start("validate@unlabeled")
     assert "at least minimum_count samples" in str(caught.value)
     assert "photographs (samples = 1, minimum_count = 2)" in str(caught.value)
     shard = next((project / "data" / "labeled" / "two").glob("*.tar"))
     content = shard.read_bytes()
     shard.unlink()
     shard.write_bytes(content[:-1])
-    with pytest.raises(entry.StageError, match=r"every shard is there.*two \(damaged_shards = 1\)"):
-        start(monkeypatch, validate, "labeled")
+    with pytest.raises(UserError, match=r"every shard is there.*two \(damaged_shards = 1\)"):
+        start("validate@labeled")
     assert not (project / "data" / "catalog").exists()
 
 
@@ -168,19 +171,19 @@ def test_a_key_that_stands_twice_in_a_manifest_is_named(project, monkeypatch):
     keys = table["key"].to_pylist()
     table = table.set_column(0, manifest.MANIFEST_SCHEMA.field(0), [[*keys[:-1], keys[0]]])
     manifest.write_table(path, [table], manifest.MANIFEST_SCHEMA, manifest.metadata(path))
-    with pytest.raises(entry.StageError, match=r"stands once in its source; not so for 1 of 10: one/0 "):
-        start(monkeypatch, validate, "labeled")
+    with pytest.raises(UserError, match=r"stands once in its source; not so for 1 of 10: one/0 "):
+        start("validate@labeled")
 
 
 def test_collecting_again_changes_nothing_and_a_new_picture_only_its_source(project, monkeypatch):
     folder = project / "data" / "unlabeled" / "photographs"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
-    start(monkeypatch, collect, "unlabeled", "photographs")
+    start("collect_unlabeled@photographs")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     Image.new("RGB", (30, 20), "red").save(project / "photographs" / "red.png")
-    inventory.main()
-    start(monkeypatch, collect, "unlabeled", "photographs")
+    start("inventory")
+    start("collect_unlabeled@photographs")
     assert pq.read_table(folder / "manifest.parquet")["source_path"].to_pylist() == ["good.png", "red.png"]
 
 
@@ -188,26 +191,26 @@ def test_one_more_picture_makes_only_its_own_shard_again(project, monkeypatch):
     folder = project / "photographs"
     for number in range(40):
         Image.new("RGB", (30, 20), (number, 0, 0)).save(folder / f"p{number:02d}.png")
-    inventory.main()
-    start(monkeypatch, collect, "unlabeled", "photographs")
+    start("inventory")
+    start("collect_unlabeled@photographs")
     read = []
     original = collecting._read
     monkeypatch.setattr(collecting, "_read", lambda item, rules: (read.append(item.key), original(item, rules))[1])
     Image.new("RGB", (30, 20), "red").save(folder / "p20b.png")
-    inventory.main()
-    start(monkeypatch, collect, "unlabeled", "photographs")
+    start("inventory")
+    start("collect_unlabeled@photographs")
     assert "p20b" in read
     assert len(read) <= 8  # of 42, in shards of one or two
     again = {path.name: path.read_bytes() for path in (project / "data" / "unlabeled" / "photographs").iterdir()}
     shutil.rmtree(project / ".work")
-    start(monkeypatch, collect, "unlabeled", "photographs")
+    start("collect_unlabeled@photographs")
     fresh = {path.name: path.read_bytes() for path in (project / "data" / "unlabeled" / "photographs").iterdir()}
     assert again == fresh
 
 
 def test_collecting_an_unknown_source_lists_those_there_are(project, monkeypatch):
-    with pytest.raises(params.ParamsError, match="there are: two, one"):
-        start(monkeypatch, collect, "labeled", "three")
+    with pytest.raises(UserError, match=r"dvc\.yaml: collect_labeled@three: "):
+        start("collect_labeled@three")
 
 
 def test_every_role_has_its_suites():
@@ -224,14 +227,14 @@ def test_an_expectation_of_the_user_holds_or_stops_the_gate(project, monkeypatch
     rows = {"column": "source_path", "regex": "^c[0-3]"}
     says = "files are numbered 0 to 3"
     write_expectation(project, says=says, type="expect_column_values_to_match_regex", arguments=rows)
-    with pytest.raises(entry.StageError, match=r"numbered 0 to 3; not so for 2 of 10: two/4 .*one/4 "):
-        start(monkeypatch, validate, "labeled")
-    start(monkeypatch, validate, "unlabeled")
+    with pytest.raises(UserError, match=r"numbered 0 to 3; not so for 2 of 10: two/4 .*one/4 "):
+        start("validate@labeled")
+    start("validate@unlabeled")
     write_expectation(project)
-    with pytest.raises(entry.StageError, match=r"labeled: expected that the mean height is 30 pixels; observed 20"):
-        start(monkeypatch, validate, "labeled")
+    with pytest.raises(UserError, match=r"labeled: expected that the mean height is 30 pixels; observed 20"):
+        start("validate@labeled")
     write_expectation(project, arguments={"column": "height", "min_value": 20, "max_value": 20})
-    start(monkeypatch, validate, "labeled")
+    start("validate@labeled")
 
 
 @pytest.mark.parametrize(
@@ -245,8 +248,8 @@ def test_an_expectation_of_the_user_holds_or_stops_the_gate(project, monkeypatch
 )
 def test_a_wrong_expectation_of_the_user_is_named(project, monkeypatch, changed, line):
     write_expectation(project, **changed)
-    with pytest.raises(entry.StageError, match=rf"expectations\.yaml: .*{line}|expectations\.yaml: {line}"):
-        start(monkeypatch, validate, "labeled")
+    with pytest.raises(UserError, match=rf"expectations\.yaml: .*{line}|expectations\.yaml: {line}"):
+        start("validate@labeled")
     (project / "expectations.yaml").write_text("labelled: []")
-    with pytest.raises(entry.StageError, match="labelled: no such role"):
-        start(monkeypatch, validate, "labeled")
+    with pytest.raises(UserError, match="labelled: no such role"):
+        start("validate@labeled")

@@ -12,11 +12,12 @@ import yaml
 from PIL import Image
 
 from depth_model import files, readers
+from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
 from depth_model.reading.collecting import collect_source
-from tasks import audit, describe, evaluate_relative, report, summarise
-from tasks.gate import statistics
+from tasks import report, summarise
 from tasks.settings import params
+from tasks.workspace.paths import AUDIT_REPORT, MODELS, SCENES_REPORT, statistics_path
 from tests.tasks.starting import start
 
 OPTIONS = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 100.0}
@@ -52,7 +53,7 @@ def write_project(folder, repository, kind):
     for role in report.CATALOGS:
         catalog = {"pairs": {"samples": 3, "quarantined": 1}} if role == "evaluation" else {}
         files.write_json(folder / "data" / "catalog" / f"{role}.json", catalog)
-    for seed, model in enumerate(evaluate_relative.MODELS):
+    for seed, model in enumerate(MODELS):
         DepthAnything("tiny", seed=seed).save(folder / "models" / model)
         history = "step,affine_invariant,feature_alignment/active_fraction\n1,1.0,0.0\n2,0.5,0.25\n"
         (folder / "models" / model / "history.csv").write_text(history)
@@ -78,13 +79,13 @@ def outs(folder):
 
 
 def run_both(monkeypatch, folder):
-    start(monkeypatch, evaluate_relative, "pairs")
+    start("evaluate_relative@pairs")
     files.write_json(folder / "reports" / "metrics.json", summarise.joined(["pairs"]))
     for role in params.ROLES:
-        files.write_json(folder / statistics.statistics_path(role), {"sources": {}})
-    files.write_json(folder / audit.REPORT / "summary.json", {"sources": {}, "finetuning": {}, "pairs": []})
-    files.write_json(folder / describe.REPORT / "scenes.json", {"scenes": []})
-    start(monkeypatch, report)
+        files.write_json(folder / statistics_path(role), {"sources": {}})
+    files.write_json(folder / AUDIT_REPORT / "summary.json", {"sources": {}, "finetuning": {}, "pairs": []})
+    files.write_json(folder / SCENES_REPORT / "scenes.json", {"scenes": []})
+    start("report")
 
 
 def test_the_stages_leave_what_was_measured_and_the_same_bytes_again(project, monkeypatch):
@@ -116,5 +117,5 @@ def test_the_stages_leave_what_was_measured_and_the_same_bytes_again(project, mo
 
 def test_a_set_that_has_no_depth_is_named_in_one_line(project, monkeypatch):
     project("affine_disparity")
-    with pytest.raises(evaluate_relative.entry.StageError, match=r"evaluation\.pairs: .*affine_disparity"):
-        start(monkeypatch, evaluate_relative, "pairs")
+    with pytest.raises(UserError, match=r"evaluation\.pairs: .*affine_disparity"):
+        start("evaluate_relative@pairs")

@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from depth_model import readers
-from tasks import entry, export
+from depth_model.errors import UserError
 from tasks.commands import main
 from tasks.settings import params
+from tests.tasks.starting import start
 
 WORLD = {"layout": "nyu", "domain": "rooms", "counts": {"train": 2, "test": 1}, "seed": 4, "height": 40, "width": 56}
 
@@ -27,7 +28,7 @@ def test_the_command_writes_a_set_that_its_reader_reads(tmp_path, monkeypatch, c
     run(monkeypatch, "export-world", "--layout", "kitti", "--domain", "streets", *wanted, "-o", out)
     assert "2 train, 1 val" in capsys.readouterr().out
     assert [sample.target.shape for sample in readers.get("kitti")(out)] == [(40, 56)] * 3
-    with pytest.raises(entry.StageError, match="is not empty"):
+    with pytest.raises(UserError, match="is not empty"):
         run(monkeypatch, "export-world", "--layout", "kitti", "--domain", "streets", "-o", out)
 
 
@@ -44,13 +45,11 @@ def test_the_stage_leaves_the_set_for_the_sources_of_params(tmp_path, monkeypatc
     parameters["export"] = {"rooms": WORLD}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["export", "rooms"])
-    export.main()
+    start("export@rooms")
     found = list(readers.get("nyu")(tmp_path / "data/exported/rooms", split="train"))
     assert len(found) == 2
-    monkeypatch.setattr(sys, "argv", ["export", "cellar"])
-    with pytest.raises(params.ParamsError, match=r"no export.cellar; there are: rooms"):
-        export.main()
+    with pytest.raises(UserError, match=r"dvc.yaml: export@cellar: "):
+        start("export@cellar")
 
 
 @pytest.mark.parametrize(

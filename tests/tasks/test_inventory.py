@@ -11,8 +11,10 @@ import time
 import pytest
 import yaml
 
-from tasks import entry, inventory
+from depth_model.errors import UserError
+from tasks import inventory
 from tasks.settings import params
+from tests.tasks.starting import start
 
 
 @pytest.fixture
@@ -45,9 +47,10 @@ def written(project):
 
 
 def test_every_source_has_its_file(project):
-    inventory.main()
+    start("inventory")
     found = written(project)
-    assert set(found) == {"unlabeled/summer.json", "unlabeled/winter.json"}
+    sources = {f"unlabeled/{name}{end}.json" for name in ("summer", "winter") for end in ("", ".reader")}
+    assert set(found) == sources | {f"{role}.json" for role in params.ROLES}
     (only,) = json.loads(found["unlabeled/summer.json"])
     modified = (project / "pictures" / "summer" / "1.jpg").stat().st_mtime_ns
     assert only == {"path": "1.jpg", "size": 5, "modified": modified}
@@ -55,12 +58,12 @@ def test_every_source_has_its_file(project):
 
 
 def test_only_the_source_that_changed_has_other_bytes(project):
-    inventory.main()
+    start("inventory")
     before = written(project)
-    inventory.main()
+    start("inventory")
     assert written(project) == before
     (project / "pictures" / "winter" / "notes.txt").write_text("no picture")
-    inventory.main()
+    start("inventory")
     assert written(project) == before
     for change in (
         lambda: (project / "pictures" / "winter" / "2.png").write_bytes(b"new"),
@@ -70,7 +73,7 @@ def test_only_the_source_that_changed_has_other_bytes(project):
     ):
         last = written(project)
         change()
-        inventory.main()
+        start("inventory")
         now = written(project)
         assert now["unlabeled/summer.json"] == before["unlabeled/summer.json"]
         assert now["unlabeled/winter.json"] != last["unlabeled/winter.json"]
@@ -78,8 +81,8 @@ def test_only_the_source_that_changed_has_other_bytes(project):
 
 def test_a_missing_root_is_named(project):
     (project / "pictures" / "winter").rmdir()
-    with pytest.raises(entry.StageError) as caught:
-        inventory.main()
+    with pytest.raises(UserError) as caught:
+        start("inventory")
     assert "sources.unlabeled.winter.root" in str(caught.value)
     assert "'pictures/winter'" in str(caught.value)
     assert not (project / "data").exists()
@@ -89,12 +92,12 @@ def test_a_wrong_params_file_stops_it(project):
     path = project / "params.yaml"
     path.write_text(path.read_text().replace("alpha:", "alfa:"))
     with pytest.raises(params.ParamsError, match="alfa"):
-        inventory.main()
+        start("inventory")
 
 
 def test_the_command_ends_with_one_line_and_no_traceback(project, repository):
     (project / "pictures" / "winter").rmdir()
-    command = [sys.executable, "-m", "tasks.inventory"]
+    command = [sys.executable, "-m", "tasks", "inventory"]
     environment = os.environ | {"PYTHONPATH": str(repository)}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ended.returncode == 1
@@ -104,8 +107,8 @@ def test_the_command_ends_with_one_line_and_no_traceback(project, repository):
 
 def test_it_imports_nothing_heavy(project, repository):
     code = (
-        "import sys, tasks.inventory as stage; stage.main(); "
-        "print(*{'torch', 'pandas', 'mlflow', 'great_expectations', 'pyarrow', 'cv2'} & set(sys.modules))"
+        "import sys, tasks.__main__ as runner; runner.run_stage('inventory'); "
+        "print(*{'torch', 'pandas', 'mlflow', 'great_expectations', 'pyarrow', 'cv2', 'dvc'} & set(sys.modules))"
     )
     environment = os.environ | {"PYTHONPATH": str(repository)}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

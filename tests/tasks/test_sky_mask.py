@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import shutil
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from depth_model.errors import UserError
 from depth_model.shards.source import SidecarFolder, SourceFolder
 from depth_model.sky import masks
-from tasks import collect, entry, inventory, sky_mask
+from tasks import entry
 from tests.tasks.starting import start
 
 
@@ -44,9 +45,9 @@ def project(tmp_path, repository, monkeypatch):
         depth = np.arange(1, 2401, dtype=np.uint16).reshape(40, 60)
         Image.fromarray(depth).save(tmp_path / "pairs" / f"d{number}.png")
     write_params(tmp_path, content)
-    inventory.main()
+    start("inventory")
     for name in ("world", "pairs"):
-        start(monkeypatch, collect, "labeled", name)
+        start(f"collect_labeled@{name}")
     return tmp_path, content
 
 
@@ -60,7 +61,7 @@ def fractions(name):
 
 def test_class_labels_make_the_masks_without_any_segmenter(project, monkeypatch):
     monkeypatch.setattr(masks, "load_segmenter", lambda name: 1 / 0)
-    start(monkeypatch, sky_mask, "world")
+    start("sky_mask@world")
     source, stored = SourceFolder("data/labeled/world"), SidecarFolder("data/sky/world")
     for index in range(3):
         np.testing.assert_array_equal(stored.raster(index), np.isnan(source.target(index)))
@@ -70,11 +71,11 @@ def test_class_labels_make_the_masks_without_any_segmenter(project, monkeypatch)
 def test_without_labels_the_segmenter_decides_at_the_threshold(project, monkeypatch):
     folder, content = project
     monkeypatch.setattr(masks, "load_segmenter", lambda name: lambda image: image.mean(2, dtype=np.float32) / 300)
-    start(monkeypatch, sky_mask, "pairs")
+    start("sky_mask@pairs")
     assert fractions("pairs") == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     content["sky"]["threshold"] = 0.9  # 255 / 300 is below
     write_params(folder, content)
-    start(monkeypatch, sky_mask, "pairs")
+    start("sky_mask@pairs")
     assert fractions("pairs") == [0.0] * 5
 
 
@@ -89,18 +90,18 @@ def test_a_killed_stage_goes_on_with_the_missing_shards(project, monkeypatch):
 
     monkeypatch.setattr(masks, "load_segmenter", lambda name: fails_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
-        start(monkeypatch, sky_mask, "pairs")
-    start(monkeypatch, sky_mask, "pairs")
+        start("sky_mask@pairs")
+    start("sky_mask@pairs")
     ends = np.cumsum([len(rows) for _, rows in SourceFolder(project[0] / "data/labeled/pairs").shards()])
     assert len(seen) == 4 + 5 - max(end for end in ends if end < 4)  # what was finished is not made again
     assert fractions("pairs") == [0.0] * 5
 
 
 def test_a_finished_result_is_used_again(project, monkeypatch):
-    start(monkeypatch, sky_mask, "world")
+    start("sky_mask@world")
     before = (project[0] / "data/sky/world/sidecar.parquet").read_bytes()
     monkeypatch.setattr(masks, "write_sky_shard", lambda *arguments: 1 / 0)
-    start(monkeypatch, sky_mask, "world")
+    start("sky_mask@world")
     assert (project[0] / "data/sky/world/sidecar.parquet").read_bytes() == before
 
 
@@ -109,15 +110,14 @@ def test_a_segmenter_that_cannot_be_had_is_one_line(project, monkeypatch, capsys
     content["sky"]["segmenter"] = "empty_model"
     (folder / "empty_model").mkdir()
     write_params(folder, content)
-    monkeypatch.setattr(sys, "argv", ["sky_mask", "pairs"])
     with pytest.raises(SystemExit):
-        entry.run(sky_mask.main)
+        entry.run(lambda: start("sky_mask@pairs"))
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert errors[0].startswith("error: params.yaml: sky.segmenter: sky segmenter 'empty_model' cannot be loaded")
 
 
 def test_a_source_that_is_not_collected_is_named(project, monkeypatch):
-    (project[0] / "data/labeled/world/manifest.parquet").unlink()
-    with pytest.raises(entry.StageError, match="run 'dvc repro collect_labeled@world' first"):
-        start(monkeypatch, sky_mask, "world")
+    shutil.rmtree(project[0] / "data/labeled/world")
+    with pytest.raises(UserError, match=r"data/labeled/world: not there; 'dvc repro sky_mask@world' makes what"):
+        start("sky_mask@world")

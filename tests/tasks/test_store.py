@@ -7,14 +7,16 @@ import json
 import pytest
 import yaml
 
+from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
 from depth_model.shards import object_store, shard_reader
 from depth_model.shards.object_store import StoreError
 from depth_model.training.batches import labeled_batch, loader
 from depth_model.training.sampling import WHOLE
-from tasks import audit, collect, describe, entry, inventory, pseudo_label, sky_mask, validate
+from tasks import entry
 from tasks.tracking import mlflow_runs
 from tasks.training import stage
+from tasks.workspace.paths import SCENES_REPORT
 from tests.tasks.starting import start
 
 ROLES = ("labeled", "unlabeled", "evaluation")
@@ -47,18 +49,18 @@ def run_all(monkeypatch, content, store):
     content["data"]["store"] = store
     with open("params.yaml", "w", encoding="utf-8") as handle:
         yaml.safe_dump(content, handle, sort_keys=False)
-    inventory.main()
+    start("inventory")
     for role in ROLES:
-        start(monkeypatch, collect, role, "world")
-        start(monkeypatch, validate, role)
+        start(f"collect_{role}@world")
+        start(f"validate@{role}")
     for role in ("metric", "semantic"):
-        start(monkeypatch, validate, role)
-    start(monkeypatch, audit)
-    start(monkeypatch, describe)
-    start(monkeypatch, sky_mask, "world")
-    start(monkeypatch, pseudo_label, "world")
+        start(f"validate@{role}")
+    start("audit")
+    start("describe")
+    start("sky_mask@world")
+    start("pseudo_label@world")
     for role in SIDECARS:
-        start(monkeypatch, validate, role)
+        start(f"validate_{role}")
     pools = stage.pool("labeled", "sky"), stage.pool("unlabeled", "pseudo")
     samples = [pool.load(index) for pool in pools for index in range(len(pool))]
     return [
@@ -79,12 +81,12 @@ def test_every_stage_works_from_a_bucket_as_from_folders(project, bucket, tmp_pa
     held = bucket[0].list_objects_v2(Bucket=bucket[1], Prefix="depth/")["Contents"]
     catalogs = [json.loads((tmp_path / f"data/catalog/{role}.json").read_text()) for role in (*ROLES, *SIDECARS)]
     assert sum(one["Size"] for one in held) == sum(one["world"]["bytes"] for one in catalogs)
-    shown = {path.name: path.read_bytes() for path in describe.REPORT.iterdir()}
+    shown = {path.name: path.read_bytes() for path in SCENES_REPORT.iterdir()}
     (run,) = runs("describe")
     assert run.data.metrics["samples/evaluation/world"] == 3
     assert run.data.metrics["effective_scenes/labeled"] >= 1
     assert run_all(monkeypatch, project, "local") == remote
-    assert {path.name: path.read_bytes() for path in describe.REPORT.iterdir()} == shown
+    assert {path.name: path.read_bytes() for path in SCENES_REPORT.iterdir()} == shown
 
 
 def test_a_shard_that_is_gone_stops_the_gate_and_a_store_that_is_down_the_training(
@@ -92,9 +94,9 @@ def test_a_shard_that_is_gone_stops_the_gate_and_a_store_that_is_down_the_traini
 ):
     project["sources"] |= {"unlabeled": {}, "evaluation": {}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
-    inventory.main()
-    start(monkeypatch, collect, "labeled", "world")
-    start(monkeypatch, validate, "labeled")
+    start("inventory")
+    start("collect_labeled@world")
+    start("validate@labeled")
     pool = stage.source_pool("labeled", "world")
     bucket[2].fault = lambda method, path, number: "drop"
     with pytest.raises(StoreError, match="run the same command again") as caught:
@@ -102,10 +104,10 @@ def test_a_shard_that_is_gone_stops_the_gate_and_a_store_that_is_down_the_traini
     assert "\n" not in str(caught.value)
     capsys.readouterr()
     with pytest.raises(SystemExit):
-        entry.run(lambda: start(monkeypatch, validate, "labeled"))
+        entry.run(lambda: start("validate@labeled"))
     assert capsys.readouterr().err.count("\n") == 1
     bucket[2].fault = lambda method, path, number: None
     name = bucket[0].list_objects_v2(Bucket=bucket[1])["Contents"][0]["Key"]
     bucket[0].delete_object(Bucket=bucket[1], Key=name)
-    with pytest.raises(entry.StageError, match="damaged_shards"):
-        start(monkeypatch, validate, "labeled")
+    with pytest.raises(UserError, match="damaged_shards"):
+        start("validate@labeled")

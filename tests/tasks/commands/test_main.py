@@ -18,6 +18,7 @@ from depth_model.prediction.predictor import DepthPredictor
 from depth_model.reading.video import frames
 from tasks.commands import main
 from tasks.tracking import mlflow_runs, registry
+from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
 
 
@@ -201,9 +202,9 @@ def champion(monkeypatch, tmp_path, model, repository):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DVC_ROOT", str(project))
     monkeypatch.chdir(project)
-    place = Workplace("train_student", "f" * 64, project / ".work")
+    place = Workplace(Entry("train_student"), "f" * 64, project / ".work")
     place.scratch.mkdir(parents=True)
-    with mlflow_runs.stage_run("train_student", {}, place) as run:
+    with mlflow_runs.stage_run(place) as run:
         registry.register_model("depth-anything-student", Path("models/student"), run)
     registry.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64)
     return "models:/depth-anything-student@champion"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 import yaml
 from PIL import Image
 
+from depth_model.errors import UserError
 from depth_model.evaluation.collection_figure import collection_figure
-from tasks import collect, entry, inventory, validate
 from tasks.commands import accept
 from tasks.gate import statistics
 from tasks.report.collection import collection_section
+from tasks.workspace.paths import statistics_path
 from tests.tasks.starting import start
 
 
@@ -46,16 +48,16 @@ def project(tmp_path, repository, monkeypatch):
 
 
 def gather(monkeypatch):
-    inventory.main()
-    start(monkeypatch, collect, "labeled", "pairs")
+    start("inventory")
+    start("collect_labeled@pairs")
 
 
 def described():
-    return json.loads(statistics.statistics_path("labeled").read_text())
+    return json.loads(statistics_path("labeled").read_text())
 
 
 def test_statistics_count_labels_and_degenerate_ones(project, monkeypatch, capsys):
-    start(monkeypatch, validate, "labeled")
+    start("validate@labeled")
     found = described()
     assert (found["compared"], found["drift"]) == (False, [])
     statistics = found["sources"]["pairs"]
@@ -71,15 +73,15 @@ def test_statistics_count_labels_and_degenerate_ones(project, monkeypatch, capsy
 
 
 def test_drift_warns_or_stops_and_can_be_accepted(project, monkeypatch, capsys):
-    start(monkeypatch, validate, "labeled")
-    start(monkeypatch, accept)
-    start(monkeypatch, validate, "labeled")
+    start("validate@labeled")
+    accept.accept(argparse.Namespace())
+    start("validate@labeled")
     assert {distance for _, _, distance in described()["drift"]} == {0}
     assert "warning" not in capsys.readouterr().err
     for number in range(6, 9):
         write_pair(project / "pairs", number, np.repeat([[9000] * 15 + [30000] * 15], 20, 0))
     gather(monkeypatch)
-    start(monkeypatch, validate, "labeled")
+    start("validate@labeled")
     said = capsys.readouterr().err
     assert "warning: labeled: samples of pairs moved by 0.75" in said
     assert "depth of pairs moved by" in said
@@ -87,16 +89,16 @@ def test_drift_warns_or_stops_and_can_be_accepted(project, monkeypatch, capsys):
     path = project / "params.yaml"
     path.write_text(path.read_text().replace("action: warn", "action: stop"))
     (project / "data" / "catalog" / "labeled.json").unlink()
-    with pytest.raises(entry.StageError, match=r"moved by 0\.75(.|\n)*tasks\.commands\.accept"):
-        start(monkeypatch, validate, "labeled")
+    with pytest.raises(UserError, match=r"moved by 0\.75(.|\n)*depth-anything accept"):
+        start("validate@labeled")
     assert not (project / "data" / "catalog" / "labeled.json").exists()
-    start(monkeypatch, accept)
-    start(monkeypatch, validate, "labeled")
+    accept.accept(argparse.Namespace())
+    start("validate@labeled")
     assert (project / "data" / "catalog" / "labeled.json").exists()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"labelled": {}}'])
 def test_a_damaged_list_of_accepted_is_refused(project, monkeypatch, content):
     (project / "accepted.json").write_text(content)
-    with pytest.raises(entry.StageError, match=r"accepted\.json: "):
-        start(monkeypatch, validate, "labeled")
+    with pytest.raises(UserError, match=r"accepted\.json: "):
+        start("validate@labeled")

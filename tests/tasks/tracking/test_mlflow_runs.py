@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tasks.tracking import mlflow_runs
+from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
 
 ENVIRONMENT = ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", mlflow_runs.FLOW_RUN_URL)
@@ -32,9 +34,13 @@ def clean_environment(monkeypatch, store):
 
 @pytest.fixture
 def place(tmp_path) -> Workplace:
-    place = Workplace("train_teacher", "f" * 64, tmp_path / "work")
+    place = Workplace(Entry("train_teacher"), "f" * 64, tmp_path / "work")
     place.scratch.mkdir(parents=True)
     return place
+
+
+def of(place, parameters):
+    return replace(place, entry=Entry("train_teacher", parameters))
 
 
 def stored(run_id):
@@ -48,7 +54,7 @@ def points(run_id, key):
 def test_a_run_carries_name_tags_parameters_and_metrics(place, store, monkeypatch, tmp_path):
     monkeypatch.setenv(mlflow_runs.FLOW_RUN_URL, "http://localhost:4200/runs/flow-run/1")
     (tmp_path / "history.csv").write_text("step\n")
-    with mlflow_runs.stage_run("train_teacher", {"teacher": {"batch": 8, "sizes": [1, 2]}, "seed": 7}, place) as run:
+    with mlflow_runs.stage_run(of(place, {"teacher": {"batch": 8, "sizes": [1, 2]}, "seed": 7})) as run:
         run.log_metrics({"loss": 0.5}, step=1)
         run.metric_callback(2, {"loss": 0.25})
         run.log_metrics({"images": 240})
@@ -70,7 +76,7 @@ def test_a_run_carries_name_tags_parameters_and_metrics(place, store, monkeypatc
 
 def test_an_experiment_is_named_and_tagged(place, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "mossy-crow")
-    with mlflow_runs.stage_run("train_student", {}, place) as run:
+    with mlflow_runs.stage_run(place) as run:
         pass
     found = stored(run.id)
     assert found.info.run_name == "train_student-mossy-crow"
@@ -90,12 +96,12 @@ def test_the_git_commit_is_that_of_the_current_folder(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
 def test_a_stopped_run_goes_on_under_its_id_and_repeats_no_step(place, error, status):
-    with pytest.raises(error), mlflow_runs.stage_run("train_teacher", {"seed": 7}, place) as first:
+    with pytest.raises(error), mlflow_runs.stage_run(of(place, {"seed": 7})) as first:
         for step in range(1, 6):
             first.log_metrics({"loss": 1 / step}, step)
         raise error
     assert stored(first.id).info.status == status
-    with mlflow_runs.stage_run("train_teacher", {"seed": 7}, place) as second:
+    with mlflow_runs.stage_run(of(place, {"seed": 7})) as second:
         for step in range(4, 9):  # the checkpoint was at step 3
             second.log_metrics({"loss": 1 / step, "scale": step}, step)
     assert second.id == first.id
@@ -108,9 +114,10 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from tasks.tracking import mlflow_runs
+from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
-place = Workplace("train_teacher", "f" * 64, Path(sys.argv[1]))
-with mlflow_runs.stage_run("train_teacher", {}, place) as run:
+place = Workplace(Entry("train_teacher"), "f" * 64, Path(sys.argv[1]))
+with mlflow_runs.stage_run(place) as run:
     for step in range(1, 4):
         run.log_metrics({"loss": float(step)}, step)
     os.kill(os.getpid(), int(sys.argv[2]))
@@ -130,7 +137,7 @@ def test_points_not_yet_sent_survive_a_kill(place):
     run_id = (place.scratch / "mlflow_run_id").read_text()
     assert stored(run_id).info.status == "RUNNING"
     assert points(run_id, "loss") == []
-    with mlflow_runs.stage_run("train_teacher", {}, place) as run:
+    with mlflow_runs.stage_run(place) as run:
         run.log_metrics({"loss": 3.0}, 3)
         run.log_metrics({"loss": 4.0}, 4)
     assert run.id == run_id
@@ -146,18 +153,18 @@ def test_termination_closes_the_run_as_killed(place):
 
 
 def test_points_sent_but_not_forgotten_are_not_sent_twice(place):
-    with pytest.raises(KeyboardInterrupt), mlflow_runs.stage_run("train_teacher", {}, place) as run:
+    with pytest.raises(KeyboardInterrupt), mlflow_runs.stage_run(place) as run:
         run.log_metrics({"loss": 1.0}, 1)
         kept = (place.folder / mlflow_runs.POINTS).read_text()
         raise KeyboardInterrupt
     (place.folder / mlflow_runs.POINTS).write_text(kept + '{"key": "loss", "val')
-    with mlflow_runs.stage_run("train_teacher", {}, place):
+    with mlflow_runs.stage_run(place):
         pass
     assert points(run.id, "loss") == [(1, 1.0)]
 
 
 def test_many_points_are_sent_while_the_run_goes_on(place):
-    with mlflow_runs.stage_run("train_teacher", {}, place) as run:
+    with mlflow_runs.stage_run(place) as run:
         for step in range(mlflow_runs.FLUSH_POINTS + 20):
             run.log_metrics({"loss": float(step)}, step)
         assert len(points(run.id, "loss")) == mlflow_runs.FLUSH_POINTS
@@ -167,7 +174,7 @@ def test_many_points_are_sent_while_the_run_goes_on(place):
 
 def test_with_another_store_than_before_the_kill_a_new_run_begins(place, store):
     (place.scratch / "mlflow_run_id").write_text("0" * 32)
-    with mlflow_runs.stage_run("train_teacher", {}, place) as run:
+    with mlflow_runs.stage_run(place) as run:
         run.log_metrics({"loss": 1.0}, 1)
     assert run.id == (place.scratch / "mlflow_run_id").read_text() != "0" * 32
 
@@ -175,7 +182,7 @@ def test_with_another_store_than_before_the_kill_a_new_run_begins(place, store):
 def test_a_catalog_becomes_data_sets_of_the_run(place, tmp_path):
     catalog = tmp_path / "labeled.json"
     catalog.write_text(json.dumps({"rooms": {"manifest_sha256": "ab" * 32, "samples": 240}}))
-    with mlflow_runs.stage_run("train_teacher", {}, place) as run:
+    with mlflow_runs.stage_run(place) as run:
         run.data_sets(catalog)
         run.data_sets(catalog)
     (logged,) = stored(run.id).inputs.dataset_inputs
@@ -185,7 +192,7 @@ def test_a_catalog_becomes_data_sets_of_the_run(place, tmp_path):
 
 def test_long_values_stay_apart_and_more_parameters_than_a_batch_are_logged(place):
     long = {f"key_{i}": i for i in range(150)} | {"paths": ["x" * 7000, "a"], "others": ["x" * 7000, "b"]}
-    with mlflow_runs.stage_run("collect", long, place) as run:
+    with mlflow_runs.stage_run(of(place, long)) as run:
         pass
     logged = stored(run.id).data.params
     assert len(logged) == 152

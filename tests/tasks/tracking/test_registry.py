@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tasks.tracking import mlflow_runs, registry
+from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
 
 ENVIRONMENT = ("DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", mlflow_runs.FLOW_RUN_URL)
@@ -54,9 +55,10 @@ def trained(project, weights: bytes, model="student") -> tuple[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(weights)
-    place = Workplace(f"train_{model}", weights.hex().ljust(64, "0"), project / ".work" / weights.hex())
+    entry = Entry(f"train_{model}", {"alpha": 0.85})
+    place = Workplace(entry, weights.hex().ljust(64, "0"), project / ".work" / weights.hex())
     place.scratch.mkdir(parents=True, exist_ok=True)
-    with mlflow_runs.stage_run(f"train_{model}", {"alpha": 0.85}, place) as run:
+    with mlflow_runs.stage_run(place) as run:
         version = registry.register_model(model, folder, run)
         assert mlflow_runs.connect().get_run(run.id).info.status == "RUNNING"
     shutil.rmtree(place.folder)
@@ -182,7 +184,7 @@ def test_the_evaluation_hash_covers_sets_and_parameters(project):
 def command(project, *options):
     environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parents[2])}
     return subprocess.run(
-        [sys.executable, "-m", "tasks.tracking.registry", *options],
+        [sys.executable, "-m", "tasks.commands.main", "register", *options],
         cwd=project,
         env=environment,
         capture_output=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import mlflow
@@ -15,6 +14,7 @@ import yaml
 from midas_folders import write_midas
 from PIL import Image
 
+from depth_model.errors import UserError
 from depth_model.evaluation.segmentation_figures import overlay
 from depth_model.evaluation.tables import measured_rows
 from depth_model.metric.heads.metric_depth import MetricDepth
@@ -25,32 +25,12 @@ from depth_model.semantic.heads.segmentation import Segmentation
 from depth_model.semantic.prediction.predictor import Segmenter
 from depth_model.shards import rasters
 from depth_model.shards.source import SidecarFolder, SourceFolder, join_sidecar, write_sidecar_shard
-from tasks import (
-    audit,
-    collect,
-    entry,
-    evaluate_metric,
-    evaluate_semantic,
-    export,
-    finetune_metric,
-    finetune_semantic,
-    inventory,
-    pseudo_label,
-    train_student,
-    train_teacher,
-    validate,
-)
+from tasks import evaluate_semantic
 from tasks.commands.main import parser
-from tasks.entry import StageError
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
-from tasks.training import stage
-
-
-def start(stage, *arguments):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [stage.__name__, *arguments])
-        stage.main()
+from tasks.workspace.entry import foreign_files
+from tests.tasks.starting import start
 
 
 def add_sky(data, name):
@@ -73,27 +53,28 @@ def trained(tmp_path_factory, repository):
         patch.chdir(project)
         for name in ("DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
-        start(export, "nyu")
-        start(export, "cityscapes")
-        start(inventory)
+        start("export@nyu")
+        start("export@cityscapes")
+        start("inventory")
         listed = [("labeled", "streets"), ("unlabeled", "hills"), ("unlabeled", "photographs")]
         listed += [("evaluation", "columns"), ("metric", "nyu"), ("metric", "nyu_test")]
         listed += [("semantic", "cityscapes"), ("semantic", "cityscapes_val")]
         for role, name in listed:
-            start(collect, role, name)
+            start(f"collect_{role}@{name}")
         add_sky(project / "data", "streets")
-        for role in ("labeled", "unlabeled", "evaluation", "metric", "semantic", "sky"):
-            start(validate, role)
-        start(audit)
-        start(train_teacher)
+        for role in params.ROLES:
+            start(f"validate@{role}")
+        start("validate_sky")
+        start("audit")
+        start("train_teacher")
         for name in ("hills", "photographs"):
-            start(pseudo_label, name)
-        start(validate, "pseudo")
-        start(train_student)
-        start(finetune_metric, "nyu")
-        start(evaluate_metric, "nyu")
-        start(finetune_semantic, "cityscapes")
-        start(evaluate_semantic, "cityscapes")
+            start(f"pseudo_label@{name}")
+        start("validate_pseudo")
+        start("train_student")
+        start("finetune_metric@nyu")
+        start("evaluate_metric@nyu")
+        start("finetune_semantic@cityscapes")
+        start("evaluate_semantic@cityscapes")
         yield project
 
 
@@ -153,10 +134,12 @@ def test_a_folder_of_midas_is_what_a_metric_model_may_start_from(trained, change
     write_midas(tmp_path / "midas", "beit")
 
     def add(content):
-        content["finetune_metric"]["midas"] = content["finetune_metric"]["nyu"] | {"initial": str(tmp_path / "midas")}
+        content["models"]["midas"] = {"source": str(tmp_path / "midas")}
+        content["finetune_metric"]["midas"] = content["finetune_metric"]["nyu"] | {"initial": "data/models/midas"}
 
     change(add)
-    start(finetune_metric, "midas")
+    start("resolve_model@midas")
+    start("finetune_metric@midas")
     model = MetricDepth.load(trained / "models/metric/midas")
     assert (model.encoder.shape["model_type"], model.encoder.size) == ("beit", "tiny")
     loaded = mlflow.pyfunc.load_model("models:/depth-anything-metric-midas/1")
@@ -187,8 +170,8 @@ def test_the_registered_metric_model_gives_metres_at_the_size_of_the_image(train
 
 
 def test_metric_sources_and_sets_that_are_not_there_are_named(trained, change):
-    with pytest.raises(params.ParamsError, match=r"no finetune_metric\.kitti; there are: nyu"):
-        start(finetune_metric, "kitti")
+    with pytest.raises(UserError, match=r"dvc.yaml: finetune_metric@kitti: "):
+        start("finetune_metric@kitti")
     change(lambda content: content["finetune_metric"]["nyu"].update(source="nyuu"))
     with pytest.raises(params.ParamsError, match="did you mean 'nyu'"):
         params.load()
@@ -240,7 +223,7 @@ def test_the_miou_of_several_scales_never_stands_for_that_of_one():
 def test_a_folder_that_is_no_segmentation_model_is_refused(trained, tmp_path):
     path = next((trained / "data/exported/cityscapes").rglob("*_leftImg8bit.png"))
     given = parser().parse_args(["segment", str(path), "--model", "models/student", "-o", str(tmp_path)])
-    with pytest.raises(StageError, match="no segmentation model"):
+    with pytest.raises(UserError, match="no segmentation model"):
         given.run(given)
 
 
@@ -295,7 +278,7 @@ def test_labels_carry_the_hash_of_their_teacher(trained):
 def test_finished_work_is_used_again(trained):
     weights = (trained / "models" / "student" / "model.safetensors").read_bytes()
     shutil.rmtree(trained / "models" / "student")
-    start(train_student)
+    start("train_student")
     assert (trained / "models" / "student" / "model.safetensors").read_bytes() == weights
     assert len(runs("train_student")) == 1
 
@@ -307,17 +290,17 @@ def test_a_teacher_that_learns_nothing_is_one_line_and_no_model(trained, change)
     change(no_learning)
     before = (trained / "models" / "teacher" / "model.safetensors").read_bytes()
     with pytest.raises(
-        entry.StageError, match=r"^teacher: no better than a constant prediction.*set another seed"
+        UserError, match=r"^teacher: no better than a constant prediction.*set another seed"
     ):
-        start(train_teacher)
+        start("train_teacher")
     assert (trained / "models" / "teacher" / "model.safetensors").read_bytes() == before
     assert sorted(run.info.status for run in runs("train_teacher")) == ["FAILED", "FINISHED"]
 
 
 def test_encoder_weights_that_cannot_be_had_are_one_line(trained, change):
     change(lambda content: content["encoder"].update(weights="hub"))
-    with pytest.raises(entry.StageError, match="tiny"):
-        start(train_teacher)
+    with pytest.raises(UserError, match="tiny"):
+        start("train_teacher")
 
 
 @pytest.mark.parametrize("folder", [True, False])
@@ -325,11 +308,7 @@ def test_other_encoder_weights_of_the_same_name_are_another_training(trained, tm
     def inputs(seed):
         DepthAnything("tiny", seed=seed).save(tmp_path)
         weights = tmp_path if folder else tmp_path / "model.safetensors"
-        settings = params.load()
-        settings = settings.model_copy(
-            update={"encoder": settings.encoder.model_copy(update={"weights": str(weights)})}
-        )
-        return stage.weights_inputs(settings.encoder.weights)
+        return foreign_files({"encoder": {"weights": str(weights)}})
 
     assert inputs(1) == inputs(1)
     assert inputs(1) != inputs(2)
@@ -342,8 +321,8 @@ def test_a_role_without_samples_is_named(trained, monkeypatch, tmp_path):
         (tmp_path / "data" / "catalog" / f"{role}.json").write_text("{}")
     shutil.copytree(trained / "data" / "exclusions", tmp_path / "data" / "exclusions")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(entry.StageError, match=r"sources.labeled of params.yaml holds no sample"):
-        start(train_teacher)
+    with pytest.raises(UserError, match=r"sources.labeled of params.yaml holds no sample"):
+        start("train_teacher")
 
 
 def test_a_catalog_that_does_not_fit_is_named(trained):
@@ -353,8 +332,8 @@ def test_a_catalog_that_does_not_fit_is_named(trained):
     catalog["streets"]["samples"] = 7
     path.write_text(json.dumps(catalog))
     try:
-        with pytest.raises(entry.StageError, match=r"streets: 6 samples, the catalog says 7; run 'dvc repro"):
-            start(train_teacher)
+        with pytest.raises(UserError, match=r"streets: 6 samples, the catalog says 7; run 'dvc repro"):
+            start("train_teacher")
     finally:
         path.write_text(content)
 
@@ -367,16 +346,8 @@ def test_a_damaged_teacher_is_named(trained, change):
     path.write_bytes(content[:5000])
     try:
         with pytest.raises(
-            entry.StageError, match=r"models/teacher.*'dvc repro train_teacher' makes it again"
+            UserError, match=r"models/teacher.*'dvc repro train_teacher' makes it again"
         ):
-            start(pseudo_label, "hills")
+            start("pseudo_label@hills")
     finally:
         path.write_bytes(content)
-
-
-@pytest.mark.parametrize("stage", [train_teacher, pseudo_label, train_student])
-def test_every_stage_explains_itself(stage, capsys):
-    with pytest.raises(SystemExit) as ended:
-        start(stage, "--help")
-    assert ended.value.code == 0
-    assert "usage: python -m tasks." in capsys.readouterr().out

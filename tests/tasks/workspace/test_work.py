@@ -12,7 +12,9 @@ import time
 import pytest
 import yaml
 
+from depth_model.errors import UserError
 from tasks.workspace import work
+from tasks.workspace.entry import Entry
 
 
 @pytest.fixture(autouse=True)
@@ -21,21 +23,21 @@ def project(tmp_path, monkeypatch):
     monkeypatch.delenv("DVC_ROOT", raising=False)
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "stage.py").write_text("1")
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"stage": {"cmd": "x", "deps": ["tasks/stage.py"]}}}))
     return tmp_path
 
 
 def build_text(calls, text="done"):
     def build(place):
         calls.append(sorted(path.name for path in place.scratch.iterdir()))
-        (place.result / "out").mkdir()
-        (place.result / "out" / "file.txt").write_text(text)
+        place.out().mkdir()
+        (place.out() / "file.txt").write_text(text)
 
     return build
 
 
 def produce(build, project, alpha=0.85):
-    return work.produce("stage", inputs={"alpha": alpha}, outs={"out": project / "models" / "out"}, build=build)
+    code = {"tasks/stage.py": (project / "tasks" / "stage.py").read_text()}
+    return work.produce(Entry("stage", {"alpha": alpha}, code=code, outs=("models/out",)), build)
 
 
 def set_decision(project, repository, decision):
@@ -95,7 +97,7 @@ def test_unfinished_work_of_older_code_waits_for_a_decision(project, repository,
         produce(killed, project)
     (project / "tasks" / "stage.py").write_text("2")
     set_decision(project, repository, "stop")
-    with pytest.raises(work.WorkError, match=r"resume\.changed_code"):
+    with pytest.raises(UserError, match=r"resume\.changed_code"):
         produce(build_text(calls), project)
     set_decision(project, repository, decision)
     produce(build_text(calls), project)
@@ -103,30 +105,31 @@ def test_unfinished_work_of_older_code_waits_for_a_decision(project, repository,
 
 
 def test_a_missing_out_is_an_error(project):
-    with pytest.raises(RuntimeError, match="finished without out"):
+    with pytest.raises(RuntimeError, match="finished without models/out"):
         produce(lambda place: None, project)
 
 
 def test_only_the_newest_finished_work_is_kept(project):
-    first = produce(build_text([]), project, alpha=0.7)
-    second = produce(build_text([]), project, alpha=0.8)
-    assert not first.folder.exists()
-    assert second.folder.exists()
+    folders = []
+    for alpha in (0.7, 0.8):
+        produce(lambda place: (folders.append(place.folder), build_text([])(place)), project, alpha)
+    assert [folder.exists() for folder in folders] == [False, True]
     assert (project / "models" / "out" / "file.txt").exists()
 
 
 WORKER = """
 import sys, time
 from pathlib import Path
-from tasks import workspace
+from tasks.workspace.entry import Entry
+from tasks.workspace.work import produce
 
 def build(place):
     Path("building").touch()
     while not Path("go").exists():
         time.sleep(0.02)
-    (place.result / "out").write_text(sys.argv[1])
+    place.out().write_text(sys.argv[1])
 
-work.produce("stage", inputs={}, outs={"out": Path("out")}, build=build)
+produce(Entry("stage", outs=("out",)), build)
 """
 
 
