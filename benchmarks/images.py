@@ -116,7 +116,7 @@ MASKED_METRICS: tuple[Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch
 
 
 def plain_metrics(disparity: np.ndarray, depth: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
-    """Return (AbsRel, delta1) by the definition (paper.md 4.1)."""
+    """Return (AbsRel, delta1) by the definition (docs/paper.md 4.1)."""
     predicted, true = disparity[mask].astype(np.float64), depth[mask].astype(np.float64)
     system = np.stack([predicted, np.ones_like(predicted)], axis=1)
     scale, shift = np.linalg.lstsq(system, 1 / true, rcond=None)[0]

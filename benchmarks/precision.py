@@ -4,7 +4,7 @@
 
 The encoder is the packaged one (real DINOv2 weights), the decoder is random: no released model is at hand. Every map is
 compared with that in float32. `largest` and `mean` are differences as a share of its range. `AbsRel` and `delta1` are
-those of evaluation (paper.md 4.1): the map in float32 is brought to the disparities 0.1 to 1 and serves as truth.
+those of evaluation (docs/paper.md 4.1): the map in float32 is brought to the disparities 0.1 to 1 and serves as truth.
 """
 
 from __future__ import annotations

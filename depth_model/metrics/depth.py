@@ -1,4 +1,4 @@
-"""Metrics of depth: what is measured, and in which direction it is better (paper.md 4.1, 4.2)."""
+"""Metrics of depth: what is measured, and in which direction it is better (docs/paper.md 4.1, 4.2)."""
 
 from __future__ import annotations
 

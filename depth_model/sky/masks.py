@@ -1,6 +1,6 @@
 """Where the sky is in an image, by a segmenter of choice, and the sky masks of a whole source.
 
-A data set's own class labels come first; the segmenter decides only pixels that have none (paper.md 1.2: the
+A data set's own class labels come first; the segmenter decides only pixels that have none (docs/paper.md 1.2: the
 paper names SegFormer). Written to the sidecar `data/sky/<name>`, one mask per labeled image.
 """
 

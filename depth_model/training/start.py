@@ -56,7 +56,7 @@ def label_losses(disparity: Tensor, batch: Batch, gradient_matching: float) -> d
 
 def label_weights(gradient_matching: float) -> dict[str, float]:
     """Return the weights of `label_losses`: the second Depth Anything takes 2 for gradient matching on its synthetic
-    labels, the first has no such term (paper.md 1.8)."""
+    labels, the first has no such term (docs/paper.md 1.8)."""
     weights = {"affine_invariant": 1.0, "gradient_matching": gradient_matching}
     return {name: weight for name, weight in weights.items() if weight}
 

@@ -94,7 +94,7 @@ class FinetuneSemantic(Section):
 
 
 class EvaluateSemantic(Section):
-    """Which semantic source the models with its classes are measured on, and how: paper.md 4.3."""
+    """Which semantic source the models with its classes are measured on, and how: docs/paper.md 4.3."""
 
     source: str
     short_side: Side

@@ -1,4 +1,4 @@
-"""What metric fine-tuning does to an image and its depth before the network sees them (paper.md section 5).
+"""What metric fine-tuning does to an image and its depth before the network sees them (docs/paper.md 5).
 
 The released fine-tuning's: KITTI's benchmark crop first, a small rotation, a mirror image, and slight changes of
 gamma, brightness and colour. Depth is never interpolated. Random numbers come from a generator that is handed in.
@@ -24,7 +24,7 @@ GAMMA = GAIN = (0.9, 1.1)
 @dataclass(frozen=True)
 class MetricInput:
     """Network input (`height`, `width`) in pixels, to which whole images are squashed; `crop` before it; the range of
-    brightness factors, [1 - brightness, 1 + brightness] (paper.md: 0.25 indoors, 0.1 outdoors)."""
+    brightness factors, [1 - brightness, 1 + brightness] (docs/paper.md 5: 0.25 indoors, 0.1 outdoors)."""
 
     height: int
     width: int

@@ -1,6 +1,6 @@
 """Metric fine-tuning (paper 4.3): the relative model's encoder with a head that answers in metres.
 
-As the released fine-tuning does it (paper.md section 5): the scale-invariant logarithmic loss alone, a tiny rate for
+As the released fine-tuning does it (docs/paper.md 5): the scale-invariant logarithmic loss alone, a tiny rate for
 all that was learned before and a fifty times larger one for the new head, one cycle of rate and momentum, and hard
 clipping. The simpler recipe of the second Depth Anything (section 10) goes with its sigmoid head.
 """
@@ -119,7 +119,7 @@ def metric_loss(model: MetricDepth, batch: Batch) -> dict[str, Tensor]:
     """Return the scale-invariant logarithmic loss of a batch, `silog`, and how its depth compares with the labels.
 
     The prediction is brought to the size of the labels, bilinear with corners aligned; the loss is over all labelled
-    pixels of the batch (paper.md section 5), in ZoeDepth's form with metric bins, else in that of the second version.
+    pixels of the batch (docs/paper.md 5), in ZoeDepth's form with metric bins, else in that of the second version.
     """
     depth, valid = batch["depth"], batch["valid"]
     predicted = functional.interpolate(
@@ -143,10 +143,10 @@ def metric_counts(batch: Batch) -> dict[str, Tensor | float]:
 
 
 def metric_groups(model: MetricDepth, settings: MetricSettings) -> list[dict[str, Any]]:
-    """Return the parameter groups for AdamW: encoder, position embedding, decoder and head (paper.md section 5).
+    """Return the parameter groups for AdamW: encoder, position embedding, decoder and head (docs/paper.md 5).
 
     All but the head learn at `learning_rate` / `reduction`; all have the same weight decay. A sigmoid head has no
-    parameters, so that there the decoder is what learns at the whole rate (paper.md section 10).
+    parameters, so that there the decoder is what learns at the whole rate (docs/paper.md 10).
     """
     slow, fast = settings.learning_rate / settings.reduction, settings.learning_rate
     rates = {"encoder": slow, "position_embedding": slow, "decoder": slow, "head": fast}
@@ -166,7 +166,7 @@ def metric_groups(model: MetricDepth, settings: MetricSettings) -> list[dict[str
 
 def one_cycle(group: Mapping[str, Any], step: int, total: int) -> dict[str, Any]:
     """Return rate and betas of a group at `step`: torch's OneCycleLR with div_factor 1, final_div_factor 1e4 and
-    pct_start 0.7, momentum cycled between 0.85 and 0.95 (paper.md section 5).
+    pct_start 0.7, momentum cycled between 0.85 and 0.95 (docs/paper.md 5).
 
     The rate stays at its maximum for 70 % of the steps while the momentum falls, then it falls along a cosine.
     """
@@ -180,7 +180,7 @@ def one_cycle(group: Mapping[str, Any], step: int, total: int) -> dict[str, Any]
 
 
 def polynomial_decay(group: Mapping[str, Any], step: int, total: int) -> dict[str, Any]:
-    """Return the rate of a group at `step`: (1 - step / total)^0.9 of its base rate (paper.md section 10)."""
+    """Return the rate of a group at `step`: (1 - step / total)^0.9 of its base rate (docs/paper.md 10)."""
     return {"lr": group["base_lr"] * (1 - step / total) ** POWER}
 
 
