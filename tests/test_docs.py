@@ -74,8 +74,8 @@ def test_every_cited_section_of_the_paper_page_is_there(repository):
         text = re.sub(r"\n\W*", " ", path.read_text()) if path.name != "test_docs.py" else ""
         for start in (match.end() for match in re.finditer(r"\bpaper\.md\b", text)):
             named = re.match(rf" ({SECTION}(?:(?:, | and ){SECTION})*)", text[start:])
-            assert named, f"{path}: cite as docs/paper.md 4.2, not ...{text[start - 30:start + 30]}..."
-            assert text[:start].endswith("docs/paper.md"), f"{path}: {text[start - 30:start + 10]}"
+            assert named, f"{path}: cite as docs/paper.md 4.2, not ...{text[start - 30 : start + 30]}..."
+            assert text[:start].endswith("docs/paper.md"), f"{path}: {text[start - 30 : start + 10]}"
             cited |= {(path.name, section) for section in re.findall(SECTION, named[1])}
     assert len(cited) > 50
     assert {(name, section) for name, section in cited if section not in sections} == set()
