@@ -112,8 +112,8 @@ class DepthPredictor:
     "transformers", which resizes with antialiasing, small images to less (docs/paper.md 8.3): choose it to get what
     a transformers pipeline gives. `tile`: for images larger than so many pixels, add the detail of overlapping tiles of
     that side (see `tiling`); None takes every image whole. `precision` "bf16" computes with a copy of the
-    model in bfloat16 (`bfloat16_copy`), faster where the hardware has it, at the accuracy in docs/measurements/speed.md. `runtime`
-    "openvino" compiles it for the CPU first, faster still (see `OpenVinoModel`). Raises ValueError for a `short_side`
+    model in bfloat16 (`bfloat16_copy`), faster where the hardware has it, at the accuracy in
+    docs/measurements/speed.md. `runtime` "openvino" compiles it for the CPU first, faster still (see `OpenVinoModel`). Raises ValueError for a `short_side`
     that is no positive multiple of the patch, for another `preprocessing`, `precision` or `runtime`, and for openvino
     with a model that is not on the CPU; ExportUnavailable where openvino is not installed.
     """
