@@ -10,6 +10,7 @@ import yaml
 
 from tasks.settings import params
 
+NAMED_BY_USERS = {"sources", "export", "finetune_metric", "finetune_semantic", "evaluate_metric", "evaluate_semantic"}
 SECTION = r"(?:A(?:\.\d+)?|\d+(?:\.\d+)?)"
 
 
@@ -84,3 +85,14 @@ def test_every_cited_section_of_the_paper_page_is_there(repository):
 def tracked(repository, *patterns):
     found = subprocess.run(["git", "ls-files", *patterns], cwd=repository, capture_output=True, text=True, check=True)
     return [path for name in found.stdout.split() if (path := repository / name).exists()]
+
+
+def test_every_parameter_that_a_guide_names_is_in_params_yaml(repository):
+    content = yaml.safe_load((repository / "params.yaml").read_text())
+    named = set()
+    for page in (repository / "docs").glob("*.md"):
+        for section, key in re.findall(r"[`\s]([a-z_]+)\.([a-z_]+)(?=[`:= ,])", page.read_text()):
+            if isinstance(content.get(section), dict) and section not in NAMED_BY_USERS:
+                named.add((page.name, section, key))
+    assert len(named) > 25
+    assert {one for one in named if one[2] not in content[one[1]]} == set()
