@@ -50,10 +50,10 @@ def _packaged_probe() -> Segmenter:
     from depth_model.sky import probe
 
     try:
-        encoder, probe = probe.packaged_encoder(), probe.read_probe()
+        encoder, fitted = probe.packaged_encoder(), probe.read_probe()
     except PackagedEncoderMissing as error:
         raise SegmenterError(str(error)) from error
-    return lambda image: probe.sky_probability(encoder, probe, image)
+    return lambda image: probe.sky_probability(encoder, fitted, image)
 
 
 def segmenter_content(name: str) -> dict[str, str]:
