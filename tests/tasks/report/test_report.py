@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from html.parser import HTMLParser
 
 import pytest
 
 from tasks import summarise
 from tasks.commands import summary
 from tasks.report import sections
+from tests.tasks.page_reader import Page
 
 METRICS = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "log10", "silog")
 
@@ -62,20 +62,6 @@ def test_the_closing_table_shows_every_set(project):
     assert [line.split()[0] for line in text.splitlines()[2:]] == ["fog", "columns", "mean"]
 
 
-class Outside(HTMLParser):
-    """Collects what a page would fetch."""
-
-    def __init__(self):
-        super().__init__()
-        self.fetched, self.text = [], []
-
-    def handle_starttag(self, tag, attributes):
-        self.fetched += [value for name, value in attributes if name in ("src", "href") and value[:5] != "data:"]
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
 def a_page(**changes):
     figures = {
         "fog": {"teacher": measured(0.2), "student": measured(0.1), "constant": measured(0.6)},
@@ -96,11 +82,10 @@ def a_page(**changes):
 
 def test_the_page_fetches_nothing_and_escapes_what_it_shows():
     page = a_page()
-    outside = Outside()
-    outside.feed(page)
-    assert outside.fetched == []
+    found = Page(page)
+    assert found.fetched == found.links == []
     assert "<script>" not in page
-    text = " ".join(outside.text)
+    text = found.text
     for part in ("fog", "0.1000", "student.trim", "labeled/rooms", "50.0% lower"):
         assert part in text
 
@@ -118,9 +103,7 @@ def test_a_student_that_loses_is_said_so():
 
 
 def text_of(page):
-    outside = Outside()
-    outside.feed(page)
-    return " ".join(outside.text)
+    return Page(page).text
 
 
 def test_what_does_not_beat_the_constant_is_said_so():
