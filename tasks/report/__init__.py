@@ -98,7 +98,8 @@ def _semantic(settings: params.Params) -> Markup:
         for name in names
         for title, file in (("Labels", "examples.png"), ("Confusion matrix", "confusion.png"))
     }
-    return sections.semantic_section({name: files.read_json(summary_path("semantic", name)) for name in names}, pictures)
+    sets = {name: files.read_json(summary_path("semantic", name)) for name in names}
+    return sections.semantic_section(sets, pictures)
 
 
 def run(place: Workplace, settings: params.Params) -> None:
