@@ -121,7 +121,7 @@ def _shown(
                     "image": _address(training, pair.row),
                     "repeats": _address(other, pair.other),
                     "distance": pair.distance,
-                    "likeness": round(pair.likeness, 3),
+                    "correlation": round(pair.likeness, 3),
                     "picture": picture,
                 }
             )

@@ -15,6 +15,11 @@ class Metric:
     title: str
     higher_is_better: bool
 
+    @property
+    def heading(self) -> str:
+        """Its name with an arrow to where it is better."""
+        return f"{self.title} {'↑' if self.higher_is_better else '↓'}"
+
     def better(self, value: float, other: float) -> bool:
         """Whether `value` is better than `other`."""
         return value > other if self.higher_is_better else value < other
