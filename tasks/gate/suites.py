@@ -2,7 +2,7 @@
 
 Users add their own in `expectations.yaml`. Each expectation is a sentence for people, the type and the arguments of
 a Great Expectations expectation. Which table a suite is for, and how a failure is shown, is the business of
-`tasks.validate`.
+`tasks.gate.checks`.
 """
 
 from __future__ import annotations
