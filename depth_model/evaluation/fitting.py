@@ -68,6 +68,16 @@ def fit(prediction: np.ndarray, truth: Truth, space: str, protocol: Protocol) ->
     return Fit(space, protocol, *align_disparity(values, true, chosen), truth.minimum, truth.maximum)
 
 
+def remark(prediction: np.ndarray, truth: Truth, found: Fit) -> str:
+    """Return what `prediction` (H, W) looks like instead of what it was taken for, "" for nothing to remark."""
+    if found.scale < 0:
+        return "inverted (a negative scale fits best)"
+    predicted = prediction.ravel().take(truth.places)
+    if found.protocol.is_metric and 300 < np.median(predicted) / np.median(truth.depth) < 3000:
+        return "like millimeters, not meters"
+    return ""
+
+
 def _values(prediction: np.ndarray, space: str, protocol: Protocol) -> np.ndarray:
     """Return `prediction` as float64 in the space of alignment, raised to the protocol's floor of disparity."""
     values = prediction.astype(np.float64)

@@ -34,13 +34,13 @@ class Truth:
         return values
 
 
-def measurable(target: np.ndarray, kind: str, protocol: Protocol) -> Truth:
+def truth_of(target: np.ndarray, kind: str, protocol: Protocol) -> Truth:
     """Return what counts of `target` (H, W) of `kind`; NaN and values that are not above 0 are no truth.
 
     Raises BadInput with fewer than 10 pixels that count, or as `check_kind` does.
     """
     check_kind(kind)
-    places = _labelled(target, protocol.crop)
+    places = _labeled(target, protocol.crop)
     depth = target.ravel().take(places).astype(np.float64)
     depth = 1 / depth if kind == "disparity" else depth
     low, high = depth_range(depth, kind, protocol)
@@ -51,10 +51,10 @@ def measurable(target: np.ndarray, kind: str, protocol: Protocol) -> Truth:
     return Truth(target.shape, places[counts], depth[counts], *clip_range(low, high, kind, protocol))
 
 
-def _labelled(target: np.ndarray, crop: str) -> np.ndarray:
+def _labeled(target: np.ndarray, crop: str) -> np.ndarray:
     if crop == "none":
         return np.flatnonzero(np.isfinite(target) & (target > 0))
     inside = window(crop, *target.shape)
-    labelled = np.zeros(target.shape, bool)
-    labelled[inside] = np.isfinite(target[inside]) & (target[inside] > 0)
-    return np.flatnonzero(labelled)
+    labeled = np.zeros(target.shape, bool)
+    labeled[inside] = np.isfinite(target[inside]) & (target[inside] > 0)
+    return np.flatnonzero(labeled)

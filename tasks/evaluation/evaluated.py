@@ -65,9 +65,9 @@ def summary_of(
     name: str, table: pd.DataFrame, skipped: list[dict[str, str]], protocol: Protocol
 ) -> dict[str, Any]:
     """Return what is told of a table: means, bootstrap intervals, and every model against the first."""
+    from depth_model.evaluation.bootstrap import compared, intervals
     from depth_model.evaluation.harness import CONSTANT, collapsed, means
     from depth_model.evaluation.protocols import described
-    from depth_model.metrics.bootstrap import compared, intervals
 
     average = means(table)
     first, *others = [model for model in average if model != CONSTANT]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from depth_model.evaluation.adapters import Family, Origin, Settings
+from depth_model.comparison.adapters import Family, Origin, Settings
 from depth_model.evaluation.estimator import Estimator
 from depth_model.metric.heads.checkpoints import MODEL_TYPE
 from depth_model.metric.heads.metric_depth import MetricDepth
@@ -25,7 +25,7 @@ def of_metric(model: MetricDepth, network_size: tuple[int, int] | None = None) -
     predictor = MetricPredictor(model.to(inference_device()))
     if network_size is not None:
         model.input_size = network_size
-    return Estimator("metric_depth", lambda image, key: predictor.network_depth([image])[0].numpy())
+    return Estimator("metric_depth", lambda image, names: predictor.network_depth([image])[0].numpy())
 
 
 FAMILY = Family(_recognises, _load, "metric Depth Anything (folder or .pt)")
