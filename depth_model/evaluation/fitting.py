@@ -102,8 +102,9 @@ def _aligned_on(values: np.ndarray, truth: Truth, protocol: Protocol) -> np.ndar
     on_grid = None
     if side is not None and max(height, width) > side:
         share = side / max(height, width)
-        rows, columns = (_kept(size, share) for size in (height, width))
-        on_grid = rows[truth.places // width] & columns[truth.places % width]
+        on_grid = _kept(width, share)[truth.places % width]
+        if not protocol.alignment_columns:
+            on_grid &= _kept(height, share)[truth.places // width]
     if not protocol.positive_only:
         return on_grid
     return values > 0 if on_grid is None else on_grid & (values > 0)

@@ -25,29 +25,43 @@ EXAMPLES, WORST = 4, 20
 
 
 def evaluate_set(
-    name: str, models: Mapping[str, Estimator], cases: Cases, protocol: Protocol, folder: Path, main: str
+    name: str,
+    models: Mapping[str, Estimator],
+    cases: Cases,
+    protocol: Protocol,
+    folder: Path,
+    main: str,
+    summary_file: Path | None = None,
 ) -> dict[str, Any]:
     """Evaluate `models` on `cases` with progress on stderr; return the summary.
 
-    Leaves in `folder` the table (per_image.parquet), the summary (summary.json), examples.png in rank order of the
-    model `main` and its worst.png. Raises NothingEvaluated that calls the set `name`.
+    Leaves in `folder` the table (per_image.parquet), the summary (summary.json, or `summary_file`), examples.png in
+    rank order of the model `main` and its worst.png. Raises NothingEvaluated that calls the set `name`.
     """
-    with progress_bar(f"evaluate {name.rpartition('.')[2]}", len(cases), "images") as bar:
+    with progress_bar(f"evaluate {name}", len(cases), "images") as bar:
         table, skipped = evaluate(models, cases, protocol, bar.update)
-    summary = write_tables(folder, name, table, skipped, protocol)
+    summary = write_tables(folder, name, table, skipped, protocol, summary_file)
     pictures = {"examples": examples(table, main, EXAMPLES), "worst": worst(table, main, WORST)}
     write_pictures(folder, pictures, table, models, cases, protocol)
     return summary
 
 
 def write_tables(
-    folder: Path, name: str, table: pd.DataFrame, skipped: Sequence[Mapping[str, str]], protocol: Protocol
+    folder: Path,
+    name: str,
+    table: pd.DataFrame,
+    skipped: Sequence[Mapping[str, str]],
+    protocol: Protocol,
+    summary_file: Path | None = None,
 ) -> dict[str, Any]:
-    """Leave a table of `harness.joined` and its summary in `folder`; return the summary. Raises NothingEvaluated."""
+    """Leave a table of `harness.joined` and its summary in `folder` (or `summary_file`); return the summary.
+
+    Raises NothingEvaluated.
+    """
     summary = summary_of(name, table, skipped, protocol)
     with files.atomic_path(folder / TABLE) as temporary:
         table.to_parquet(temporary, index=False)
-    files.write_json(folder / SUMMARY, summary)
+    files.write_json(summary_file or folder / SUMMARY, summary)
     return summary
 
 
