@@ -16,6 +16,7 @@ from depth_model.errors import UserError
 from depth_model.evaluation import results
 from depth_model.evaluation.harness import Result, joined
 from depth_model.evaluation.protocols import Protocol, described
+from depth_model.evaluation.summary import check_evaluated, summary_of
 from depth_model.progress import progress_bar
 from depth_model.reading.engines import WorkerKilled
 from depth_model.reading.reader import files_below
@@ -50,7 +51,11 @@ def compare(plan: Plan) -> tuple[dict[str, Any], pd.DataFrame]:
     """
     by_model = [_results(plan, title, model) for title, model in plan.models.items()]
     table, skipped = joined(by_model, plan.protocol)
-    return results.write_tables(plan.folder, plan.title, table, skipped, plan.protocol), table
+    check_evaluated(plan.title, table, skipped)
+    summary = summary_of(plan.title, table, skipped, plan.protocol)
+    results.write_table(plan.folder, table)
+    files.write_json(plan.folder / "summary.json", summary)
+    return summary, table
 
 
 def _results(plan: Plan, title: str, model: str) -> list[Result]:

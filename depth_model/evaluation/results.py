@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,55 +14,43 @@ from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.figures import examples_figure
 from depth_model.evaluation.harness import evaluate, example
 from depth_model.evaluation.protocols import Protocol
-from depth_model.evaluation.summary import summary_of
+from depth_model.evaluation.summary import check_evaluated, summary_of
 from depth_model.progress import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUMMARY, TABLE = "summary.json", "per_image.parquet"
 EXAMPLES, WORST = 4, 20
 
 
 def evaluate_set(
     name: str,
+    where: str,
     models: Mapping[str, Estimator],
     cases: Cases,
     protocol: Protocol,
     folder: Path,
+    summary_file: Path,
     main: str,
-    summary_file: Path | None = None,
-) -> dict[str, Any]:
-    """Evaluate `models` on `cases` with progress on stderr; return the summary.
+) -> None:
+    """Evaluate `models` on the `cases` of the set `name`, with progress on stderr, and leave `summary_file`, and in
+    `folder` the table (per_image.parquet), examples.png in rank order of the model `main`, and its worst.png.
 
-    Leaves in `folder` the table (per_image.parquet), the summary (summary.json, or `summary_file`), examples.png in
-    rank order of the model `main` and its worst.png. Raises NothingEvaluated that calls the set `name`.
+    Raises NothingEvaluated that calls the set `where`.
     """
     with progress_bar(f"evaluate {name}", len(cases), "images") as bar:
         table, skipped = evaluate(models, cases, protocol, bar.update)
-    summary = write_tables(folder, name, table, skipped, protocol, summary_file)
+    check_evaluated(where, table, skipped)
+    write_table(folder, table)
+    files.write_json(summary_file, summary_of(name, table, skipped, protocol))
     pictures = {"examples": examples(table, main, EXAMPLES), "worst": worst(table, main, WORST)}
     write_pictures(folder, pictures, table, models, cases, protocol)
-    return summary
 
 
-def write_tables(
-    folder: Path,
-    name: str,
-    table: pd.DataFrame,
-    skipped: Sequence[Mapping[str, str]],
-    protocol: Protocol,
-    summary_file: Path | None = None,
-) -> dict[str, Any]:
-    """Leave a table of `harness.joined` and its summary in `folder` (or `summary_file`); return the summary.
-
-    Raises NothingEvaluated.
-    """
-    summary = summary_of(name, table, skipped, protocol)
-    with files.atomic_path(folder / TABLE) as temporary:
+def write_table(folder: Path, table: pd.DataFrame) -> None:
+    """Leave a table of `harness.joined` in `folder`."""
+    with files.atomic_path(folder / "per_image.parquet") as temporary:
         table.to_parquet(temporary, index=False)
-    files.write_json(summary_file or folder / SUMMARY, summary)
-    return summary
 
 
 def write_pictures(

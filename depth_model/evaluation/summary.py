@@ -28,10 +28,8 @@ def summary_of(
 ) -> dict[str, Any]:
     """Return what is told of a table of `harness.joined`: means, bootstrap intervals, every model against the first.
 
-    `failures` counts the images that a model failed on: its means are over the others. Raises NothingEvaluated that
-    calls the set `name` when not one image counts for a model.
+    `failures` counts the images that a model failed on: its means are over the others.
     """
-    _check(name, table, skipped)
     average = means(table)
     first, *others = [model for model in average if model != CONSTANT]
     return {
@@ -48,7 +46,8 @@ def summary_of(
     }
 
 
-def _check(name: str, table: pd.DataFrame, skipped: Sequence[Mapping[str, str]]) -> None:
+def check_evaluated(name: str, table: pd.DataFrame, skipped: Sequence[Mapping[str, str]]) -> None:
+    """Raise NothingEvaluated that calls the set `name` and gives reasons when not one image counts for a model."""
     images = table["key"].nunique() + len(skipped)
     refused = [one["reason"] for one in skipped]
     if table.empty:

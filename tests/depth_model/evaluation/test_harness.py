@@ -15,7 +15,14 @@ from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.harness import evaluate, example
 from depth_model.evaluation.protocols import GENERIC
 from depth_model.evaluation.results import examples, worst
-from depth_model.evaluation.summary import NothingEvaluated, collapsed, means, summary_lines, summary_of
+from depth_model.evaluation.summary import (
+    NothingEvaluated,
+    check_evaluated,
+    collapsed,
+    means,
+    summary_lines,
+    summary_of,
+)
 from depth_model.reading.collecting import collect_source
 from depth_model.shards.source import SourceFolder
 
@@ -97,7 +104,7 @@ def test_a_model_that_is_not_finite_is_named(source):
     assert list(table[table["model"] == "broken"]["failure"]) == ["the prediction is not finite"] * (COUNT - 1)
     assert len(skipped) == 1
     with pytest.raises(NothingEvaluated, match=r"dark: .* for broken: the prediction is not finite \(4 of 5\)"):
-        summary_of("dark", table, skipped, GENERIC)
+        check_evaluated("dark", table, skipped)
 
 
 def test_a_failure_on_one_image_counts_against_that_model_alone(source):
