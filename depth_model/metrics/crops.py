@@ -45,7 +45,7 @@ def window(crop: str, height: int, width: int) -> Window:
 def kb_window(height: int, width: int) -> Window:
     """Return the rows and columns of KITTI's benchmark crop: the lowest 352 rows and the 1216 columns in the middle.
 
-    Metric fine-tuning and evaluation cut it alike (paper.md 4.2, 5). Raises BadInput for a smaller picture.
+    Metric fine-tuning and evaluation cut it alike (docs/paper.md 4.2, 5). Raises BadInput for a smaller picture.
     """
     if height < KB_HEIGHT or width < KB_WIDTH:
         raise BadInput(f"a picture of {height} x {width} has no KITTI benchmark crop of {KB_HEIGHT} x {KB_WIDTH}")
