@@ -139,7 +139,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def _published(table: str, label: str) -> str:
-    from depth_model.evaluation.tables import paper_tables
+    from depth_model.comparison.tables import paper_tables
 
     one = paper_tables()[table.removeprefix("table-")]
     if label not in one.rows:

@@ -9,9 +9,9 @@ import numpy as np
 
 from depth_model import files
 from depth_model.errors import BadInput, UserError
-from tasks.evaluation.evaluated import details, summary_file
 from tasks.settings import params
-from tasks.tracking import mlflow_runs, registry
+from tasks.tracking import evaluations, mlflow_runs, registry
+from tasks.tracking.evaluations import details, summary_file
 from tasks.workspace.paths import known_sources, summary_path
 from tasks.workspace.work import Workplace
 
@@ -45,10 +45,7 @@ def run(place: Workplace, settings: params.Params) -> None:
         every = {model: by_class(one, classes) for model, one in totals.items()}
         files.write_json(details(place) / "class_iou.json", every)
         _draw(place, name, segmenters, source, totals)
-        for model, measured in summary["models"].items():
-            run.log_metrics({f"{model}/{metric}": value for metric, value in measured.items()})
-        for figure in ("examples.png", "confusion.png"):
-            run.artifact(details(place) / figure, "figures")
+        evaluations.log(run, place, ("examples.png", "confusion.png"))
 
 
 def conclude(key: str, settings: params.Params) -> None:
@@ -88,7 +85,7 @@ def _segmenters(names: list[str], wanted: params.EvaluateSemantic) -> dict[str, 
     from depth_model.semantic.heads.segmentation import Segmentation
     from depth_model.semantic.prediction.predictor import MULTI_SCALE, Segmenter
 
-    scales = {"scales": MULTI_SCALE, "flip": True} if wanted.multi_scale else {}
+    scales = {"scales": MULTI_SCALE, "flip": True, "of_original": True} if wanted.multi_scale else {}
     models = {name: Segmentation.load(Path("models", name)).to(inference_device()) for name in names}
     return {name: Segmenter(model, wanted.short_side, wanted.stride, **scales) for name, model in models.items()}
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from depth_model import files
 from tasks import entry
-from tasks.commands.evaluate_run import Plan, chosen_cases, evaluated
+from tasks.commands.evaluate_run import chosen_cases, tell
 from tasks.settings import params
 
 SETS = ("kitti", "nyu", "sintel", "ddad", "eth3d", "diode")
@@ -85,8 +85,9 @@ def _wanted_sets(found: list[str], root: str | None) -> Iterator[str]:
 
 
 def _measured(given: argparse.Namespace, dataset: str, models: Mapping[str, str]) -> Figures:
+    from depth_model.comparison.adapters import Settings
+    from depth_model.comparison.compare import Plan, compare
     from depth_model.evaluation import protocols
-    from depth_model.evaluation.adapters import Settings
 
     figures: Figures = {}
     for variant, protocol in protocols.variants(dataset).items():
@@ -99,7 +100,8 @@ def _measured(given: argparse.Namespace, dataset: str, models: Mapping[str, str]
         plan = Plan(
             dataset, models, Settings(given.short_side), cases, protocol, given.out / dataset / variant, given.processes
         )
-        summary, _ = evaluated(plan)
+        summary, table = compare(plan)
+        tell(plan, summary, table)
         figures[variant] = {title: _chosen(summary["models"][title]) for title in models}
     return figures
 
@@ -110,7 +112,7 @@ def _chosen(values: Mapping[str, Any]) -> dict[str, float]:
 
 def published(dataset: str, title: str) -> dict[str, float]:
     """Return what Table 2 says of a checkpoint on a set."""
-    from depth_model.evaluation.tables import paper_tables
+    from depth_model.comparison.tables import paper_tables
 
     table = paper_tables()["2"]
     row = dict(zip(table.columns, table.rows[CHECKPOINTS[title].row], strict=True))

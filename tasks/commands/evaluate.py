@@ -15,7 +15,7 @@ from tasks.commands.shared import checked_source, key_value, model_folder, purpo
 from tasks.settings import params
 
 if TYPE_CHECKING:
-    from depth_model.evaluation.adapters import Settings
+    from depth_model.comparison.adapters import Settings
     from depth_model.evaluation.protocols import Protocol
 
 SPACES = ("disparity", "depth", "metric_depth")
@@ -71,8 +71,10 @@ def evaluate(given: argparse.Namespace) -> None:
 
     Raises StageError for a wrong model, set, protocol, reader, root or option, and when nothing could be measured.
     """
+    from depth_model.comparison.compare import Plan, compare, draw
+    from depth_model.evaluation.summary import summary_lines
     from tasks.commands import calibrate, evaluate_pairs
-    from tasks.commands.evaluate_run import Plan, chosen_cases, draw, evaluated, result_lines, titles
+    from tasks.commands.evaluate_run import chosen_cases, tell, titles
 
     if given.calibrate:
         calibrate.calibrate(given)
@@ -89,16 +91,17 @@ def evaluate(given: argparse.Namespace) -> None:
     plan = Plan(
         given.set or given.reader, models, settings_of(given, protocol), cases, protocol, folder, given.processes
     )
-    summary, table = evaluated(plan)
+    summary, table = compare(plan)
+    tell(plan, summary, table)
     if not given.no_pictures:
         draw(plan, table)
-    print("\n".join(result_lines(summary)))
+    print("\n".join(summary_lines(summary)))
     print(os.path.relpath(folder), file=sys.stderr)
 
 
 def settings_of(given: argparse.Namespace, protocol: Protocol) -> Settings:
     """Return how models are run, by the command line and the protocol."""
-    from depth_model.evaluation.adapters import Settings
+    from depth_model.comparison.adapters import Settings
 
     return Settings(given.short_side, protocol.network_size, given.model_maximum, given.predictions, given.unit)
 
@@ -110,7 +113,7 @@ def chosen_protocol(given: argparse.Namespace) -> Protocol:
 
     if (given.set is None) == (given.reader is None):
         raise entry.StageError("name the data by one of --set (with protocols) and --reader (any layout)")
-    variant = given.protocol or (protocols.DEFAULT_METRIC if given.metric else "")
+    variant = given.protocol or (protocols.DEFAULT_METRIC if given.metric and given.set else "")
     try:
         protocol = protocols.get(f"{given.set}/{variant}".rstrip("/") if given.set else variant or "generic")
     except KeyError as error:

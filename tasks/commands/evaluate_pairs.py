@@ -17,7 +17,7 @@ PUBLISHED = "published accuracy: Depth Anything ViT-L 88.5 %; V2 ViT-S, B, L, G 
 
 def evaluate_pairs_of(given: argparse.Namespace) -> None:
     """Print the accuracy of every model per type of scene, and write a table of every image."""
-    from depth_model.evaluation import adapters, point_pairs
+    from depth_model.comparison import adapters, point_pairs
     from depth_model.progress import progress_bar
     from depth_model.readers import da2k
 

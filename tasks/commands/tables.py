@@ -13,7 +13,7 @@ from tasks import entry
 from tasks.commands.shared import purpose
 
 if TYPE_CHECKING:
-    from depth_model.evaluation.tables import PaperTable
+    from depth_model.comparison.tables import PaperTable
 
 # A pipeline's own tables first; what `depth-anything evaluate` wrote replaces them where both measured.
 RESULTS = ("reports/evaluation", "evaluation")
@@ -47,7 +47,7 @@ def tables(given: argparse.Namespace) -> None:
 
     Raises StageError for a folder without summaries and for a row that names no table or no measured model.
     """
-    from depth_model.evaluation.tables import measured_rows, paper_source, paper_tables, rows_of
+    from depth_model.comparison.tables import measured_rows, paper_source, paper_tables, rows_of
 
     ours = measured_rows(_summaries(given.results))
     named: dict[str, dict[str, str]] = {}
@@ -83,7 +83,7 @@ def _summaries(given: Sequence[Path] | None) -> list[dict[str, Any]]:
 
 
 def _write(out: Path, filled: list[tuple[PaperTable, list[tuple[str, bool, list[str]]]]], source: str) -> None:
-    from depth_model.evaluation.tables import MISSING, heads, markdown
+    from depth_model.comparison.tables import MISSING, heads, markdown
     from tasks.report.pages import render
 
     text = f"{_NOTE}{source}.\n\n" + "\n".join(markdown(table, rows) for table, rows in filled)

@@ -14,9 +14,9 @@ import yaml
 from midas_folders import write_midas
 from PIL import Image
 
+from depth_model.comparison.tables import measured_rows
 from depth_model.errors import UserError
 from depth_model.evaluation.segmentation_figures import overlay
-from depth_model.evaluation.tables import measured_rows
 from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.metric.prediction.predictor import MetricPredictor
 from depth_model.networks import DepthAnything

@@ -49,7 +49,7 @@ def evaluate_pairs(
     for item in da2k.READER.items(root, options):
         try:
             image = images.decode_rgb(da2k.READER.load(root, item, options).image)
-            prediction = predicted(estimator, image, item.key, image.shape[:2], GENERIC)
+            prediction = predicted(estimator, image, (item.key, item.source_path), image.shape[:2], GENERIC)
             right = right_pairs(prediction, pairs[item.key], estimator.space)
             counts = {"pairs": len(right), "right": int(right.sum())}
             rows.append({"key": item.key, "scene": da2k.scene(item.key), **counts})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from depth_model.evaluation.adapters import Family, Origin, Settings
+from depth_model.comparison.adapters import Family, Origin, Settings
 from depth_model.evaluation.estimator import Estimator
 from depth_model.metric.heads.checkpoints import MODEL_TYPE
 from depth_model.metric.heads.metric_depth import MetricDepth
-from depth_model.metric.prediction.predictor import MetricPredictor
-from depth_model.prediction.predictor import inference_device
+from depth_model.metric.prediction.estimator import of_metric
 
 
 def _recognises(origin: Origin) -> bool:
@@ -18,14 +17,6 @@ def _recognises(origin: Origin) -> bool:
 
 def _load(origin: Origin, settings: Settings) -> Estimator:
     return of_metric(MetricDepth.load(origin.name, settings.maximum), settings.network_size)
-
-
-def of_metric(model: MetricDepth, network_size: tuple[int, int] | None = None) -> Estimator:
-    """Return a metric model of ours as an estimator of maps at the network's size, by default the model's own."""
-    predictor = MetricPredictor(model.to(inference_device()))
-    if network_size is not None:
-        model.input_size = network_size
-    return Estimator("metric_depth", lambda image, key: predictor.network_depth([image])[0].numpy())
 
 
 FAMILY = Family(_recognises, _load, "metric Depth Anything (folder or .pt)")

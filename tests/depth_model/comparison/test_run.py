@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from depth_model import readers
+from depth_model.comparison import run
+from depth_model.comparison.adapters import Settings
+from depth_model.comparison.reader_cases import read_cases
 from depth_model.errors import BadInput
-from depth_model.evaluation import run
-from depth_model.evaluation.adapters import Settings
-from depth_model.evaluation.cases import read_cases
 from depth_model.evaluation.protocols import GENERIC
 from depth_model.networks import DepthAnything
 
@@ -48,8 +48,9 @@ def finished(job, folder, processes=1, fingerprint="one", progress=None):
 def test_every_image_has_rows_or_a_reason(job, tmp_path):
     results = finished(job, tmp_path / "run")
     assert [one["key"] for one in results] == [str(number) for number in range(COUNT)]
-    assert ["reason" in one for one in results] == [False, False, True, True, False, False]
-    assert "no prediction 2.npy" in results[2]["reason"]
+    assert ["reason" in one for one in results] == [False, False, False, True, False, False]
+    assert "no prediction 2.npy" in results[2]["rows"][0]["failure"]
+    assert results[2]["rows"][1]["failure"] == ""
     assert [row["model"] for row in results[0]["rows"]] == ["elsewhere", "constant"]
     assert results[0]["rows"][0]["abs_rel"] < results[0]["rows"][1]["abs_rel"]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from depth_model.comparison import adapters
+from depth_model.comparison.adapters import Settings
 from depth_model.errors import BadInput
-from depth_model.evaluation import adapters
-from depth_model.evaluation.adapters import Settings
 from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
@@ -81,7 +81,7 @@ def test_dpt_of_transformers_gives_its_own_disparity(tmp_path, image):
         expected = AutoModelForDepthEstimation.from_pretrained(tmp_path).eval()(**inputs).predicted_depth[0].numpy()
     assert estimator.space == "disparity"
     assert expected.std() > 0
-    np.testing.assert_allclose(estimator.predict(image, "a"), expected, rtol=1e-5)
+    np.testing.assert_allclose(estimator.predict(image, ("a",)), expected, rtol=1e-5)
 
 
 def test_zoedepth_of_transformers_gives_metres_as_its_pipeline(tmp_path, image):
@@ -90,7 +90,7 @@ def test_zoedepth_of_transformers_gives_metres_as_its_pipeline(tmp_path, image):
     tiny_zoedepth(tmp_path)
     estimator = adapters.load(str(tmp_path), Settings())
     expected = pipeline("depth-estimation", model=str(tmp_path))(Image.fromarray(image))["predicted_depth"].numpy()
-    predicted = estimator.predict(image, "a")
+    predicted = estimator.predict(image, ("a",))
     assert estimator.space == "metric_depth"
     assert predicted.shape == (48, 64)
     np.testing.assert_allclose(predicted, expected, rtol=1e-4)
@@ -104,8 +104,8 @@ def test_our_models_and_official_files_give_what_the_predictor_gives(tmp_path, i
     for name in ("ours", "official.pth"):
         estimator = adapters.load(str(tmp_path / name), Settings(short_side=56))
         assert estimator.space == "disparity"
-        np.testing.assert_array_equal(estimator.predict(image, "a"), expected)
-    squashed = adapters.load(str(tmp_path / "ours"), Settings(network_size=(28, 70))).predict(image, "a")
+        np.testing.assert_array_equal(estimator.predict(image, ("a",)), expected)
+    squashed = adapters.load(str(tmp_path / "ours"), Settings(network_size=(28, 70))).predict(image, ("a",))
     assert squashed.shape == (28, 70)
 
 
@@ -114,7 +114,7 @@ def test_metric_models_of_ours_give_metres_by_folder_and_by_released_file(tmp_pa
     model.save(tmp_path / "metric")
     folder = adapters.load(str(tmp_path / "metric"), Settings(short_side=28))
     assert folder.space == "metric_depth"
-    values = folder.predict(image, "a")
+    values = folder.predict(image, ("a",))
     assert 0 < values.min() and values.max() <= 10.0
     model.export_released(tmp_path / "released.pt")
     with pytest.raises(ValueError, match="largest depth"):
@@ -131,14 +131,14 @@ def test_predictions_made_elsewhere_are_found_by_key(tmp_path, image, kind):
     else:
         Image.fromarray(values).save(tmp_path / "deep" / "a.png")
     estimator = adapters.load(str(tmp_path), Settings(predictions="depth", unit=256))
-    found = estimator.predict(image, "deep/a")
+    found = estimator.predict(image, ("deep/a",))
     assert (estimator.space, estimator.stored) == ("depth", True)
     np.testing.assert_allclose(found.ravel()[1:], values.ravel()[1:] / 256, rtol=1e-6)
     assert np.isnan(found[0, 0]) == (kind == "png")
     with pytest.raises(BadInput, match="no prediction other"):
-        estimator.predict(image, "other")
+        estimator.predict(image, ("other",))
     with pytest.raises(BadInput, match=r"\.\."):
-        estimator.predict(image, "../a")
+        estimator.predict(image, ("../a",))
 
 
 @pytest.mark.parametrize(

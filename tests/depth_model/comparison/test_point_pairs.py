@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depth_model.comparison.point_pairs import accuracies, evaluate_pairs
 from depth_model.evaluation.estimator import Estimator
-from depth_model.evaluation.point_pairs import accuracies, evaluate_pairs
 
 NEAR_LEFT = {"point1": [5, 3], "point2": [9, 20], "closer_point": "point1"}
 NEAR_RIGHT = {"point1": [5, 3], "point2": [9, 20], "closer_point": "point2"}
@@ -35,7 +35,7 @@ def root(tmp_path):
 
 @pytest.mark.parametrize(("space", "first"), [("disparity", 2 / 3), ("depth", 1 / 3)])
 def test_accuracy_is_the_share_of_right_pairs(root, space, first):
-    brightness = Estimator(space, lambda image, key: image[:, :, 0].astype(np.float32))
+    brightness = Estimator(space, lambda image, names: image[:, :, 0].astype(np.float32))
     calls = []
     table, skipped = evaluate_pairs(brightness, root, calls.append)
     assert len(calls) == 4
@@ -48,5 +48,5 @@ def test_accuracy_is_the_share_of_right_pairs(root, space, first):
 
 
 def test_a_tie_is_wrong(root):
-    flat = Estimator("disparity", lambda image, key: np.ones(image.shape[:2], np.float32))
+    flat = Estimator("disparity", lambda image, names: np.ones(image.shape[:2], np.float32))
     assert evaluate_pairs(flat, root, lambda count: None)[0]["right"].sum() == 0

@@ -12,9 +12,16 @@ import numpy as np
 from depth_model.errors import BadInput
 from depth_model.evaluation.fitting import Fit, fit
 from depth_model.evaluation.protocols import Protocol
-from depth_model.evaluation.truth import Truth, measurable
+from depth_model.evaluation.truth import Truth, truth_of
 from depth_model.metrics.boundaries import boundary_f1
-from depth_model.metrics.depth import BOUNDARY_F1, METRIC_DEPTH_METRICS, METRICS, Metric, depth_metrics, metric_metrics
+from depth_model.metrics.depth import (
+    BOUNDARY_F1,
+    METRIC_DEPTH_METRICS,
+    METRICS,
+    Metric,
+    depth_metrics,
+    zoedepth_metrics,
+)
 
 
 def metrics_of(protocol: Protocol) -> tuple[Metric, ...]:
@@ -31,7 +38,8 @@ def relative_depth_metrics(
     Raises BadInput with fewer than 10 pixels of truth that count, for `affine_disparity`, and for a prediction that
     is not finite.
     """
-    return measured(prediction, measurable(target, kind, protocol), space, protocol)
+    truth = truth_of(target, kind, protocol)
+    return image_metrics(prediction, truth, fit(prediction, truth, space, protocol))
 
 
 def metric_depth_metrics(prediction: np.ndarray, target: np.ndarray, protocol: Protocol) -> dict[str, float]:
@@ -40,27 +48,24 @@ def metric_depth_metrics(prediction: np.ndarray, target: np.ndarray, protocol: P
     Nothing is aligned, whatever `protocol` says of alignment. Raises BadInput with fewer than 10 pixels of truth that
     count, for a prediction that is not finite (unless `protocol.fill_invalid`), and for one that is not positive.
     """
-    protocol = replace(protocol, alignment="none")
-    return measured(prediction, measurable(target, "metric_depth", protocol), "metric_depth", protocol)
+    return relative_depth_metrics(
+        prediction, target, "metric_depth", replace(protocol, alignment="none"), "metric_depth"
+    )
 
 
-def measured(prediction: np.ndarray, truth: Truth, space: str, protocol: Protocol) -> dict[str, float]:
-    """Return the metrics that `metrics_of` names, of `prediction` (H, W) in `space` against `truth`."""
+def image_metrics(prediction: np.ndarray, truth: Truth, found: Fit) -> dict[str, float]:
+    """Return the metrics that `metrics_of` names, of `prediction` (H, W) against `truth`, brought to it by `found`."""
+    protocol = found.protocol
     predicted = prediction.ravel().take(truth.places)
-    found = fit(prediction, truth, space, protocol)
+    depth = found.depth(predicted)
     if protocol.is_metric:
         if not (protocol.fill_invalid or np.isfinite(predicted).all()):
             raise BadInput("the prediction is not finite")
-        depth = found.depth(predicted)
         if depth.min() <= 0:
             raise BadInput("the prediction is not positive everywhere, metric depth is")
-        values = metric_metrics(depth, truth.depth)
+        values = zoedepth_metrics(depth, truth.depth)
     else:
-        values = depth_metrics(found.depth(predicted), truth.depth)
-    return values | _sharpness(prediction, truth, found, protocol)
-
-
-def _sharpness(prediction: np.ndarray, truth: Truth, found: Fit, protocol: Protocol) -> dict[str, float]:
-    if not protocol.boundaries:
-        return {}
-    return {BOUNDARY_F1.key: boundary_f1(found.depth(prediction), truth.map())}
+        values = depth_metrics(depth, truth.depth)
+    if protocol.boundaries:
+        values[BOUNDARY_F1.key] = boundary_f1(found.depth(prediction), truth.map())
+    return values

@@ -184,6 +184,42 @@ def test_alignment_on_positive_pixels_of_a_reduced_map_as_marigold_has_it(pair):
     assert measured["abs_rel"] == pytest.approx(np.mean(np.abs(aligned / depth - 1)), rel=1e-9)
 
 
+def test_alignment_on_fewer_columns_as_marigolds_code_has_it(pair):
+    import torch
+
+    prediction, depth = (one.astype(np.float32) for one in pair)
+    protocol = replace(protocols.get("eth3d/marigold-published"), alignment_side=40)
+    reduce = torch.nn.Upsample(scale_factor=40 / 90, mode="nearest")
+    small = [reduce(torch.from_numpy(one)[None])[0].numpy() for one in (prediction, depth)]  # height for channels
+    assert small[0].shape == (60, 40)
+    positive = small[0] > 0
+    scale, shift = scipys_fit(small[0][positive].astype(np.float64), 1 / small[1][positive].astype(np.float64))
+    aligned = 1 / np.clip(scale * prediction.astype(np.float64) + shift, 1e-3, 1e5)
+    measured = relative_depth_metrics(prediction, depth, "metric_depth", protocol)
+    assert measured["abs_rel"] == pytest.approx(np.mean(np.abs(aligned / depth - 1)), rel=1e-6)
+
+
+def test_marigolds_mask_of_diode_has_no_range(pair):
+    prediction, depth = pair
+    depth[:5], depth[-5:] = 0.3, 500
+    positive = prediction > 0
+    scale, shift = scipys_fit(prediction[positive], 1 / depth[positive])
+    aligned = np.clip(1 / np.maximum(scale * prediction + shift, 1e-3), 0.6, 350)
+    measured = relative_depth_metrics(prediction, depth, "metric_depth", protocols.get("diode/marigold-published"))
+    assert measured["abs_rel"] == pytest.approx(np.mean(np.abs(aligned / depth - 1)), rel=1e-9)
+
+
+def test_moge_clips_to_the_farthest_truth_and_drops_what_lies_out_of_proportion(pair):
+    prediction, depth = pair
+    depth[:3], depth[-1] = 0.01, 1e4
+    counts = depth <= 1000 * np.quantile(depth, 0.01)
+    assert 0 < counts.sum() < counts.size
+    scale, shift = scipys_fit(prediction[counts], 1 / depth[counts])
+    aligned = 1 / np.maximum(scale * prediction[counts] + shift, 1 / depth[counts].max())
+    measured = relative_depth_metrics(prediction, depth, "metric_depth", protocols.get("nyu/moge"))
+    assert measured["abs_rel"] == pytest.approx(np.mean(np.abs(aligned / depth[counts] - 1)), rel=1e-9)
+
+
 def test_midas_caps_far_depth_only_and_the_cap_itself_counts_where_closed(pair):
     prediction, depth = pair
     depth[:10] = 80

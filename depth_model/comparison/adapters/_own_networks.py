@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from depth_model.evaluation.adapters import Settings
+from depth_model.comparison.adapters import Settings
 from depth_model.evaluation.estimator import Estimator
 from depth_model.networks.preprocessing import check_short_side, network_size
 from depth_model.prediction.predictor import inference_device, network_image
@@ -23,7 +23,7 @@ def estimator(model: nn.Module, settings: Settings, space: str) -> Estimator:
     model = model.eval().to(device)
 
     @torch.inference_mode()
-    def predict(image: np.ndarray, key: str) -> np.ndarray:
+    def predict(image: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         size = settings.network_size or network_size(*image.shape[:2], settings.short_side, patch)
         return model(torch.from_numpy(network_image(image, size))[None].to(device))[0].float().cpu().numpy()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from depth_model.evaluation.tables import MISSING, cells, markdown, measured_rows, paper_source, paper_tables, rows_of
+from depth_model.comparison.tables import MISSING, cells, markdown, measured_rows, paper_source, paper_tables, rows_of
 
 
 def test_the_published_tables_agree_with_each_other():

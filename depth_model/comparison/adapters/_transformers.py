@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from depth_model.evaluation.adapters import Origin
+from depth_model.comparison.adapters import Origin
 from depth_model.evaluation.estimator import Estimator
 from depth_model.prediction.predictor import inference_device
 
@@ -56,7 +56,7 @@ def estimator(origin: Origin, space: str, depth: Depth = predicted_depth) -> Est
     model = model.eval().to(device)
 
     @torch.inference_mode()
-    def predict(image: np.ndarray, key: str) -> np.ndarray:
+    def predict(image: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         inputs = processor(images=Image.fromarray(image), return_tensors="pt").to(device)
         return depth(processor, model(**inputs), image.shape[:2]).float().cpu().numpy()
 

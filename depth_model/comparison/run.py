@@ -17,19 +17,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from depth_model import files
-from depth_model.errors import BadInput, UserError
-from depth_model.evaluation import adapters
+from depth_model.comparison import adapters
+from depth_model.errors import UserError
 from depth_model.evaluation.cases import Cases
 from depth_model.evaluation.estimator import Estimator
-from depth_model.evaluation.harness import image_rows, reason_of
+from depth_model.evaluation.harness import Result, image_result
 from depth_model.evaluation.protocols import Protocol
 from depth_model.reading.engines import WorkerKilled, end_with_parent
 
 RESULTS, FINGERPRINT = "results.jsonl", "fingerprint"
-Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,14 @@ class Job:
     protocol: Protocol
 
 
-class Busy(UserError, RuntimeError):
+class Busy(UserError):
     """Another process is at the same run."""
 
 
 def finished_results(
     job: Job, folder: Path, fingerprint: str, processes: int, progress: Callable[[int], None]
 ) -> list[Result]:
-    """Return a result per case in order: key and `rows` (see `harness.image_rows`), or key and `reason` against it.
+    """Return a result per case in order (see `harness.Result`).
 
     `progress(n)` is called with the number of images that were finished before, then with 1 after each. Raises Busy,
     WorkerKilled when a process is lost, and what loading the model raises.
@@ -97,8 +96,8 @@ def _results(job: Job, indices: list[int], processes: int) -> Iterator[tuple[int
         return
     if processes == 1:
         with _one_thread():
-            estimator = adapters.load(job.model, job.settings)
-            yield from ((index, _result(job, estimator, index)) for index in indices)
+            models = {job.title: adapters.load(job.model, job.settings)}
+            yield from ((index, image_result(models, job.cases, index, job.protocol)) for index in indices)
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=_start, initargs=(job,)) as pool:
@@ -141,12 +140,5 @@ def _start(job: Job) -> None:
 
 def _result_here(index: int) -> Result:
     assert _here is not None
-    return _result(*_here, index)
-
-
-def _result(job: Job, estimator: Estimator, index: int) -> Result:
-    try:
-        rows = image_rows({job.title: estimator}, job.cases.load(index), job.protocol)
-    except (BadInput, OSError) as error:
-        return {"key": job.cases.key(index), "reason": reason_of(error)}
-    return {"key": job.cases.key(index), "rows": rows}
+    job, estimator = _here
+    return image_result({job.title: estimator}, job.cases, index, job.protocol)

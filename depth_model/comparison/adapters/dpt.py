@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from depth_model.evaluation.adapters import Family, Origin, Settings
-from depth_model.evaluation.adapters._transformers import estimator
+from depth_model.comparison.adapters import Family, Origin, Settings
+from depth_model.comparison.adapters._transformers import estimator
 from depth_model.evaluation.estimator import Estimator
 
 

@@ -103,6 +103,6 @@ def _origin(name: str, settings: Settings) -> Origin:
 def _hub_origin(name: str) -> Origin:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ValueError(f"{name}: there is no such file or folder, and no hub has a model of that name (owner/model)")
-    from depth_model.evaluation.adapters._transformers import hub_config
+    from depth_model.comparison.adapters._transformers import hub_config
 
     return Origin(name, hub_config(name), local=False)
