@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model import files
-from depth_model.errors import BadInput, UserError
+from depth_model.errors import UserError, named
 from tasks.evaluation.evaluated import draw, log, measured, summary_of, write
 from tasks.settings import params
 from tasks.tracking import mlflow_runs, registry
@@ -34,10 +34,8 @@ def run(place: Workplace, settings: params.Params) -> None:
         learned_from = settings.finetune_metric[name].source
         models[CONSTANT] = constant_depth(SourceFolder(Path("data/metric", learned_from)))
     with mlflow_runs.stage_run(place) as run:
-        try:
+        with named(f"sources.metric.{wanted.source}"):
             cases = CollectedCases(SourceFolder(Path("data/metric", wanted.source)))
-        except BadInput as error:
-            raise UserError(f"sources.metric.{wanted.source}: {error}") from error
         table, skipped = measured(f"sources.metric.{wanted.source}", models, cases, protocol)
         write(place, summary_of(name, table, skipped, protocol), table)
         main_model = f"metric/{name}" if f"metric/{name}" in names else names[0]

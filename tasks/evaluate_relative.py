@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depth_model.errors import BadInput, UserError
+from depth_model.errors import named
 from tasks.evaluation.evaluated import draw, log, measured, summary_of, write
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
@@ -26,10 +26,8 @@ def run(place: Workplace, settings: params.Params) -> None:
     models = _models(settings.evaluation.short_side)
     protocol = protocols.get(settings.sources.evaluation[name].protocol)
     with mlflow_runs.stage_run(place) as run:
-        try:
+        with named(f"sources.evaluation.{name}"):
             cases = CollectedCases(SourceFolder(Path("data/evaluation", name)))
-        except BadInput as error:
-            raise UserError(f"sources.evaluation.{name}: {error}") from error
         table, skipped = measured(f"sources.evaluation.{name}", models, cases, protocol)
         write(place, summary_of(name, table, skipped, protocol), table)
         draw(place, table, models, cases, protocol, MODELS[-1])

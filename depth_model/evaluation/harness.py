@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from depth_model.errors import BadInput
+from depth_model.errors import BadInput, named
 from depth_model.evaluation.cases import Case, Cases
 from depth_model.evaluation.estimator import Estimator, cut, predicted
 from depth_model.evaluation.figures import Example
@@ -78,10 +78,8 @@ def image_rows(models: Mapping[str, Estimator], case: Case, protocol: Protocol) 
     image, truth = _seen(case, protocol)
     rows = []
     for name, space, prediction in _predictions(models, image, case.key, truth, protocol):
-        try:
+        with named(name):
             values = measured(prediction, truth, space, protocol)
-        except BadInput as error:
-            raise BadInput(f"{name}: {error}") from error
         dead = name != CONSTANT and is_constant(prediction)
         rows.append({"key": case.key, "model": name, **values, COLLAPSED: dead})
     return rows

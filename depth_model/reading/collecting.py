@@ -19,14 +19,12 @@ import pyarrow as pa
 from depth_model import files
 from depth_model.errors import BadInput
 from depth_model.reading import inputs
-from depth_model.reading.engines import Engine, WorkerKilled, ordered
+from depth_model.reading.engines import Engine, ordered
 from depth_model.reading.parts import Part, listed_parts, parts
 from depth_model.reading.reader import Reader
 from depth_model.shards import images, manifest, object_store, rasters, shard_store, shards, target_statistics
 from depth_model.shards.disparity import labelled_pixels
 from depth_model.shards.sample import TARGET_KINDS, Item, Sample, check_key
-
-__all__ = ["WorkerKilled", "collect_source"]
 
 _NO_MEMBER = (0, 0)
 
@@ -88,7 +86,7 @@ def collect_source(
     unlabeled role wants it. `progress(kept, refused, total)` is called when all is listed and after each shard, with
     the numbers so far and that of all samples.
     BadInput and OSError of one input put it into the quarantine; any other exception is a fault of the software
-    or of an object store and ends the collection, WorkerKilled the loss of a worker.
+    or of an object store and ends the collection, UserError the loss of a worker.
     """
     plain = reader.options(**{field.name: getattr(options, field.name) for field in fields(reader.options)})
     place, scratch, result = object_store.place(root), Path(scratch), Path(result)

@@ -37,7 +37,7 @@ _RANGE = 16 << 20
 _AT_ONCE = 4
 
 
-class StoreError(UserError, RuntimeError):
+class StoreError(UserError):
     """The store cannot be used now; the message says for which object, why, and what to do."""
 
 

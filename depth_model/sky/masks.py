@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 
 from depth_model import files
-from depth_model.errors import UserError
 from depth_model.shards import rasters
 from depth_model.shards.object_store import StoreRoot
 from depth_model.shards.source import SourceFolder, finished_shards, write_sidecar_shard
@@ -25,16 +24,12 @@ SUFFIX = "sky.png"
 _UNKNOWN = 255
 
 
-class SegmenterError(UserError, RuntimeError):
-    """The segmenter cannot be used; the message says why and what to do."""
-
-
 def load_segmenter(name: str) -> Segmenter:
     """Return the segmenter `name`.
 
     "packaged_probe" is a linear probe on the packaged encoder (`sky_probe`), "none" finds no sky anywhere, and
     anything else is a folder or hub id of a transformers segmentation model with a class "sky".
-    Raises SegmenterError when it cannot be had.
+    Raises UserError when it cannot be had.
     """
     if name == "none":
         return lambda image: np.zeros(image.shape[:2], np.float32)
@@ -46,13 +41,9 @@ def load_segmenter(name: str) -> Segmenter:
 
 
 def _packaged_probe() -> Segmenter:
-    from depth_model.networks import PackagedEncoderMissing
     from depth_model.sky import probe
 
-    try:
-        encoder, fitted = probe.packaged_encoder(), probe.read_probe()
-    except PackagedEncoderMissing as error:
-        raise SegmenterError(str(error)) from error
+    encoder, fitted = probe.packaged_encoder(), probe.read_probe()
     return lambda image: probe.sky_probability(encoder, fitted, image)
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from depth_model.errors import BadInput
+from depth_model.errors import UserError, named
 from depth_model.reading.reader import files_below
-from tasks import entry
 from tasks.commands.shared import value_of
 from tasks.settings import params
 
@@ -45,7 +44,7 @@ class Plan:
 def evaluated(plan: Plan) -> tuple[dict[str, Any], pd.DataFrame]:
     """Measure every model of `plan`, going on where an earlier call stopped; return summary and table, both written.
 
-    Raises StageError for a model that cannot be loaded and when no image could be measured.
+    Raises UserError for a model that cannot be loaded and when no image could be measured.
     """
     from tasks.evaluation.evaluated import check_measured, summary_of
 
@@ -61,17 +60,13 @@ def evaluated(plan: Plan) -> tuple[dict[str, Any], pd.DataFrame]:
 
 
 def _results(plan: Plan, title: str, model: str) -> list[Result]:
-    from depth_model.evaluation.run import Busy, Job, finished_results
+    from depth_model.evaluation.run import Job, finished_results
     from depth_model.progress import progress_bar
-    from depth_model.reading.collecting import WorkerKilled
 
     job = Job(title, model, plan.settings, plan.cases, plan.protocol)
     folder = plan.folder / "runs" / title
-    try:
-        with progress_bar(f"evaluate {title}", len(plan.cases), "images") as bar:
-            return finished_results(job, folder, _fingerprint(job, model), plan.processes, bar.update)
-    except (ValueError, WorkerKilled, Busy) as error:
-        raise entry.StageError(f"--model {model}: {error}") from error
+    with named(f"--model {model}", ValueError), progress_bar(f"evaluate {title}", len(plan.cases), "images") as bar:
+        return finished_results(job, folder, _fingerprint(job, model), plan.processes, bar.update)
 
 
 def _fingerprint(job: Any, model: str) -> str:
@@ -150,7 +145,7 @@ def draw(plan: Plan, table: pd.DataFrame) -> None:
 def titles(models: Sequence[str]) -> dict[str, str]:
     """Return title -> model: the last part of each name, or what stands before `=`.
 
-    Raises StageError for two of one title, and for the title of the constant.
+    Raises UserError for two of one title, and for the title of the constant.
     """
     from depth_model.evaluation.harness import CONSTANT
 
@@ -160,26 +155,24 @@ def titles(models: Sequence[str]) -> dict[str, str]:
         title, path = (title, path) if separator else (Path(model).name, model)
         title = re.sub(r"[^A-Za-z0-9_.-]", "-", title).strip(".") or "model"
         if title in named or title == CONSTANT:
-            raise entry.StageError(f"--model {model}: another model is called {title!r}; name it: --model NAME={path}")
+            raise UserError(f"--model {model}: another model is called {title!r}; name it: --model NAME={path}")
         named[title] = path
     return named
 
 
 def changed(protocol: Protocol, changes: Sequence[tuple[str, str]]) -> Protocol:
-    """Return `protocol` with `changes` (key, value as YAML); raises StageError for a key or a value that is wrong."""
+    """Return `protocol` with `changes` (key, value as YAML); raises UserError for a key or a value that is wrong."""
     known = [field.name for field in fields(protocol) if field.name not in ("name", "note", "reader", "options")]
     for key, text in changes:
         if key not in known:
-            raise entry.StageError(f"--change {key}: a protocol has no such key; there are: {', '.join(known)}")
+            raise UserError(f"--change {key}: a protocol has no such key; there are: {', '.join(known)}")
         value = value_of(text)
         value = tuple(value) if isinstance(value, list) else value
         default = getattr(protocol, key)
         if isinstance(default, bool) != isinstance(value, bool) or isinstance(default, str) != isinstance(value, str):
-            raise entry.StageError(f"--change {key}={text}: is now {default!r}; give the same kind of value")
-        try:
+            raise UserError(f"--change {key}={text}: is now {default!r}; give the same kind of value")
+        with named(f"--change {key}={text}", ValueError, TypeError):
             protocol = replace(protocol, **{key: value}, name=f"{protocol.name}+{key}={text}")
-        except (ValueError, TypeError) as error:
-            raise entry.StageError(f"--change {key}={text}: {error}") from error
     return protocol
 
 
@@ -187,24 +180,22 @@ def chosen_cases(source: params.Source, listed: Path | None) -> ReadCases:
     """Return the cases of `source`, or those that the list file names.
 
     A reader with an option `list` reads the list in its own way; of another, the first word of each line is a key or a
-    path below the root. Raises StageError.
+    path below the root. Raises UserError.
     """
     from depth_model.evaluation.cases import read_cases
 
     options = source.chosen_options()
     root = Path(source.root or "")
     if listed is not None and not listed.is_file():
-        raise entry.StageError(f"--list {listed}: there is no such file")
+        raise UserError(f"--list {listed}: there is no such file")
     names = None
     if listed is not None:
         if "list" in {field.name for field in fields(options)}:
             options = replace(options, list=str(listed.resolve()))
         else:
             names = [line.split()[0] for line in listed.read_text("utf-8").splitlines() if line.strip()]
-    try:
+    with named(f"--root {source.root}", OSError):
         return read_cases(source.reader, root, options, names)
-    except (BadInput, OSError) as error:
-        raise entry.StageError(f"--root {source.root}: {error}") from error
 
 
 def result_lines(summary: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from tasks import entry
+from depth_model.errors import UserError
 from tasks.tracking import mlflow_runs
 from tasks.workspace.paths import evaluation_path, summary_path
 
@@ -42,7 +42,7 @@ def measured(
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """Return what `depth_model.evaluation.harness.evaluate` does, with progress on stderr.
 
-    Raises StageError that calls the set `name` when not a single image could be measured.
+    Raises UserError that calls the set `name` when not a single image could be measured.
     """
     from depth_model.evaluation.harness import evaluate
     from depth_model.progress import progress_bar
@@ -54,11 +54,11 @@ def measured(
 
 
 def check_measured(name: str, table: pd.DataFrame, skipped: list[dict[str, str]], images: int) -> None:
-    """Raise StageError that calls the set `name` and gives reasons when `table` holds no image."""
+    """Raise UserError that calls the set `name` and gives reasons when `table` holds no image."""
     if table.empty:
         counts = Counter(one["reason"] for one in skipped).most_common(3)
         reasons = "; ".join(f"{reason} ({count} of {images})" for reason, count in counts) or "the set is empty"
-        raise entry.StageError(f"{name}: no image could be measured: {reasons}")
+        raise UserError(f"{name}: no image could be measured: {reasons}")
 
 
 def summary_of(

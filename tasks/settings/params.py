@@ -62,7 +62,6 @@ __all__ = [
     "FinetuneMetric",
     "FinetuneSemantic",
     "Params",
-    "ParamsError",
     "PseudoLabel",
     "Source",
     "check",
@@ -71,10 +70,6 @@ __all__ = [
     "root",
     "source_root",
 ]
-
-
-class ParamsError(UserError, ValueError):
-    """params.yaml is wrong; the message has one line per fault."""
 
 
 def _known_store(text: str) -> str:
@@ -214,17 +209,17 @@ class Params(Section):
         return self
 
     def source(self, role: str, name: str) -> Source:
-        """Return the source `name` of `role`; raises ParamsError that lists the names there are."""
+        """Return the source `name` of `role`; raises UserError that lists the names there are."""
         named: dict[str, Source] = getattr(self.sources, role)
         if name not in named:
-            raise ParamsError(f"params.yaml: no sources.{role}.{name}; there are: {', '.join(named) or 'none'}")
+            raise UserError(f"params.yaml: no sources.{role}.{name}; there are: {', '.join(named) or 'none'}")
         return named[name]
 
     def section(self, section: str, name: str) -> Any:
-        """Return the entry `name` of a section that has one per set; raises ParamsError that lists the names."""
+        """Return the entry `name` of a section that has one per set; raises UserError that lists the names."""
         named: dict[str, Any] = getattr(self, section)
         if name not in named:
-            raise ParamsError(f"params.yaml: no {section}.{name}; there are: {', '.join(named) or 'none'}")
+            raise UserError(f"params.yaml: no {section}.{name}; there are: {', '.join(named) or 'none'}")
         return named[name]
 
 
@@ -274,33 +269,33 @@ def _faults_of_one(where: str, source: Source) -> list[str]:
 
 
 def check(content: Any, name: str = "params.yaml") -> Params:
-    """Return `content` (parsed YAML) as Params; raises ParamsError with one line per fault, led by `name`."""
+    """Return `content` (parsed YAML) as Params; raises UserError with one line per fault, led by `name`."""
     if not isinstance(content, dict):
-        raise ParamsError(f"{name}: must hold keys and values; start from presets/demo.yaml")
+        raise UserError(f"{name}: must hold keys and values; start from presets/demo.yaml")
     try:
         params = Params.model_validate(content)
         faults = _option_faults(params)
     except ValidationError as error:
         faults = [_sentence(one) for one in error.errors()]
     if faults:
-        raise ParamsError("\n".join(f"{name}: {fault}" for fault in faults))
+        raise UserError("\n".join(f"{name}: {fault}" for fault in faults))
     return params
 
 
 def load(path: Path | None = None) -> Params:
     """Read and check params.yaml of the current folder, or `path`.
 
-    Raises ParamsError (one line per fault: key path, value, what is allowed) for a missing or wrong file.
+    Raises UserError (one line per fault: key path, value, what is allowed) for a missing or wrong file.
     """
     path = path or root() / "params.yaml"
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_numbers_with_exponents())
     except FileNotFoundError:
-        raise ParamsError(
+        raise UserError(
             f"{path.name}: not found in this folder; run from the project root, or copy presets/demo.yaml"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
     return check(content, path.name)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from depth_model.errors import BadInput
+from depth_model.errors import BadInput, named
 from depth_model.evaluation.adapters import PREDICTIONS, Family, Origin, Settings
 from depth_model.evaluation.estimator import Estimator
 from depth_model.reading import formats
@@ -34,12 +34,10 @@ def _prediction(folder: Path, key: str, unit: float) -> np.ndarray:
     path = next((path for suffix in SUFFIXES if (path := folder / (check_key(key) + suffix)).is_file()), None)
     if path is None:
         raise BadInput(f"no prediction {key}.npy or {key}.png")
-    try:
+    with named(f"prediction {path.name}"):
         if path.suffix == ".npy":
             return formats.depth(formats.npy(path.read_bytes()), unit, invalid=())
         return formats.depth(formats.picture(path.read_bytes()), unit)
-    except BadInput as error:
-        raise BadInput(f"prediction {path.name}: {error}") from error
 
 
 FAMILY = Family(_recognises, _load, "a folder of predictions (.npy, 16-bit PNG)")
