@@ -28,8 +28,8 @@ from depth_model.networks.preprocessing import network_size
 from depth_model.prediction.predictor import DepthPredictor, inference_device, network_image
 from depth_model.reading.engines import Engine, ordered, slot
 from depth_model.shards import rasters
-from depth_model.shards.object_store import StoreRoot
 from depth_model.shards.source import SourceFolder, finished_shards, join_sidecar, write_sidecar_shard
+from depth_model.shards.store import Bucket
 
 SUFFIX = f"target.{rasters.SUFFIX}"
 _HELPERS = min(8, os.cpu_count() or 1)
@@ -66,7 +66,7 @@ def label_source(
     progress: Callable[[int], None],
     engine: Engine = "local",
     processes: int = 1,
-    store: StoreRoot | None = None,
+    store: Bucket | None = None,
 ) -> None:
     """Write the pseudo labels of every sample of `source` to `result`: shards and sidecar.parquet.
 
@@ -89,7 +89,7 @@ def label_source(
     join_sidecar(scratch, result, source)
 
 
-def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path, StoreRoot | None]) -> int:
+def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path, Bucket | None]) -> int:
     """Write the labels of `source`, the samples of one shard, into a folder; return how many they are."""
     labelling, scratch, store = shared
     [(shard, rows)] = source.shards()
@@ -182,7 +182,7 @@ def _batches(
     """Cut `rows` into batches of images that the network sees at one size, so that each fills one pass."""
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row, height, width in zip(
-        rows, *(source.manifest[side].iloc[rows] for side in ("height", "width")), strict=True
+        rows, *(source.rows[side].take(rows).to_pylist() for side in ("height", "width")), strict=True
     ):
         by_size[network_size(height, width, labelling.short_side, patch)].append(int(row))
     step = labelling.batch

@@ -14,8 +14,8 @@ import numpy as np
 
 from depth_model import files
 from depth_model.shards import rasters
-from depth_model.shards.object_store import StoreRoot
 from depth_model.shards.source import SourceFolder, finished_shards, write_sidecar_shard
+from depth_model.shards.store import Bucket
 
 Segmenter = Callable[[np.ndarray], np.ndarray]
 """From an image, uint8 (H, W, 3), to the probability of sky, float32 (H, W) in [0, 1]."""
@@ -86,7 +86,7 @@ def write_sky_shard(
     sky_label: int | None,
     threshold: float,
     progress: Callable[[int], None] | None = None,
-    store: StoreRoot | None = None,
+    store: Bucket | None = None,
 ) -> None:
     """Write the sky masks of the shard named `shard` of `source` into `scratch`, unless that is done already.
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from depth_model import readers
 from depth_model.errors import UserError
-from depth_model.shards.object_store import StoreRoot
+from depth_model.shards.store import Bucket
 from tasks.settings.finetuning import EvaluateMetric, EvaluateSemantic, FinetuneMetric, FinetuneSemantic
 from tasks.settings.sections import (
     CLASSES,
@@ -75,7 +75,7 @@ __all__ = [
 def _known_store(text: str) -> str:
     if text != "local":
         try:
-            StoreRoot(text)
+            Bucket(text)
         except ValueError as error:
             raise ValueError("must be local or s3://BUCKET/PREFIX") from error
     return text
@@ -87,9 +87,9 @@ class Data(Section):
     store: Annotated[str, AfterValidator(_known_store)]
 
     @property
-    def root(self) -> StoreRoot | None:
+    def root(self) -> Bucket | None:
         """The object store, None for `local`."""
-        return None if self.store == "local" else StoreRoot(self.store)
+        return None if self.store == "local" else Bucket(self.store)
 
 
 class Params(Section):

@@ -209,11 +209,6 @@ def test_local_workers_share_the_gpus_by_turns(monkeypatch):
 class KilledOnce(SourceFolder):
     """A source of which the first worker at its second shard is killed; `log` tells which shards were begun."""
 
-    def part(self, shard):
-        one = KilledOnce(self.folder, super().part(shard).manifest)
-        one.log, one.victim = self.log, self.victim
-        return one
-
     def image(self, index):
         shard = self.manifest["shard"].iat[index]
         if index == 0:
