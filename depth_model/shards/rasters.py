@@ -8,7 +8,7 @@ Three codecs:
 - `float32`    lossless: the bit pattern of each value.
 - `quantised`  codes linear from minimum to maximum. For pseudo labels.
 
-Class labels and masks are PNG files. docs/codecs.md specifies the format.
+Class labels and masks are PNG files. docs/codecs.md says what is stored by which codec.
 """
 
 from __future__ import annotations
