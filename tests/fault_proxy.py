@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if fault == "truncate":
             data = data[: len(data) // 2]
-        elif fault == "corrupt" and data:
+        elif fault == "corrupt":
             data = data[:-1] + bytes([data[-1] ^ 1])
         if self.command != "HEAD":
             self.wfile.write(data)

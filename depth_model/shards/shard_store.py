@@ -149,7 +149,7 @@ def _fetch(entry: Mapping[str, Any], path: Path) -> None:
                 _make_room(path.parent, _cache_size() - entry["size"])
                 with files.atomic_path(path) as temporary:
                     bucket, name = _address(entry)
-                    bucket.fetch(name, temporary, entry["sha256"])
+                    bucket.fetch(name, temporary, entry["size"], entry["sha256"])
     except OSError as error:
         raise StoreError(f"{path.parent}: {error.strerror or error}; name another folder by {FOLDER}") from error
 

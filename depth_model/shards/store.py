@@ -5,8 +5,8 @@ looks at), never from parameters. Requests are retried with boto3's adaptive mod
 Trouble with the store ends the work with StoreError, so that nothing is left out because a network was down; only
 an object that vanished or does not have the content it should have is a BadInput.
 
-Shards come and go by boto3's transfers. Small objects do not: botocore's retries end with the head of an answer, a
-transfer first asks for the size (twice the requests), and s3fs compares no checksum and keeps a listing in memory.
+Why not a library alone: botocore's retries end with the head of an answer, boto3's transfers ask for the size of each
+object first, by a request whose refusal tells no reason, and s3fs compares no checksum and keeps a whole listing in memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -36,6 +37,7 @@ _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidA
 _TRIES = 5
 _PAUSE = 0.2
 _PART = 64 << 20
+_RANGE = 16 << 20
 _AT_ONCE = 4
 _AGAIN = "finished shards are kept: run the same command again when the store answers"
 
@@ -164,14 +166,19 @@ class Bucket:
 
         return _tried(get, f"{self.uri}/{relative}")
 
-    def fetch(self, relative: str, path: Path, sha256: str) -> None:
-        """Download an object into the file `path`, in parts when it is large, verified.
+    def fetch(self, relative: str, path: Path, size: int, sha256: str) -> None:
+        """Download an object of `size` bytes into the file `path`, in ranges, verified.
 
         Raises BadInput when it is not there or its content does not have `sha256`, and OSError as the file system does.
         """
 
         def fetch() -> None:
-            client().download_file(Filename=str(path), Config=_in_parts(), **self._object(relative))
+            with open(path, "wb") as handle, ThreadPoolExecutor(_AT_ONCE) as threads:
+
+                def fetch_range(offset: int) -> None:
+                    os.pwrite(handle.fileno(), self.read_range(relative, offset, min(_RANGE, size - offset)), offset)
+
+                list(threads.map(fetch_range, range(0, size, _RANGE)))
             if files.sha256(path) != sha256:
                 raise _WrongContent("the content is not what was stored")
 
@@ -182,11 +189,14 @@ class Bucket:
 
         The store verifies a checksum of every part and makes the object visible whole or not at all.
         """
+        from boto3.s3.transfer import TransferConfig
+
         wanted = (path.stat().st_size, sha256)
         if self.kept(relative) == wanted:
             return
         extra = {"Metadata": {"sha256": sha256}, "ChecksumAlgorithm": "CRC32"}
-        upload = partial(client().upload_file, str(path), ExtraArgs=extra, Config=_in_parts(), **self._object(relative))
+        config = TransferConfig(multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=_AT_ONCE)
+        upload = partial(client().upload_file, str(path), ExtraArgs=extra, Config=config, **self._object(relative))
         _tried(upload, f"{self.uri}/{relative}", tries=1)  # boto3 tries each part again by itself
         if self.kept(relative) != wanted:
             raise StoreError(f"{self.uri}/{relative}: is not there as it was uploaded; run the same command again")
@@ -246,12 +256,6 @@ def client() -> Any:
     return _client_of(os.getpid())
 
 
-def _in_parts() -> Any:
-    from boto3.s3.transfer import TransferConfig
-
-    return TransferConfig(multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=_AT_ONCE)
-
-
 @cache
 def _listing(bucket: Bucket) -> sqlite3.Connection:
     # An empty name is SQLite's own temporary file, which nobody can see and which is gone when the process is.
@@ -285,6 +289,8 @@ def _folder(folder: str) -> str:
 
 
 def _check(data: bytes, answer: dict[str, Any]) -> None:
+    if len(data) != answer["ContentLength"]:
+        raise EOFError(f"{len(data)} of {answer['ContentLength']} bytes came")
     etag = answer["ETag"].strip('"')
     # The ETag is the MD5 of the content unless the object was uploaded in parts or is encrypted with a key of its own.
     plain = _MD5.fullmatch(etag) and answer.get("ServerSideEncryption") in (None, "AES256")
@@ -299,7 +305,8 @@ def _tried(call: Callable[[], Result], uri: str, tries: int = _TRIES) -> Result:
     from botocore.parsers import ResponseParserError
     from urllib3.exceptions import HTTPError
 
-    broken = (exceptions.ResponseStreamingError, exceptions.IncompleteReadError, ResponseParserError, HTTPError)
+    broken = (exceptions.ResponseStreamingError, exceptions.IncompleteReadError, ResponseParserError)
+    broken += (HTTPError, EOFError)
     for left in reversed(range(tries)):
         try:
             return call()
@@ -324,7 +331,8 @@ def _refusal(uri: str, error: Any) -> UserError:
         return BadInput("vanished from the store after it was listed")
     if code in _TOO_SHORT:
         return BadInput("shorter in the store than when it was written")
-    reason = f"{code}: {message or 'refused'}; finished shards are kept: run again"
     if code in _EXPIRED:
-        reason = f"the credentials are expired or wrong ({code}); renew them and run again"
-    return StoreError(f"{uri}: {'there is no such bucket' if code == 'NoSuchBucket' else reason}")
+        return StoreError(f"{uri}: the credentials are expired or wrong ({code}); renew them and run again")
+    if code == "NoSuchBucket":
+        return StoreError(f"{uri}: there is no such bucket")
+    return StoreError(f"{uri}: {code}: {message or 'refused'}; finished shards are kept: run again")
