@@ -6,7 +6,7 @@ Trouble with the store ends the work with StoreError, so that nothing is left ou
 an object that vanished or does not have the content it should have is a BadInput.
 
 Why not a library alone: botocore's retries end with the head of an answer, boto3's transfers ask for the size of each
-object first, by a request whose refusal tells no reason, and s3fs compares no checksum and keeps a whole listing in memory.
+object first, by a request whose refusal tells no reason, and s3fs compares no checksum and keeps listings in memory.
 """
 
 from __future__ import annotations
