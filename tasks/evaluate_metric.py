@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model import files
-from depth_model.errors import BadInput, UserError
+from depth_model.errors import UserError, named
 from tasks.settings import params
 from tasks.tracking import evaluations, mlflow_runs, registry
 from tasks.workspace.paths import summary_path
@@ -34,10 +34,8 @@ def run(place: Workplace, settings: params.Params) -> None:
         learned_from = settings.finetune_metric[name].source
         models[CONSTANT] = constant_depth(SourceFolder(Path("data/metric", learned_from)))
     with mlflow_runs.stage_run(place) as run:
-        try:
+        with named(where):
             cases = CollectedCases(SourceFolder(Path("data/metric", wanted.source)))
-        except BadInput as error:
-            raise UserError(f"{where}: {error}") from error
         main = f"metric/{name}" if f"metric/{name}" in names else names[0]
         folder, summary = evaluations.details(place), evaluations.summary_file(place)
         evaluate_set(name, where, models, cases, protocol, folder, summary, main)

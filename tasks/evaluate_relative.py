@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depth_model.errors import BadInput, UserError
+from depth_model.errors import named
 from tasks.settings import params
 from tasks.tracking import evaluations, mlflow_runs
 from tasks.workspace.paths import MODELS
@@ -26,10 +26,8 @@ def run(place: Workplace, settings: params.Params) -> None:
     models = _models(settings.evaluation.short_side)
     protocol = protocols.get(settings.sources.evaluation[name].protocol)
     with mlflow_runs.stage_run(place) as run:
-        try:
+        with named(where):
             cases = CollectedCases(SourceFolder(Path("data/evaluation", name)))
-        except BadInput as error:
-            raise UserError(f"{where}: {error}") from error
         folder, summary = evaluations.details(place), evaluations.summary_file(place)
         evaluate_set(name, where, models, cases, protocol, folder, summary, MODELS[-1])
         evaluations.log(run, place)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from depth_model import files
-from depth_model.errors import BadInput, UserError
+from depth_model.errors import UserError, named
 from tasks.settings import params
 from tasks.tracking import evaluations, mlflow_runs, registry
 from tasks.tracking.evaluations import details, summary_file
@@ -34,10 +34,8 @@ def run(place: Workplace, settings: params.Params) -> None:
     segmenters, where = _segmenters(names, wanted), f"sources.semantic.{wanted.source}"
     source = SourceFolder(Path("data/semantic", wanted.source))
     with mlflow_runs.stage_run(place) as run:
-        try:
+        with named(where):
             totals = _measured(where, segmenters, source)
-        except BadInput as error:
-            raise UserError(f"{where}: {error}") from error
         classes = segmenters[names[0]].model.classes
         summary = summary_of(name, protocol_name(name, settings), len(source), totals, classes, wanted.multi_scale)
         details(place).mkdir(exist_ok=True)
@@ -100,13 +98,13 @@ def _measured(where: str, segmenters: dict[str, Segmenter], source: SourceFolder
         for number in range(len(source)):
             image, labels = source.image(number), source.semantic(number)
             if labels is None:
-                raise UserError(f"{where}: {source.key(number)} has no class labels")
+                raise UserError(f"{source.key(number)} has no class labels")
             for name, segmenter in segmenters.items():
                 found = confusion_matrix(segmenter.at(image, labels.shape), labels, len(segmenter.model.classes))
                 totals[name] = totals.get(name, 0) + found
             bar.update()
     if not totals or not all(one.sum() for one in totals.values()):
-        raise UserError(f"{where}: no pixel has a label: there is nothing to measure")
+        raise UserError("no pixel has a label: there is nothing to measure")
     return totals
 
 

@@ -18,7 +18,6 @@ from depth_model.evaluation.harness import Result, joined
 from depth_model.evaluation.protocols import Protocol, described
 from depth_model.evaluation.summary import check_evaluated, summary_of
 from depth_model.progress import progress_bar
-from depth_model.reading.engines import WorkerKilled
 from depth_model.reading.reader import files_below
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Plan:
 def compare(plan: Plan) -> tuple[dict[str, Any], pd.DataFrame]:
     """Evaluate every model of `plan`, going on where an earlier call stopped; return summary and table, both written.
 
-    Raises ModelRefused, Busy, and NothingEvaluated when not one image counts for a model.
+    Raises ModelRefused, UserError, and NothingEvaluated when not one image counts for a model.
     """
     by_model = [_results(plan, title, model) for title, model in plan.models.items()]
     table, skipped = joined(by_model, plan.protocol)
@@ -63,7 +62,7 @@ def _results(plan: Plan, title: str, model: str) -> list[Result]:
     try:
         with progress_bar(f"evaluate {title}", len(plan.cases), "images") as bar:
             return finished_results(job, plan.folder / "runs" / title, _fingerprint(job), plan.processes, bar.update)
-    except (ValueError, WorkerKilled) as error:
+    except (ValueError, UserError) as error:
         raise ModelRefused(f"--model {model}: {error}") from error
 
 

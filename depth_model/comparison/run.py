@@ -26,7 +26,7 @@ from depth_model.evaluation.cases import Cases
 from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.harness import Result, image_result
 from depth_model.evaluation.protocols import Protocol
-from depth_model.reading.engines import WorkerKilled, end_with_parent
+from depth_model.reading.engines import end_with_parent
 
 RESULTS, FINGERPRINT = "results.jsonl", "fingerprint"
 
@@ -42,17 +42,13 @@ class Job:
     protocol: Protocol
 
 
-class Busy(UserError):
-    """Another process is at the same run."""
-
-
 def finished_results(
     job: Job, folder: Path, fingerprint: str, processes: int, progress: Callable[[int], None]
 ) -> list[Result]:
     """Return a result per case in order (see `harness.Result`).
 
-    `progress(n)` is called with the number of images that were finished before, then with 1 after each. Raises Busy,
-    WorkerKilled when a process is lost, and what loading the model raises.
+    `progress(n)` is called with the number of images that were finished before, then with 1 after each. Raises
+    UserError when another process is at the same run or one is lost, and what loading the model raises.
     """
     with _opened(folder, fingerprint) as handle:
         done = _read(folder / RESULTS, handle)
@@ -73,7 +69,7 @@ def _opened(folder: Path, fingerprint: str) -> Iterator[IO[str]]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Busy(f"{folder.name}: another process is at the same evaluation; wait for it") from error
+            raise UserError(f"{folder.name}: another process is at the same evaluation; wait for it") from error
         stored = folder / FINGERPRINT
         if not stored.exists() or stored.read_text() != fingerprint:
             (folder / RESULTS).unlink(missing_ok=True)
@@ -106,7 +102,7 @@ def _results(job: Job, indices: list[int], processes: int) -> Iterator[tuple[int
             for one in as_completed(waiting):
                 yield waiting[one], one.result()
         except BrokenProcessPool as error:
-            raise WorkerKilled(
+            raise UserError(
                 "an evaluating process ended (out of memory, or the model cannot be loaded: see above); finished "
                 "images are kept: run the same command again, with fewer --processes if memory is short"
             ) from error

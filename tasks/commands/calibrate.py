@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
-from tasks import entry
+from depth_model.errors import UserError
 from tasks.commands.evaluate_run import chosen_cases, tell
 from tasks.settings import params
 
@@ -48,13 +48,13 @@ def calibrate(given: argparse.Namespace) -> None:
     """Measure the checkpoints that are there on the sets that are there, and print them beside Table 2; write
     calibration.json.
 
-    Raises StageError that says which files are wanted when no checkpoint or no set is there.
+    Raises UserError that says which files are wanted when no checkpoint or no set is there.
     """
     models = _models(given.checkpoints, given.hub)
     sets = [name for name in SETS if given.root and (Path(given.root) / name).is_dir()]
     wanted = [*_wanted_models(models, given.checkpoints), *_wanted_sets(sets, given.root)]
     if not models or not sets:
-        raise entry.StageError("--calibrate: nothing can be measured; wanted are\n" + "\n".join(wanted))
+        raise UserError("--calibrate: nothing can be measured; wanted are\n" + "\n".join(wanted))
     results = {name: _measured(given, name, models) for name in sets}
     files.write_json(given.out / "calibration.json", results)
     print("\n".join(line for name, figures in results.items() for line in calibration_lines(name, figures)))

@@ -9,8 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depth_model.errors import BadInput
-from tasks import entry
+from depth_model.errors import UserError, named
 from tasks.commands.shared import value_of
 from tasks.settings import params
 
@@ -41,7 +40,7 @@ def tell(plan: Plan, summary: Mapping[str, Any], table: pd.DataFrame) -> None:
 def titles(models: Sequence[str]) -> dict[str, str]:
     """Return title -> model: the last part of each name, or what stands before `=`.
 
-    Raises StageError for two of one title, and for the title of the constant.
+    Raises UserError for two of one title, and for the title of the constant.
     """
     from depth_model.evaluation.harness import CONSTANT
 
@@ -51,26 +50,24 @@ def titles(models: Sequence[str]) -> dict[str, str]:
         title, path = (title, path) if separator else (Path(model).name, model)
         title = re.sub(r"[^A-Za-z0-9_.-]", "-", title).strip(".") or "model"
         if title in named or title == CONSTANT:
-            raise entry.StageError(f"--model {model}: another model is called {title!r}; name it: --model NAME={path}")
+            raise UserError(f"--model {model}: another model is called {title!r}; name it: --model NAME={path}")
         named[title] = path
     return named
 
 
 def changed(protocol: Protocol, changes: Sequence[tuple[str, str]]) -> Protocol:
-    """Return `protocol` with `changes` (key, value as YAML); raises StageError for a key or a value that is wrong."""
+    """Return `protocol` with `changes` (key, value as YAML); raises UserError for a key or a value that is wrong."""
     known = [field.name for field in fields(protocol) if field.name not in ("name", "note", "reader", "options")]
     for key, text in changes:
         if key not in known:
-            raise entry.StageError(f"--change {key}: a protocol has no such key; there are: {', '.join(known)}")
+            raise UserError(f"--change {key}: a protocol has no such key; there are: {', '.join(known)}")
         value = value_of(text)
         value = tuple(value) if isinstance(value, list) else value
         default = getattr(protocol, key)
         if isinstance(default, bool) != isinstance(value, bool) or isinstance(default, str) != isinstance(value, str):
-            raise entry.StageError(f"--change {key}={text}: is now {default!r}; give the same kind of value")
-        try:
+            raise UserError(f"--change {key}={text}: is now {default!r}; give the same kind of value")
+        with named(f"--change {key}={text}", ValueError, TypeError):
             protocol = replace(protocol, **{key: value}, name=f"{protocol.name}+{key}={text}")
-        except (ValueError, TypeError) as error:
-            raise entry.StageError(f"--change {key}={text}: {error}") from error
     return protocol
 
 
@@ -78,21 +75,19 @@ def chosen_cases(source: params.Source, listed: Path | None) -> ReadCases:
     """Return the cases of `source`, or those that the list file names.
 
     A reader with an option `list` reads the list in its own way; of another, the first word of each line is a key or a
-    path below the root. Raises StageError.
+    path below the root. Raises UserError.
     """
     from depth_model.comparison.reader_cases import read_cases
 
     options = source.chosen_options()
     root = Path(source.root or "")
     if listed is not None and not listed.is_file():
-        raise entry.StageError(f"--list {listed}: there is no such file")
+        raise UserError(f"--list {listed}: there is no such file")
     names = None
     if listed is not None:
         if "list" in {field.name for field in fields(options)}:
             options = replace(options, list=str(listed.resolve()))
         else:
             names = [line.split()[0] for line in listed.read_text("utf-8").splitlines() if line.strip()]
-    try:
+    with named(f"--root {source.root}", OSError):
         return read_cases(source.reader, root, options, names)
-    except (BadInput, OSError) as error:
-        raise entry.StageError(f"--root {source.root}: {error}") from error

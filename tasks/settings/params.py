@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from depth_model import readers
 from depth_model.errors import UserError
-from depth_model.shards.object_store import StoreRoot
+from depth_model.shards.store import Bucket
 from tasks.settings.finetuning import EvaluateMetric, EvaluateSemantic, FinetuneMetric, FinetuneSemantic
 from tasks.settings.sections import (
     CLASSES,
@@ -62,7 +62,6 @@ __all__ = [
     "FinetuneMetric",
     "FinetuneSemantic",
     "Params",
-    "ParamsError",
     "PseudoLabel",
     "Source",
     "check",
@@ -73,14 +72,10 @@ __all__ = [
 ]
 
 
-class ParamsError(UserError, ValueError):
-    """params.yaml is wrong; the message has one line per fault."""
-
-
 def _known_store(text: str) -> str:
     if text != "local":
         try:
-            StoreRoot(text)
+            Bucket(text)
         except ValueError as error:
             raise ValueError("must be local or s3://BUCKET/PREFIX") from error
     return text
@@ -92,9 +87,9 @@ class Data(Section):
     store: Annotated[str, AfterValidator(_known_store)]
 
     @property
-    def root(self) -> StoreRoot | None:
+    def root(self) -> Bucket | None:
         """The object store, None for `local`."""
-        return None if self.store == "local" else StoreRoot(self.store)
+        return None if self.store == "local" else Bucket(self.store)
 
 
 class Params(Section):
@@ -214,17 +209,17 @@ class Params(Section):
         return self
 
     def source(self, role: str, name: str) -> Source:
-        """Return the source `name` of `role`; raises ParamsError that lists the names there are."""
+        """Return the source `name` of `role`; raises UserError that lists the names there are."""
         named: dict[str, Source] = getattr(self.sources, role)
         if name not in named:
-            raise ParamsError(f"params.yaml: no sources.{role}.{name}; there are: {', '.join(named) or 'none'}")
+            raise UserError(f"params.yaml: no sources.{role}.{name}; there are: {', '.join(named) or 'none'}")
         return named[name]
 
     def section(self, section: str, name: str) -> Any:
-        """Return the entry `name` of a section that has one per set; raises ParamsError that lists the names."""
+        """Return the entry `name` of a section that has one per set; raises UserError that lists the names."""
         named: dict[str, Any] = getattr(self, section)
         if name not in named:
-            raise ParamsError(f"params.yaml: no {section}.{name}; there are: {', '.join(named) or 'none'}")
+            raise UserError(f"params.yaml: no {section}.{name}; there are: {', '.join(named) or 'none'}")
         return named[name]
 
 
@@ -274,33 +269,33 @@ def _faults_of_one(where: str, source: Source) -> list[str]:
 
 
 def check(content: Any, name: str = "params.yaml") -> Params:
-    """Return `content` (parsed YAML) as Params; raises ParamsError with one line per fault, led by `name`."""
+    """Return `content` (parsed YAML) as Params; raises UserError with one line per fault, led by `name`."""
     if not isinstance(content, dict):
-        raise ParamsError(f"{name}: must hold keys and values; start from presets/demo.yaml")
+        raise UserError(f"{name}: must hold keys and values; start from presets/demo.yaml")
     try:
         params = Params.model_validate(content)
         faults = _option_faults(params)
     except ValidationError as error:
         faults = [_sentence(one) for one in error.errors()]
     if faults:
-        raise ParamsError("\n".join(f"{name}: {fault}" for fault in faults))
+        raise UserError("\n".join(f"{name}: {fault}" for fault in faults))
     return params
 
 
 def load(path: Path | None = None) -> Params:
     """Read and check params.yaml of the current folder, or `path`.
 
-    Raises ParamsError (one line per fault: key path, value, what is allowed) for a missing or wrong file.
+    Raises UserError (one line per fault: key path, value, what is allowed) for a missing or wrong file.
     """
     path = path or root() / "params.yaml"
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_numbers_with_exponents())
     except FileNotFoundError:
-        raise ParamsError(
+        raise UserError(
             f"{path.name}: not found in this folder; run from the project root, or copy presets/demo.yaml"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
     return check(content, path.name)
 
 

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from depth_model import readers
 from depth_model.evaluation import protocols
-from depth_model.shards.object_store import SCHEME, StoreRoot
+from depth_model.shards.store import SCHEME, Bucket
 from depth_model.world import DOMAINS, export
 
 PATCH, DINOV3_PATCH = 14, 16
@@ -95,7 +95,7 @@ class Source(Section):
         if readers.get(self.reader).needs_root and self.root is None:
             raise ValueError(f"reader {self.reader!r} needs a 'root' (the folder of the data)")
         if (self.root or "").startswith(SCHEME):
-            StoreRoot(self.root)
+            Bucket(self.root)
             if not readers.get(self.reader).loose_files:
                 raise ValueError(f"reader {self.reader!r} reads folders, not object stores: copy the data first")
         return self
@@ -126,14 +126,14 @@ class EvaluationSource(Source):
         return self
 
 
-def source_root(source: Source) -> Path | StoreRoot:
+def source_root(source: Source) -> Path | Bucket:
     """Return the folder of a source's data: `root` as given, from the project's folder if relative, or the store.
 
     DVC_ROOT names the project also when an experiment runs in a temporary copy, which lacks what git ignores. What the
     pipeline itself exports is an out of that copy, and is looked for there.
     """
     if (source.root or "").startswith(SCHEME):
-        return StoreRoot(source.root)
+        return Bucket(source.root)
     if EXPORTED in Path(source.root or "").parents:
         return Path.cwd() / source.root
     return project_path(source.root or "")

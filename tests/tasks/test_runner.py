@@ -77,7 +77,7 @@ def test_hostile_keys_are_refused_in_every_section(repository, section):
     complete = (repository / "params.yaml").read_text()
     for key in HOSTILE:
         content = with_key(yaml.safe_load(complete), section, key)
-        with pytest.raises(params.ParamsError):
+        with pytest.raises(UserError):
             params.check(content)
 
 

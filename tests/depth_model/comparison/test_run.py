@@ -14,7 +14,7 @@ from depth_model import readers
 from depth_model.comparison import run
 from depth_model.comparison.adapters import Settings
 from depth_model.comparison.reader_cases import read_cases
-from depth_model.errors import BadInput
+from depth_model.errors import BadInput, UserError
 from depth_model.evaluation.protocols import GENERIC
 from depth_model.networks import DepthAnything
 
@@ -94,7 +94,7 @@ def test_another_fingerprint_starts_anew_and_a_run_has_one_process(job, tmp_path
 
     def nested(count):
         counts.append(count)
-        with pytest.raises(run.Busy, match="another process"):
+        with pytest.raises(UserError, match="another process"):
             finished(job, folder, fingerprint="two")
 
     finished(job, folder, fingerprint="two", progress=nested)

@@ -19,8 +19,8 @@ from depth_model import readers
 from depth_model.errors import BadInput
 from depth_model.reading.collecting import collect_source
 from depth_model.reading.reader import files_below
-from depth_model.shards import object_store
-from depth_model.shards.object_store import StoreError, StoreRoot
+from depth_model.shards import store as store_module
+from depth_model.shards.store import Bucket, StoreError
 
 RGBD = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 1000.0}
 COUNT = 9
@@ -28,7 +28,7 @@ COUNT = 9
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(object_store, "_PAUSE", 0.001)
+    monkeypatch.setattr(store_module, "_PAUSE", 0.001)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def store(bucket, pictures):
     client.put_object(Bucket=name, Key="set/rgb/", Body=b"")
     client.put_object(Bucket=name, Key="set/.hidden/x.png", Body=b"x")
     client.put_object(Bucket=name, Key="set2/other.png", Body=b"x")
-    return StoreRoot(f"s3://{name}/set")
+    return Bucket(f"s3://{name}/set")
 
 
 def png(seed):
@@ -95,12 +95,12 @@ def test_long_lists_come_page_by_page_also_when_a_page_fails(bucket):
     client, name, proxy = bucket
     for number in range(12):
         client.put_object(Bucket=name, Key=f"{number:02d}.png", Body=b"x")
-    original = object_store.client()
+    original = store_module.client()
     original.meta.events.register(
         "provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 5}
     )
     proxy.fault = lambda method, path, number: "truncate" if "continuation-token" in path and number < 2 else None
-    assert len(list(files_below(StoreRoot(f"s3://{name}")))) == 12
+    assert len(list(files_below(Bucket(f"s3://{name}")))) == 12
     assert proxy.faults["truncate"] == 4
 
 
@@ -197,45 +197,45 @@ def test_expired_credentials_end_it_with_one_line_that_shows_no_secret(store, bu
 
 def test_no_server_no_bucket_and_no_credentials_are_named(store, bucket, monkeypatch):
     with pytest.raises(StoreError, match="no such bucket"):
-        list(files_below(StoreRoot("s3://not-there/set")))
+        list(files_below(Bucket("s3://not-there/set")))
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    object_store._client_of.cache_clear()
+    store_module._client_of.cache_clear()
     with pytest.raises(StoreError, match="set AWS_ACCESS_KEY_ID"):
-        object_store.read_object(store, "rgb/a.png")
+        store.read("rgb/a.png")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    object_store._client_of.cache_clear()
+    store_module._client_of.cache_clear()
     with pytest.raises(StoreError, match="Could not connect"):
-        object_store.read_object(store, "rgb/a.png")
+        store.read("rgb/a.png")
 
 
 def test_ranges_are_exact_or_refused(store, pictures):
     content = (pictures / "rgb/a.png").read_bytes()
-    assert object_store.read_range(store, "rgb/a.png", 10, 20) == content[10:30]
+    assert store.read_range("rgb/a.png", 10, 20) == content[10:30]
     with pytest.raises(BadInput, match="cut off"):
-        object_store.read_range(store, "rgb/a.png", len(content) - 5, 20)
+        store.read_range("rgb/a.png", len(content) - 5, 20)
     with pytest.raises(BadInput, match="shorter"):
-        object_store.read_range(store, "rgb/a.png", len(content) + 5, 20)
+        store.read_range("rgb/a.png", len(content) + 5, 20)
 
 
 def test_an_upload_in_parts_is_whole_verified_and_made_once(store, bucket, tmp_path, monkeypatch):
     from depth_model import files
 
-    monkeypatch.setattr(object_store, "_PART", 5 << 20)
+    monkeypatch.setattr(store_module, "_PART", 5 << 20)
     path = tmp_path / "shard.tar"
     path.write_bytes(np.random.default_rng(0).bytes(11 << 20))
     proxy, digest = bucket[2], files.sha256(path)
     proxy.fault = lambda method, url, number: "throttle" if method == "PUT" and number == 0 else None
-    object_store.write_object(store, "shards/one.tar", path, digest)
+    store.write("shards/one.tar", path, digest)
     assert proxy.faults["throttle"] >= 3
-    assert object_store.read_object(store, "shards/one.tar") == path.read_bytes()
-    assert object_store.object_state(store, "shards/one.tar") == (11 << 20, digest)
+    assert store.read("shards/one.tar") == path.read_bytes()
+    assert store.kept("shards/one.tar") == (11 << 20, digest)
     proxy.asked.clear()
-    object_store.write_object(store, "shards/one.tar", path, digest)
+    store.write("shards/one.tar", path, digest)
     assert {method for method, _ in proxy.asked} == {"HEAD"}
 
 
@@ -244,9 +244,9 @@ def test_an_upload_that_fails_leaves_no_object(store, bucket, tmp_path):
     path.write_bytes(b"content")
     bucket[2].fault = lambda method, url, number: "drop" if method == "PUT" else None
     with pytest.raises(StoreError, match="run the same command again"):
-        object_store.write_object(store, "shards/one.tar", path, "0" * 64)
+        store.write("shards/one.tar", path, "0" * 64)
     bucket[2].fault = lambda method, url, number: None
-    assert object_store.object_state(store, "shards/one.tar") is None
+    assert store.kept("shards/one.tar") is None
 
 
 STARTED = """
