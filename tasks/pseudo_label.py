@@ -27,6 +27,7 @@ def _teachers(chosen: params.PseudoLabel) -> list[Path]:
 
 def run(place: Workplace, settings: params.Params) -> None:
     """Label one source into `data/pseudo/<name>`."""
+    from depth_model.networks import BadCheckpoint
     from depth_model.progress import progress_bar
     from depth_model.pseudo_label.labeling import Labelling, label_source
     from depth_model.shards.source import SourceFolder
@@ -44,7 +45,10 @@ def run(place: Workplace, settings: params.Params) -> None:
         started = time.monotonic()
         with progress_bar(f"pseudo_label {place.key}", len(source), "images") as bar:
             where = chosen.engine, chosen.processes, settings.data.root
-            label_source(source, labelling, place.scratch, place.out(), bar.update, *where)
+            try:
+                label_source(source, labelling, place.scratch, place.out(), bar.update, *where)
+            except BadCheckpoint as error:
+                raise UserError(f"{error}; 'dvc repro train_teacher' makes it again") from error
         seconds = time.monotonic() - started
         figures = {"images": len(source), "seconds": seconds, "images_per_second": len(source) / seconds}
         run.log_metrics(figures | _quality(place.out()))
