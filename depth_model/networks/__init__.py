@@ -1,20 +1,26 @@
-"""Network definitions and their checkpoints."""
+"""Network definitions and their checkpoints, each imported when it is first asked for.
+
+`variants`, which params.yaml is checked against, is free of torch, and so must be the way to it.
+"""
 
 from __future__ import annotations
 
-from depth_model.networks.checkpoint_names import BadCheckpoint
-from depth_model.networks.depth_anything import DepthAnything
-from depth_model.networks.encoder import BadWeights, Encoder, build_encoder, frozen_encoder
-from depth_model.networks.packaged_encoder import PackagedEncoderMissing
-from depth_model.networks.transformers_library import TransformersMissing
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "BadCheckpoint",
-    "BadWeights",
-    "DepthAnything",
-    "Encoder",
-    "PackagedEncoderMissing",
-    "TransformersMissing",
-    "build_encoder",
-    "frozen_encoder",
-]
+_HOMES = {
+    "BadCheckpoint": "checkpoint_names",
+    "BadWeights": "encoder",
+    "DepthAnything": "depth_anything",
+    "Encoder": "encoder",
+    "PackagedEncoderMissing": "packaged_encoder",
+    "TransformersMissing": "transformers_library",
+    "build_encoder": "encoder",
+    "frozen_encoder": "encoder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

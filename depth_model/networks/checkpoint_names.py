@@ -154,8 +154,8 @@ def _name_table(depth: int) -> dict[str, str]:
     for block in range(depth):
         for ours, theirs in BLOCK_NAMES.items():
             table[f"pretrained.blocks.{block}.{ours}"] = f"backbone.encoder.layer.{block}.{theirs}"
-    for tap in range(4):
-        table |= _tap_names(tap)
+    for level in range(4):
+        table |= _level_names(level)
     return table
 
 
@@ -168,16 +168,18 @@ BLOCK_NAMES = {
     "ls2.gamma": "layer_scale2.lambda1",
     "mlp.fc1": "mlp.fc1",
     "mlp.fc2": "mlp.fc2",
+    "mlp.w12": "mlp.weights_in",
+    "mlp.w3": "mlp.weights_out",
 }
 
 
-def _tap_names(tap: int) -> dict[str, str]:
-    """Return the names of the decoder's modules for the tap 0 (finest) to 3; fusion counts from the coarsest."""
-    ours, theirs = f"depth_head.scratch.refinenet{tap + 1}", f"neck.fusion_stage.layers.{3 - tap}"
+def _level_names(level: int) -> dict[str, str]:
+    """Return the names of the decoder's modules for the level 0 (finest) to 3; fusion counts from the coarsest."""
+    ours, theirs = f"depth_head.scratch.refinenet{level + 1}", f"neck.fusion_stage.layers.{3 - level}"
     names = {
-        f"depth_head.projects.{tap}": f"neck.reassemble_stage.layers.{tap}.projection",
-        f"depth_head.resize_layers.{tap}": f"neck.reassemble_stage.layers.{tap}.resize",
-        f"depth_head.scratch.layer{tap + 1}_rn": f"neck.convs.{tap}",
+        f"depth_head.projects.{level}": f"neck.reassemble_stage.layers.{level}.projection",
+        f"depth_head.resize_layers.{level}": f"neck.reassemble_stage.layers.{level}.resize",
+        f"depth_head.scratch.layer{level + 1}_rn": f"neck.convs.{level}",
         f"{ours}.out_conv": f"{theirs}.projection",
     }
     for unit in (1, 2):

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from depth_model import files
 from depth_model.networks.checkpoint_names import (
     BadCheckpoint,
-    block_count,
     official_encoder,
     official_names,
     transformers_names,
 )
+from depth_model.networks.variants import VARIANTS
 
 ACCEPTED = "a safetensors file, a PyTorch .pth of tensors, or a folder with config.json and model.safetensors"
 UNTRAINED = "mask_token"
@@ -148,35 +148,35 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], what: str) -> Non
 def write_folder(folder: Path, state: dict[str, Tensor], settings: dict[str, Any]) -> None:
     """Write a folder that transformers' DepthAnythingForDepthEstimation and its pipeline load as it is.
 
-    `state` has the official names; `settings` are size, blocks, position_embedding, patch, heads, features and
-    out_channels of the model, and of a metric one `maximum` (metres), `domain` and `input_size`. The same input gives
-    the same bytes; each file appears whole or not at all.
+    `state` has the official names; `settings` are size, blocks and position_embedding of the model, and of a metric
+    one `maximum` (metres), `domain` and `input_size`. The same input gives the same bytes; each file appears whole or
+    not at all.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in transformers_names(state).items()}
     files.write_bytes(folder / "model.safetensors", safetensors_bytes(tensors, metadata={"format": "pt"}))
-    files.write_json(folder / "preprocessor_config.json", _preprocessor(settings["patch"]))
-    files.write_json(folder / "config.json", _configuration(state, settings))
+    files.write_json(folder / "preprocessor_config.json", _preprocessor(VARIANTS[settings["size"]].patch))
+    files.write_json(folder / "config.json", _configuration(settings))
 
 
-def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[str, Any]:
-    dimension = state["pretrained.cls_token"].shape[-1]
-    maximum = settings.get("maximum", 1)
+def _configuration(settings: dict[str, Any]) -> dict[str, Any]:
+    row, maximum = VARIANTS[settings["size"]], settings.get("maximum", 1)
     backbone = {
         "model_type": "dinov2",
-        "hidden_size": dimension,
-        "num_hidden_layers": block_count(state, "pretrained.blocks."),
-        "num_attention_heads": settings["heads"],
+        "hidden_size": row.width,
+        "num_hidden_layers": row.depth,
+        "num_attention_heads": row.heads,
         "mlp_ratio": 4,
         "image_size": 518,
-        "patch_size": settings["patch"],
+        "patch_size": row.patch,
         "out_indices": [block + 1 for block in settings["blocks"]],
         "apply_layernorm": True,
         "reshape_hidden_states": False,
     }
-    if "pretrained.register_tokens" in state:
-        registers = state["pretrained.register_tokens"].shape[1]
-        backbone |= {"model_type": "dinov2_with_registers", "num_register_tokens": registers}
-    if "pretrained.pos_embed" not in state:
+    if row.swiglu:
+        backbone |= {"use_swiglu_ffn": True}
+    if row.registers:
+        backbone |= {"model_type": "dinov2_with_registers", "num_register_tokens": row.registers}
+    if row.rotary:
         # Of a type that transformers refuses: its own DINOv3 has other names, and would start from random weights.
         backbone |= {"model_type": "open_depth_anything_dinov3", "image_size": 512}
     return {
@@ -184,11 +184,11 @@ def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[s
         "model_type": "depth_anything",
         "dtype": "float32",
         "backbone_config": backbone,
-        "patch_size": settings["patch"],
-        "reassemble_hidden_size": dimension,
+        "patch_size": row.patch,
+        "reassemble_hidden_size": row.width,
         "reassemble_factors": [4, 2, 1, 0.5],
-        "neck_hidden_sizes": list(settings["out_channels"]),
-        "fusion_hidden_size": settings["features"],
+        "neck_hidden_sizes": list(row.out_channels),
+        "fusion_hidden_size": row.features,
         "head_in_index": -1,
         "head_hidden_size": 32,
         "depth_estimation_type": "metric" if "maximum" in settings else "relative",

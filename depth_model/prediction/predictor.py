@@ -21,8 +21,8 @@ from torch.nn import functional
 from depth_model.errors import BadInput
 from depth_model.networks import DepthAnything
 from depth_model.networks.preprocessing import (
-    IMAGENET_DEVIATION,
     IMAGENET_MEAN,
+    IMAGENET_STD,
     check_short_side,
     network_size,
     transformers_size,
@@ -32,10 +32,9 @@ from depth_model.prediction.tiling import tiled
 from depth_model.shards.images import decode_rgb, upright_rgb
 
 MEAN = np.array(IMAGENET_MEAN, np.float32)
-DEVIATION = np.array(IMAGENET_DEVIATION, np.float32)
+STD = np.array(IMAGENET_STD, np.float32)
 
 PRECISIONS = ("fp32", "bf16")
-RUNTIMES = ("torch", "openvino")
 
 Picture = np.ndarray | torch.Tensor | Image.Image | bytes | str | Path
 
@@ -43,7 +42,7 @@ Picture = np.ndarray | torch.Tensor | Image.Image | bytes | str | Path
 def network_image(image: np.ndarray, size: tuple[int, int], preprocessing: str = "official") -> np.ndarray:
     """Return `image` (H, W, 3) uint8 as the network takes it: float32 (3, h, w), normalised, at `size` (h, w)."""
     scaled = RESIZED[preprocessing](image, size).astype(np.float32, copy=False)
-    return np.ascontiguousarray(((scaled - MEAN) / DEVIATION).transpose(2, 0, 1))
+    return np.ascontiguousarray(((scaled - MEAN) / STD).transpose(2, 0, 1))
 
 
 def _bicubic(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -96,13 +95,6 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
     return values.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
 
 
-def inference_device() -> torch.device:
-    """Return where a model predicts fastest on this machine: CUDA, Apple's MPS, or else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
 class DepthPredictor:
     """Disparity of images of any size: `DepthPredictor(model)(image)`.
 
@@ -113,9 +105,9 @@ class DepthPredictor:
     transformers pipeline gives. `tile`: for images larger than so many pixels, add the detail of overlapping tiles of
     that side (see `tiling`); None takes every image whole. `precision` "bf16" computes with a copy of the model in
     bfloat16 (`bfloat16_copy`), faster where the hardware has it, at the accuracy in docs/measurements/speed.md.
-    `runtime` "openvino" compiles it for the CPU first, faster still (see `OpenVinoModel`). Raises ValueError for a
-    `short_side` that is no positive multiple of the patch, for another `preprocessing`, `precision` or `runtime`, and
-    for openvino with a model that is not on the CPU; ExportUnavailable where openvino is not installed.
+    `compiled` is `model` as another runtime computes it (`OpenVinoModel`), in a precision of its own: then that is
+    called in its place. Raises ValueError for a `short_side` that is no positive multiple of the patch, and for another
+    `preprocessing` or `precision`.
     """
 
     def __init__(
@@ -127,15 +119,15 @@ class DepthPredictor:
         preprocessing: str = "official",
         tile: int | None = None,
         precision: str = "fp32",
-        runtime: str = "torch",
+        compiled: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.patch = model.encoder.patch
         check_short_side(short_side, self.patch)
-        for name, chosen, allowed in (("precision", precision, PRECISIONS), ("runtime", runtime, RUNTIMES)):
-            if chosen not in allowed:
-                raise ValueError(f"{name} = {chosen!r}: choose one of {', '.join(allowed)}")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision = {precision!r}: choose one of {', '.join(PRECISIONS)}")
         self.device = next(model.parameters()).device
-        self.model = _network(model.eval(), precision, runtime)
+        model.eval()
+        self.model = compiled or (model if precision == "fp32" else bfloat16_copy(model))
         self.short_side = short_side
         self.batch = batch
         self.flip_averaging = flip_averaging
@@ -195,17 +187,6 @@ class DepthPredictor:
         if self.flip_averaging:
             disparity = (disparity + self.model(images.flip(-1)).float().flip(-1)) / 2
         return disparity.cpu().numpy()
-
-
-def _network(model: DepthAnything, precision: str, runtime: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return what computes the disparity of normalised images as `model` does."""
-    if runtime == "torch":
-        return model if precision == "fp32" else bfloat16_copy(model)
-    if next(model.parameters()).device.type != "cpu":
-        raise ValueError("runtime = 'openvino' is for the CPU, and the model is on another device")
-    from depth_model.interchange.openvino_runtime import OpenVinoModel
-
-    return OpenVinoModel(model, precision)
 
 
 def resized(disparity: np.ndarray, size: tuple[int, int]) -> np.ndarray:

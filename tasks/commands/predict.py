@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from depth_model.errors import BadInput
+from depth_model.errors import BadInput, UserError
 from tasks import entry
 from tasks.commands.inputs import PICTURES, VIDEOS, inputs, is_video
 from tasks.commands.results import COLORS, write_metric_results, write_results
@@ -17,6 +17,9 @@ from tasks.commands.shared import load_metric_model, load_model, model_arguments
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from depth_model.interchange.openvino_runtime import OpenVinoModel
+    from depth_model.networks import DepthAnything
 
 FARTHEST = 10.0
 DEFAULTS = ("official", "fp32", "torch")
@@ -103,23 +106,29 @@ def predict(given: argparse.Namespace) -> None:
 
 def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[..., None]]:
     """Return what predicts one image, and what writes its results: disparity, or metres of a metric model."""
-    from depth_model.interchange.export import ExportUnavailable
     from depth_model.metric.heads.checkpoints import is_metric
     from depth_model.metric.prediction.predictor import MetricPredictor
-    from depth_model.prediction.predictor import DepthPredictor, inference_device
+    from depth_model.networks.device import inference_device
+    from depth_model.prediction.predictor import DepthPredictor
 
     if is_metric(model_folder(given.model)):
         if given.tile is not None or (given.preprocessing, given.precision, given.runtime) != DEFAULTS:
             raise entry.StageError("--tile, --preprocessing, --precision and --runtime are for relative models only")
         model = load_metric_model(given.model, given.maximum).to(inference_device())
         return MetricPredictor(model, flip_averaging=given.flip_averaging), write_metric_results
-    options = ("flip_averaging", "preprocessing", "tile", "precision", "runtime")
+    options = {name: getattr(given, name) for name in ("flip_averaging", "preprocessing", "tile", "precision")}
     model = load_model(given.model).to("cpu" if given.runtime == "openvino" else inference_device())
     try:
-        predictor = DepthPredictor(model, given.short_side, **{name: getattr(given, name) for name in options})
-    except (ValueError, ExportUnavailable) as error:
+        compiled = _compiled(model, given.precision) if given.runtime == "openvino" else None
+        return DepthPredictor(model, given.short_side, compiled=compiled, **options), write_results
+    except (ValueError, UserError) as error:
         raise entry.StageError(f"--model {given.model}: {error}") from error
-    return predictor, write_results
+
+
+def _compiled(model: DepthAnything, precision: Literal["fp32", "bf16"]) -> OpenVinoModel:
+    from depth_model.interchange.openvino_runtime import OpenVinoModel
+
+    return OpenVinoModel(model.eval(), precision)
 
 
 def _images(path: Path, stem: Path) -> Iterator[tuple[Path, np.ndarray]]:

@@ -8,8 +8,9 @@ from torch import nn
 
 from depth_model.comparison.adapters import Settings
 from depth_model.evaluation.estimator import Estimator
+from depth_model.networks.device import inference_device
 from depth_model.networks.preprocessing import check_short_side, network_size
-from depth_model.prediction.predictor import inference_device, network_image
+from depth_model.prediction.predictor import network_image
 
 
 def estimator(model: nn.Module, settings: Settings, space: str) -> Estimator:

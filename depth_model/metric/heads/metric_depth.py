@@ -28,8 +28,9 @@ from depth_model.metric.heads.checkpoints import (
 from depth_model.networks import checkpoints
 from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.depth_anything import DepthAnything, official_state, size_of
-from depth_model.networks.dpt import CHANNELS, DPT, DecoderMaps
-from depth_model.networks.encoder import Encoder, patch_grid
+from depth_model.networks.dpt import DPT, DecoderMaps
+from depth_model.networks.encoder import patch_grid
+from depth_model.networks.variants import VARIANTS
 
 INPUT_SIZE = (392, 518)
 """Height and width to which the released models squash every image (docs/paper.md 5)."""
@@ -59,7 +60,7 @@ class MidasDepth(NamedTuple):
 
 def midas_depth(encoder: MidasEncoder, seed: int = 0) -> MidasDepth:
     """Return `encoder` with a random decoder drawn from `seed` as `DepthAnything` draws it, on the last four blocks."""
-    decoder = DPT(encoder.dimension, *CHANNELS[encoder.size], seed=seed)
+    decoder = DPT(VARIANTS[encoder.size], seed, encoder.dimension)
     return MidasDepth(encoder, decoder, list(range(encoder.depth - 4, encoder.depth)))
 
 
@@ -91,7 +92,7 @@ class MetricDepth(nn.Module):
             raise ValueError(f"maximum={maximum}: give the largest depth in metres")
         self.encoder, self.decoder, self.blocks = relative.encoder, relative.decoder, relative.blocks
         self.maximum, self.domain, self.input_size = float(maximum), domain, (input_size[0], input_size[1])
-        features = CHANNELS[self.encoder.size][0]
+        features = VARIANTS[self.encoder.size].features
         self.head = MetricBins(features, strength, seed) if head == "bins" else SigmoidDepth(self.maximum)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -153,18 +154,13 @@ class MetricDepth(nn.Module):
             torch.save(content, temporary)
 
     def _settings(self) -> dict[str, object]:
-        features, out_channels = CHANNELS[self.encoder.size]
         settings = {
             **encoder_settings(self.encoder),
             "blocks": self.blocks,
-            "features": features,
-            "out_channels": out_channels,
             "maximum": self.maximum,
             "domain": self.domain,
             "input_size": list(self.input_size),
         }
-        if isinstance(self.encoder, Encoder):
-            settings |= {"patch": self.encoder.patch, "heads": self.encoder.blocks[0].attn.num_heads}
         return settings | ({"strength": self.head.strength} if isinstance(self.head, MetricBins) else {})
 
 

@@ -14,7 +14,8 @@ from transformers.models.zoedepth.modeling_zoedepth import ZoeDepthMetricDepthEs
 from depth_model.metric.heads.bins import RELEASED_STRENGTH, MetricBins, attract, log_binomial
 from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.networks import BadCheckpoint, DepthAnything
-from depth_model.networks.dpt import CHANNELS, DecoderMaps
+from depth_model.networks.dpt import DecoderMaps
+from depth_model.networks.variants import VARIANTS
 
 
 def images(height=70, width=98, count=2):
@@ -65,7 +66,7 @@ def test_gradients_of_attractors_and_distribution_are_exact():
 
 
 def test_the_head_of_vitl_has_the_released_number_of_parameters():
-    assert sum(p.numel() for p in MetricBins(CHANNELS["vitl"][0]).parameters()) == 478_145
+    assert sum(p.numel() for p in MetricBins(VARIANTS["vitl"].features).parameters()) == 478_145
 
 
 def transformers_head():
