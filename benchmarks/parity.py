@@ -43,8 +43,8 @@ def outputs(size: str, folder: Path, images: Tensor) -> Iterator[tuple[str, Tens
     """Yield (name, output for `images`) of every format; all files were written to `folder` before."""
     for name in ("official", "exact", "V2"):
         yield name, DepthAnything.load(folder / name).eval()(images)
-    yield "official .pth", DepthAnything.load(folder / "model.pth").eval()(images)
-    yield "V2 .pth", DepthAnything.load(folder / "V2.pth", blocks=VARIANTS[size].spread).eval()(images)
+    yield "official .pth", DepthAnything.load(folder / "model.pth", "v1").eval()(images)
+    yield "V2 .pth", DepthAnything.load(folder / "V2.pth", "v2").eval()(images)
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     yield "ONNX", torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
     yield "OpenVINO", OpenVinoModel(DepthAnything.load(folder / "official").eval())(images)

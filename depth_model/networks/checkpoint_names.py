@@ -22,7 +22,7 @@ def official_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     if "pretrained.cls_token" in state:
         return dict(state)
     if "cls_token" in state and "blocks.0.attn.qkv.weight" in state:
-        named = _dinov3_names(state) if _is_dinov3(state) else _without_timms_registers(state)
+        named = _dinov3_names(state) if _is_dinov3(state) else _gated(_without_timms_registers(state))
         return {f"pretrained.{name}": value for name, value in named.items()}
     for prefix in ("backbone.", "dinov2.", "dinov2_with_registers.", ""):
         if f"{prefix}embeddings.cls_token" in state:
@@ -36,6 +36,14 @@ def _without_timms_registers(state: dict[str, Tensor]) -> dict[str, Tensor]:
         return state
     others = {name: value for name, value in state.items() if name != "reg_token"}
     return others | {"register_tokens": state["reg_token"], "pos_embed": with_class_position(state["pos_embed"])}
+
+
+def _gated(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return `state` with the gated MLP of ViT-G under DINOv2's names, where timm has those of a plain one."""
+    first, last = (state.get(f"blocks.0.mlp.fc{number}.weight") for number in (1, 2))
+    if first is None or last is None or first.shape[0] != 2 * last.shape[1]:
+        return state
+    return {name.replace("mlp.fc1.", "mlp.w12.").replace("mlp.fc2.", "mlp.w3."): one for name, one in state.items()}
 
 
 def _is_dinov3(state: dict[str, Tensor]) -> bool:

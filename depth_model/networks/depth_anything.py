@@ -7,11 +7,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from depth_model.networks import checkpoints
+from depth_model.networks import checkpoints, releases
 from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.dpt import DPT
 from depth_model.networks.encoder import Encoder, build_encoder, patch_grid
-from depth_model.networks.variants import VARIANTS
+from depth_model.networks.variants import VARIANTS, Version
 
 
 class DepthAnything(nn.Module):
@@ -32,10 +32,14 @@ class DepthAnything(nn.Module):
         seed: int = 0,
         position_embedding: str = "official",
         blocks: Sequence[int] | None = None,
+        version: Version | None = None,
     ) -> None:
         super().__init__()
         self.encoder: Encoder = build_encoder(size, weights, seed, position_embedding)
         self.decoder = DPT(VARIANTS[size], seed, patch=self.encoder.patch)
+        row = VARIANTS[size]
+        self.version: Version = version or (blocks is not None and row.version_of(blocks)) or "v1"
+        blocks = row.out_indices("spread" if self.version == "v2" else "last") if blocks is None else blocks
         self.blocks = _checked_blocks(blocks, self.encoder.depth)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -57,22 +61,33 @@ class DepthAnything(nn.Module):
 
     @classmethod
     def load(
-        cls, path: str | Path, blocks: Sequence[int] | None = None, position_embedding: str | None = None
+        cls,
+        path: str | Path,
+        version: Version | None = None,
+        blocks: Sequence[int] | None = None,
+        position_embedding: str | None = None,
     ) -> DepthAnything:
         """Load a whole model: a folder written by `save`, a transformers folder or an official .pth.
 
-        Recognised by content; size, blocks and position embedding follow from it. A bare file cannot tell which
-        blocks it was trained with: the last four are assumed, `blocks` says otherwise (the second Depth Anything
-        reads 2, 5, 8, 11, or 4, 11, 17, 23 for ViT-L). `position_embedding` overrules what the folder says, or the
-        default of a bare file, "official". Raises BadCheckpoint, and ValueError for blocks that do not exist.
+        Recognised by content; size, blocks and position embedding follow from it. Whether a bare file is of the first
+        or the second Depth Anything no tensor tells: its released name does, `version`, or `blocks` of one of them.
+        `blocks` overrules those of the version, `position_embedding` what the folder says, or the default of a bare
+        file, "official". Raises BadCheckpoint, also for a version that cannot be known and for the name of a metric
+        model, and ValueError for blocks that do not exist.
         """
-        state = our_state(checkpoints.read_model(path))
+        release = releases.release_of(path)
         settings = checkpoints.read_settings(path)
+        if release and release.metric and not settings:
+            raise BadCheckpoint(f"{path} is a metric model by its name, and has another end than a relative one")
+        state = our_state(checkpoints.read_model(path))
+        size = size_of(state, path)
+        stated = settings.get("version") or ("blocks" in settings and VARIANTS[size].version_of(settings["blocks"]))
+        settings["version"] = releases.known_version(path, size, version, stated or None, blocks)
         if blocks is not None:
             settings["blocks"] = blocks
         if position_embedding is not None:
             settings["position_embedding"] = position_embedding
-        model = cls(size_of(state, path), **settings)
+        model = cls(size, **settings)
         checkpoints.load_strictly(model, state, str(path))
         return model
 
@@ -88,6 +103,7 @@ class DepthAnything(nn.Module):
             "size": self.encoder.size,
             "blocks": self.blocks,
             "position_embedding": self.encoder.position_embedding,
+            "version": self.version,
         }
         checkpoints.write_folder(Path(folder), self.official_state(), settings)
 

@@ -1,14 +1,17 @@
-"""The one table of encoder sizes: what an encoder is, and which decoder it comes with (paper.md section 2.2).
+"""The one table of encoder sizes: what an encoder is, and which decoder it comes with (docs/paper.md 2.2).
 
 Free of torch, so that parameters and plans read it too. A new size is a row here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 OutIndices = Literal["last", "spread"]
+Version = Literal["v1", "v2"]
+"""The first Depth Anything and the second, whose files have the same tensors (see `releases`)."""
 PATCH = 14
 """Side of a patch in pixels, but for DINOv3."""
 
@@ -38,6 +41,12 @@ class Variant:
     def out_indices(self, which: OutIndices) -> tuple[int, ...]:
         """Return the four blocks (0-based) the decoder reads: "last" as in the first Depth Anything, or "spread"."""
         return self.spread if which == "spread" else tuple(range(self.depth - 4, self.depth))
+
+    def version_of(self, blocks: Sequence[int]) -> Version | None:
+        """Return the version whose decoder reads `blocks`, None for neither."""
+        if tuple(blocks) == self.out_indices("last"):
+            return "v1"
+        return "v2" if tuple(blocks) == self.spread else None
 
 
 _DINOV2 = {

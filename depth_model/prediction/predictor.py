@@ -128,6 +128,7 @@ class DepthPredictor:
         self.device = next(model.parameters()).device
         model.eval()
         self.model = compiled or (model if precision == "fp32" else bfloat16_copy(model))
+        self.align_corners = model.version == "v2"
         self.short_side = short_side
         self.batch = batch
         self.flip_averaging = flip_averaging
@@ -156,7 +157,8 @@ class DepthPredictor:
 
     def _whole(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
         maps = self.network_disparity(pictures)
-        return [resized(disparity, picture.shape[:2]) for disparity, picture in zip(maps, pictures, strict=True)]
+        sizes = (picture.shape[:2] for picture in pictures)
+        return [resized(disparity, size, self.align_corners) for disparity, size in zip(maps, sizes, strict=True)]
 
     def network_disparity(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return float32 disparity (h, w) at the network's resolution (see `network_size`) per uint8 (H, W, 3) image.
@@ -164,20 +166,12 @@ class DepthPredictor:
         Images of one network shape share a batch; the order of the result is that of `images`.
         """
         results: list[np.ndarray] = [np.empty(0)] * len(images)
-        for size, places in self._batches(images):
+        shown = [SIZE[self.preprocessing](*image.shape[:2], self.short_side, self.patch) for image in images]
+        for size, places in batches_by_size(shown, self.batch):
             inputs = np.stack([network_image(images[place], size, self.preprocessing) for place in places])
             for place, disparity in zip(places, self.batch_disparity(inputs), strict=True):
                 results[place] = disparity
         return results
-
-    def _batches(self, images: Sequence[np.ndarray]) -> Iterator[tuple[tuple[int, int], list[int]]]:
-        buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for place, image in enumerate(images):
-            size = SIZE[self.preprocessing](*image.shape[:2], self.short_side, self.patch)
-            buckets[size].append(place)
-        for size, places in buckets.items():
-            for start in range(0, len(places), self.batch):
-                yield size, places[start : start + self.batch]
 
     @torch.inference_mode()
     def batch_disparity(self, inputs: np.ndarray) -> np.ndarray:
@@ -189,9 +183,19 @@ class DepthPredictor:
         return disparity.cpu().numpy()
 
 
-def resized(disparity: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return `disparity` (h, w) at `size` (H, W), bilinear with pixel centres half a pixel in."""
+def batches_by_size(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """Yield each of `sizes` with the places where it stands, at most `most` of them at once."""
+    buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, size in enumerate(sizes):
+        buckets[size].append(place)
+    for size, places in buckets.items():
+        for start in range(0, len(places), most):
+            yield size, places[start : start + most]
+
+
+def resized(disparity: np.ndarray, size: tuple[int, int], align_corners: bool = False) -> np.ndarray:
+    """Return `disparity` (h, w) at `size` (H, W), bilinear; by default with pixel centres half a pixel in."""
     if disparity.shape == size:
         return disparity
     maps = torch.from_numpy(disparity)[None, None]
-    return functional.interpolate(maps, size, mode="bilinear", align_corners=False)[0, 0].numpy()
+    return functional.interpolate(maps, size, mode="bilinear", align_corners=align_corners)[0, 0].numpy()

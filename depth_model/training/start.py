@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from depth_model.networks import DepthAnything
-from depth_model.networks.variants import OutIndices, variant
+from depth_model.networks.variants import OutIndices
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss, informative_images
 from depth_model.training.batches import Batch
 from depth_model.training.guard import TrainingFailed
@@ -35,7 +35,7 @@ def initial_model(size: str, weights: str, seed: int, training: TrainingSettings
 
     Raises what `DepthAnything` raises.
     """
-    model = DepthAnything(size, weights, seed, blocks=variant(size).out_indices(training.out_indices))
+    model = DepthAnything(size, weights, seed, version="v2" if training.out_indices == "spread" else "v1")
     model.encoder.checkpointing = training.gradient_checkpointing
     return model.to(best_device())
 
