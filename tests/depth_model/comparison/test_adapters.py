@@ -117,7 +117,8 @@ def test_metric_models_of_ours_give_metres_by_folder_and_by_released_file(tmp_pa
     values = folder.predict(image, ("a",))
     assert 0 < values.min() and values.max() <= 10.0
     model.export_released(tmp_path / "released.pt")
-    np.testing.assert_array_equal(adapters.load(str(tmp_path / "released.pt"), Settings()).predict(image, ("a",)), values)
+    exported = adapters.load(str(tmp_path / "released.pt"), Settings())
+    np.testing.assert_array_equal(exported.predict(image, ("a",)), values)
     content = torch.load(tmp_path / "released.pt", weights_only=True)
     torch.save({"model": content["model"]}, tmp_path / "released.pt")
     with pytest.raises(ValueError, match="largest depth"):
