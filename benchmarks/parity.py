@@ -23,9 +23,9 @@ from torch import Tensor
 from depth_model.interchange.export import export_official, export_onnx, export_program
 from depth_model.interchange.openvino_runtime import OpenVinoModel
 from depth_model.networks import DepthAnything
+from depth_model.networks.variants import VARIANTS
 
 SHAPES = [(518, 518), (252, 350), (378, 770)]
-SECOND_VERSION = {"vits": [2, 5, 8, 11], "vitb": [2, 5, 8, 11], "vitl": [4, 11, 17, 23]}
 COLUMNS = {
     "official .pth": ("official .pth", "official"),
     "V2 .pth": ("V2 .pth", "V2"),
@@ -43,8 +43,8 @@ def outputs(size: str, folder: Path, images: Tensor) -> Iterator[tuple[str, Tens
     """Yield (name, output for `images`) of every format; all files were written to `folder` before."""
     for name in ("official", "exact", "V2"):
         yield name, DepthAnything.load(folder / name).eval()(images)
-    yield "official .pth", DepthAnything.load(folder / "model.pth").eval()(images)
-    yield "V2 .pth", DepthAnything.load(folder / "V2.pth", blocks=SECOND_VERSION[size]).eval()(images)
+    yield "official .pth", DepthAnything.load(folder / "model.pth", "v1").eval()(images)
+    yield "V2 .pth", DepthAnything.load(folder / "V2.pth", "v2").eval()(images)
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     yield "ONNX", torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
     yield "OpenVINO", OpenVinoModel(DepthAnything.load(folder / "official").eval())(images)
@@ -70,7 +70,7 @@ def write_all(size: str, folder: Path) -> None:
     model = DepthAnything(size, seed=0)
     model.save(folder / "official")
     DepthAnything.load(folder / "official", position_embedding="exact").save(folder / "exact")
-    DepthAnything.load(folder / "official", blocks=SECOND_VERSION[size]).save(folder / "V2")
+    DepthAnything.load(folder / "official", blocks=VARIANTS[size].spread).save(folder / "V2")
     export_official(model, folder / "model.pth")
     export_official(DepthAnything.load(folder / "V2"), folder / "V2.pth")
     export_onnx(model, folder / "model.onnx")
@@ -80,7 +80,7 @@ def write_all(size: str, folder: Path) -> None:
 def main() -> None:
     """Print the table for the sizes given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sizes", nargs="+", choices=list(SECOND_VERSION))
+    parser.add_argument("sizes", nargs="+", choices=list(VARIANTS))
     rows = []
     for size in parser.parse_args().sizes:
         with tempfile.TemporaryDirectory() as temporary:

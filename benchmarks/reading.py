@@ -31,7 +31,7 @@ from torchvision.transforms.v2 import functional
 
 from depth_model import readers
 from depth_model.networks import DepthAnything
-from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, network_size
+from depth_model.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD, network_size
 from depth_model.prediction.predictor import DepthPredictor
 from depth_model.reading.collecting import collect_source
 from depth_model.shards import rasters
@@ -95,7 +95,7 @@ def _pair(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple
     if generator.random() < 0.5:
         image, label = functional.horizontal_flip(image), functional.horizontal_flip(label)
     image = functional.to_dtype(image, torch.float32, scale=True)
-    return functional.normalize(image, IMAGENET_MEAN, IMAGENET_DEVIATION), label
+    return functional.normalize(image, IMAGENET_MEAN, IMAGENET_STD), label
 
 
 def loose_files(root: Path) -> None:

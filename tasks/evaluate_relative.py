@@ -36,7 +36,8 @@ def run(place: Workplace, settings: params.Params) -> None:
 def _models(short_side: int) -> dict[str, Estimator]:
     from depth_model.evaluation.estimator import of_predictor
     from depth_model.networks import DepthAnything
-    from depth_model.prediction.predictor import DepthPredictor, inference_device
+    from depth_model.networks.device import inference_device
+    from depth_model.prediction.predictor import DepthPredictor
 
     return {
         model: of_predictor(

@@ -79,7 +79,7 @@ def protocol_name(name: str, settings: params.Params) -> str:
 
 
 def _segmenters(names: list[str], wanted: params.EvaluateSemantic) -> dict[str, Segmenter]:
-    from depth_model.prediction.predictor import inference_device
+    from depth_model.networks.device import inference_device
     from depth_model.semantic.heads.segmentation import Segmentation
     from depth_model.semantic.prediction.predictor import MULTI_SCALE, Segmenter
 

@@ -18,11 +18,12 @@ from torch.nn import functional
 
 from depth_model.networks import checkpoints
 from depth_model.networks.checkpoint_names import BadCheckpoint
-from depth_model.networks.encoder import PATCH, patch_grid
-from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
+from depth_model.networks.encoder import patch_grid
+from depth_model.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from depth_model.networks.transformers_library import transformers_module
+from depth_model.networks.variants import PATCH
 
-MIDAS_MEAN = MIDAS_DEVIATION = 0.5
+MIDAS_MEAN = MIDAS_STD = 0.5
 """Of every channel in [0, 1], in MiDaS v3 and v3.1 (`load_model` of its released code)."""
 MODELS = {"dpt": ("DPTConfig", "DPTModel"), "beit": ("BeitConfig", "BeitModel")}
 """transformers' classes of the two kinds of backbone."""
@@ -40,7 +41,7 @@ _FIXED_OF = {"dpt": _FIXED, "beit": _FIXED | {"drop_path_rate": 0.0}}
 class MidasEncoder(nn.Module):
     """A ViT or BEiT with patches of 16 pixels that gives as many tokens as our encoders do with patches of 14.
 
-    `size` names the decoder it is put under (`CHANNELS` of the DPT decoder); its own width is in `shape`, with
+    `size` names the decoder it is put under (a row of `VARIANTS`); its own width is in `shape`, with
     `model_type` ("dpt" or "beit") and the numbers in `SHAPE`. The weights are drawn from `seed` alone. Raises
     UserError, and KeyError for a shape that lacks something.
     """
@@ -85,8 +86,8 @@ class MidasEncoder(nn.Module):
 
 
 def _as_midas_sees(images: Tensor) -> Tensor:
-    mean, deviation = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
-    return (images * deviation + (mean - MIDAS_MEAN)) / MIDAS_DEVIATION
+    mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images * std + (mean - MIDAS_MEAN)) / MIDAS_STD
 
 
 def _remember_positions(grid: tuple[int, int]) -> None:

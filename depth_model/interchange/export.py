@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from depth_model import files
 from depth_model.errors import UserError
-from depth_model.networks.depth_anything import DepthAnything
+from depth_model.networks.depth_anything import DepthAnything, official_state
 
 LEAST_ROWS = 3
 """Below, the coarsest map of the decoder would be a single pixel, for which export needs another graph."""
@@ -103,10 +103,13 @@ def _cubic(distance: Tensor, a: float) -> Tensor:
     return torch.where(distance <= 1, near, far)
 
 
-def export_official(model: DepthAnything, path: Path) -> None:
-    """Write the state dict in the layout of the released `depth_anything_vit*14.pth` (docs/paper.md 8.1)."""
+def export_official(model: nn.Module, path: Path) -> None:
+    """Write the state dict in the layout of the released `depth_anything_vit*14.pth` (docs/paper.md 8.1).
+
+    `model` is a `DepthAnything`, or a metric one with a sigmoid, whose released files have the same names.
+    """
     buffer = io.BytesIO()
-    torch.save({name: value.detach().cpu() for name, value in model.official_state().items()}, buffer)
+    torch.save({name: value.detach().cpu() for name, value in official_state(model.state_dict()).items()}, buffer)
     files.write_bytes(path, buffer.getvalue())
 
 

@@ -25,10 +25,12 @@ class OpenVinoModel:
     """`model`, as it is now, for disparity on the CPU: called like it, in float32 or with most work in bfloat16.
 
     Runs as many threads as torch does at the time. A CPU without bfloat16 computes "bf16" in float32. Raises
-    UserError without the packages openvino and onnxscript.
+    ValueError for a model on another device, and UserError without the packages openvino and onnxscript.
     """
 
     def __init__(self, model: DepthAnything, precision: Literal["fp32", "bf16"] = "fp32") -> None:
+        if next(model.parameters()).device.type != "cpu":
+            raise ValueError("OpenVINO is for the CPU, and the model is on another device")
         self._core = _core()
         self.least = LEAST_ROWS * model.encoder.patch
         self._network = self._core.read_model(onnx_bytes(copy.deepcopy(model)))

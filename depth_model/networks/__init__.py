@@ -1,15 +1,23 @@
-"""Network definitions and their checkpoints."""
+"""Network definitions and their checkpoints, each imported when it is first asked for.
+
+`variants`, which params.yaml is checked against, is free of torch, and so must be the way to it.
+"""
 
 from __future__ import annotations
 
-from depth_model.networks.checkpoint_names import BadCheckpoint
-from depth_model.networks.depth_anything import DepthAnything
-from depth_model.networks.encoder import Encoder, build_encoder, frozen_encoder
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "BadCheckpoint",
-    "DepthAnything",
-    "Encoder",
-    "build_encoder",
-    "frozen_encoder",
-]
+_HOMES = {
+    "BadCheckpoint": "checkpoint_names",
+    "DepthAnything": "depth_anything",
+    "Encoder": "encoder",
+    "build_encoder": "encoder",
+    "frozen_encoder": "encoder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,9 +1,13 @@
-"""The transformer block of DINOv2 and DINOv3: attention and MLP, each after a LayerNorm and before a LayerScale."""
+"""The transformer block of DINOv2 and DINOv3: attention and MLP, each after a LayerNorm and before a LayerScale.
+
+Of ViT-G the MLP is gated (SwiGLU), with DINOv2's own names.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from depth_model.networks.attention import SelfAttention
 from depth_model.networks.rotary import Rotation
@@ -25,3 +29,22 @@ class Block(nn.Module):
         # Scale and sum in one pass over the tokens; in bfloat16 with one rounding instead of two.
         tokens = torch.addcmul(tokens, self.attn(self.norm1(tokens), rotation), self.ls1.gamma)
         return torch.addcmul(tokens, self.mlp(self.norm2(tokens)), self.ls2.gamma)
+
+
+class SwiGLU(nn.Module):
+    """w3(silu(a) * b) with (a, b) = w12(tokens), in place of timm's MLP, which it is constructed like.
+
+    Two thirds of the hidden width of a plain MLP, in multiples of 8 ("GLU Variants Improve Transformer", arXiv
+    2002.05202), so that it has about as many parameters.
+    """
+
+    def __init__(self, in_features: int, hidden_features: int, **ignored: object) -> None:
+        super().__init__()
+        width = (int(hidden_features * 2 / 3) + 7) // 8 * 8
+        self.w12 = nn.Linear(in_features, 2 * width)
+        self.w3 = nn.Linear(width, in_features)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, N, D) to the same shape."""
+        gate, values = self.w12(tokens).chunk(2, dim=-1)
+        return self.w3(functional.silu(gate) * values)

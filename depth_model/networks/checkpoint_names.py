@@ -22,7 +22,7 @@ def official_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     if "pretrained.cls_token" in state:
         return dict(state)
     if "cls_token" in state and "blocks.0.attn.qkv.weight" in state:
-        named = _dinov3_names(state) if _is_dinov3(state) else _without_timms_registers(state)
+        named = _dinov3_names(state) if _is_dinov3(state) else _gated(_without_timms_registers(state))
         return {f"pretrained.{name}": value for name, value in named.items()}
     for prefix in ("backbone.", "dinov2.", "dinov2_with_registers.", ""):
         if f"{prefix}embeddings.cls_token" in state:
@@ -36,6 +36,14 @@ def _without_timms_registers(state: dict[str, Tensor]) -> dict[str, Tensor]:
         return state
     others = {name: value for name, value in state.items() if name != "reg_token"}
     return others | {"register_tokens": state["reg_token"], "pos_embed": with_class_position(state["pos_embed"])}
+
+
+def _gated(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return `state` with the gated MLP of ViT-G under DINOv2's names, where timm has those of a plain one."""
+    first, last = (state.get(f"blocks.0.mlp.fc{number}.weight") for number in (1, 2))
+    if first is None or last is None or first.shape[0] != 2 * last.shape[1]:
+        return state
+    return {name.replace("mlp.fc1.", "mlp.w12.").replace("mlp.fc2.", "mlp.w3."): one for name, one in state.items()}
 
 
 def _is_dinov3(state: dict[str, Tensor]) -> bool:
@@ -154,8 +162,8 @@ def _name_table(depth: int) -> dict[str, str]:
     for block in range(depth):
         for ours, theirs in BLOCK_NAMES.items():
             table[f"pretrained.blocks.{block}.{ours}"] = f"backbone.encoder.layer.{block}.{theirs}"
-    for tap in range(4):
-        table |= _tap_names(tap)
+    for level in range(4):
+        table |= _level_names(level)
     return table
 
 
@@ -168,16 +176,18 @@ BLOCK_NAMES = {
     "ls2.gamma": "layer_scale2.lambda1",
     "mlp.fc1": "mlp.fc1",
     "mlp.fc2": "mlp.fc2",
+    "mlp.w12": "mlp.weights_in",
+    "mlp.w3": "mlp.weights_out",
 }
 
 
-def _tap_names(tap: int) -> dict[str, str]:
-    """Return the names of the decoder's modules for the tap 0 (finest) to 3; fusion counts from the coarsest."""
-    ours, theirs = f"depth_head.scratch.refinenet{tap + 1}", f"neck.fusion_stage.layers.{3 - tap}"
+def _level_names(level: int) -> dict[str, str]:
+    """Return the names of the decoder's modules for the level 0 (finest) to 3; fusion counts from the coarsest."""
+    ours, theirs = f"depth_head.scratch.refinenet{level + 1}", f"neck.fusion_stage.layers.{3 - level}"
     names = {
-        f"depth_head.projects.{tap}": f"neck.reassemble_stage.layers.{tap}.projection",
-        f"depth_head.resize_layers.{tap}": f"neck.reassemble_stage.layers.{tap}.resize",
-        f"depth_head.scratch.layer{tap + 1}_rn": f"neck.convs.{tap}",
+        f"depth_head.projects.{level}": f"neck.reassemble_stage.layers.{level}.projection",
+        f"depth_head.resize_layers.{level}": f"neck.reassemble_stage.layers.{level}.resize",
+        f"depth_head.scratch.layer{level + 1}_rn": f"neck.convs.{level}",
         f"{ours}.out_conv": f"{theirs}.projection",
     }
     for unit in (1, 2):

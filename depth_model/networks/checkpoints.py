@@ -22,34 +22,47 @@ from depth_model import files
 from depth_model.errors import named
 from depth_model.networks.checkpoint_names import (
     BadCheckpoint,
-    block_count,
     official_encoder,
     official_names,
     transformers_names,
 )
+from depth_model.networks.releases import GENERIC
+from depth_model.networks.variants import VARIANTS
+from depth_model.networks.wrappers import state_dict_in, without_wrappers
 
 ACCEPTED = "a safetensors file, a PyTorch .pth of tensors, or a folder with config.json and model.safetensors"
+SETTINGS = "open_depth_anything"
+"""Key of what a released layout leaves no place for, beside the weights in a file of ours."""
 UNTRAINED = "mask_token"
 """Present in DINOv2's and transformers' files, absent from timm's, used by nobody here."""
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint file or folder, whatever its extension; names as found.
+    """Return the tensors of `read_checkpoint`."""
+    return read_checkpoint(path)[0]
 
-    A wrapper (`state_dict`, `model`) and DDP's prefix `module.` are taken off. Raises BadCheckpoint for a missing
-    file, a pickle that holds more than tensors, or anything that is no checkpoint.
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the tensors of a checkpoint file or folder, whatever its extension, and the settings that this project put
+    beside them, {} for none.
+
+    Names are as found, but for what training programs put around (see `wrappers`). Raises BadCheckpoint for a missing
+    file, a pickle that holds more than tensors, several sets of weights, or anything that is no checkpoint.
     """
     path = _weights_file(Path(path))
     content = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not content:
+    try:
+        state = state_dict_in(content)
+        strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
+        named = without_wrappers(state)
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{path} {error}") from error
+    if not named:
         raise BadCheckpoint(f"{path} holds no state dict; give {ACCEPTED}")
-    strange = [name for name, value in content.items() if not isinstance(value, Tensor)]
     if strange:
         raise BadCheckpoint(f"{path}: entry {strange[0]!r} is no tensor; give {ACCEPTED}")
-    return {name.removeprefix("module."): value for name, value in content.items()}
+    settings = content.get(SETTINGS)
+    return named, settings if isinstance(settings, dict) else {}
 
 
 def _weights_file(path: Path) -> Path:
@@ -57,7 +70,7 @@ def _weights_file(path: Path) -> Path:
         if not path.is_file():
             raise BadCheckpoint(f"{path} does not exist; give {ACCEPTED}")
         return path
-    for name in ("model.safetensors", "pytorch_model.bin"):
+    for name in GENERIC:
         if (path / name).is_file():
             return path / name
     raise BadCheckpoint(f"{path} holds no model.safetensors; give {ACCEPTED}")
@@ -109,23 +122,37 @@ def _official(path: str | Path) -> dict[str, Tensor]:
         return official_names(tensors)
 
 
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """Return `blocks` and `position_embedding` as config.json in the folder `path` tells them; {} for a file.
+def config_file(path: str | Path) -> Path:
+    """Return where the config.json of the model in `path` is, if it has one: in the folder, or beside its weights."""
+    path = Path(path)
+    return (path.parent if path.name in GENERIC and path.is_file() else path) / "config.json"
 
-    A folder of this project names both; another transformers folder names its blocks, and its position embedding
-    is "exact", as transformers computes it. Raises BadCheckpoint for a model of another kind.
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Return `blocks` and `position_embedding` as the config.json of the folder `path` tells them; {} for a file.
+
+    A folder of this project names both, and its `version`; another transformers folder names its blocks, and its
+    position embedding is "exact", as transformers computes it. Raises BadCheckpoint for a model of another kind.
     """
-    config_file = Path(path) / "config.json"
-    if not config_file.is_file():
+    described = config_file(path)
+    if not described.is_file():
         return {}
     try:
-        config = json.loads(config_file.read_text("utf-8"))
+        config = json.loads(described.read_text("utf-8"))
         if config["model_type"] != "depth_anything" or config.get("depth_estimation_type") == "metric":
-            raise BadCheckpoint(f"{config_file} describes no Depth Anything model for relative depth")
-        blocks = [index - 1 for index in config["backbone_config"]["out_indices"]]
+            raise BadCheckpoint(f"{described} describes no Depth Anything model for relative depth")
+        return common_settings(config)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise BadCheckpoint(f"{config_file} is no configuration of Depth Anything ({error!r})") from error
-    return {"blocks": blocks, "position_embedding": config.get("position_embedding", "exact")}
+        raise BadCheckpoint(f"{described} is no configuration of Depth Anything ({error!r})") from error
+
+
+def common_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what a transformers configuration of Depth Anything says, relative or metric."""
+    return {
+        "blocks": [index - 1 for index in config["backbone_config"]["out_indices"]],
+        "position_embedding": config.get("position_embedding", "exact"),
+        **({"version": config["version"]} if "version" in config else {}),
+    }
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], what: str) -> None:
@@ -137,7 +164,10 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], what: str) -> Non
     missing = [name for name in expected if name not in state and not name.endswith(UNTRAINED)]
     unknown = [name for name in state if name not in expected]
     shapes = [name for name in state if name in expected and state[name].shape != expected[name].shape]
-    for names, complaint in ((missing, "is missing"), (unknown, "is unknown"), (shapes, "has another shape")):
+    real = (name for name, value in expected.items() if name in state and value.is_floating_point())
+    coded = [name for name in real if not state[name].is_floating_point()]
+    faults = ((missing, "is missing"), (unknown, "is unknown"), (shapes, "has another shape"), (coded, "is quantized"))
+    for names, complaint in faults:
         if names:
             others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
             raise BadCheckpoint(f"{what}: tensor {names[0]} {complaint}{others}; is it a model of this size?")
@@ -147,35 +177,35 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], what: str) -> Non
 def write_folder(folder: Path, state: dict[str, Tensor], settings: dict[str, Any]) -> None:
     """Write a folder that transformers' DepthAnythingForDepthEstimation and its pipeline load as it is.
 
-    `state` has the official names; `settings` are size, blocks, position_embedding, patch, heads, features and
-    out_channels of the model, and of a metric one `maximum` (metres), `domain` and `input_size`. The same input gives
-    the same bytes; each file appears whole or not at all.
+    `state` has the official names; `settings` are size, blocks, position_embedding and version of the model, and of a
+    metric one `maximum` (metres), `domain` and `input_size`. The same input gives the same bytes; each file appears
+    whole or not at all.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in transformers_names(state).items()}
     files.write_bytes(folder / "model.safetensors", safetensors_bytes(tensors, metadata={"format": "pt"}))
-    files.write_json(folder / "preprocessor_config.json", _preprocessor(settings["patch"]))
-    files.write_json(folder / "config.json", _configuration(state, settings))
+    files.write_json(folder / "preprocessor_config.json", _preprocessor(VARIANTS[settings["size"]].patch))
+    files.write_json(folder / "config.json", _configuration(settings))
 
 
-def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[str, Any]:
-    dimension = state["pretrained.cls_token"].shape[-1]
-    maximum = settings.get("maximum", 1)
+def _configuration(settings: dict[str, Any]) -> dict[str, Any]:
+    row, maximum = VARIANTS[settings["size"]], settings.get("maximum", 1)
     backbone = {
         "model_type": "dinov2",
-        "hidden_size": dimension,
-        "num_hidden_layers": block_count(state, "pretrained.blocks."),
-        "num_attention_heads": settings["heads"],
+        "hidden_size": row.width,
+        "num_hidden_layers": row.depth,
+        "num_attention_heads": row.heads,
         "mlp_ratio": 4,
         "image_size": 518,
-        "patch_size": settings["patch"],
+        "patch_size": row.patch,
         "out_indices": [block + 1 for block in settings["blocks"]],
         "apply_layernorm": True,
         "reshape_hidden_states": False,
     }
-    if "pretrained.register_tokens" in state:
-        registers = state["pretrained.register_tokens"].shape[1]
-        backbone |= {"model_type": "dinov2_with_registers", "num_register_tokens": registers}
-    if "pretrained.pos_embed" not in state:
+    if row.swiglu:
+        backbone |= {"use_swiglu_ffn": True}
+    if row.registers:
+        backbone |= {"model_type": "dinov2_with_registers", "num_register_tokens": row.registers}
+    if row.rotary:
         # Of a type that transformers refuses: its own DINOv3 has other names, and would start from random weights.
         backbone |= {"model_type": "open_depth_anything_dinov3", "image_size": 512}
     return {
@@ -183,17 +213,18 @@ def _configuration(state: dict[str, Tensor], settings: dict[str, Any]) -> dict[s
         "model_type": "depth_anything",
         "dtype": "float32",
         "backbone_config": backbone,
-        "patch_size": settings["patch"],
-        "reassemble_hidden_size": dimension,
+        "patch_size": row.patch,
+        "reassemble_hidden_size": row.width,
         "reassemble_factors": [4, 2, 1, 0.5],
-        "neck_hidden_sizes": list(settings["out_channels"]),
-        "fusion_hidden_size": settings["features"],
+        "neck_hidden_sizes": list(row.out_channels),
+        "fusion_hidden_size": row.features,
         "head_in_index": -1,
         "head_hidden_size": 32,
         "depth_estimation_type": "metric" if "maximum" in settings else "relative",
         "max_depth": int(maximum) if maximum == int(maximum) else maximum,  # transformers wants whole metres
         "size": settings["size"],
         "position_embedding": settings["position_embedding"],
+        "version": settings["version"],
         **{name: settings[name] for name in ("domain", "input_size") if name in settings},
     }
 

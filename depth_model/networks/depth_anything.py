@@ -7,28 +7,22 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from depth_model.networks import checkpoints
+from depth_model.networks import checkpoints, releases
 from depth_model.networks.checkpoint_names import BadCheckpoint
-from depth_model.networks.dpt import CHANNELS, DPT
-from depth_model.networks.encoder import DINOV3, SIZES, Encoder, build_encoder, patch_grid
-
-SPREAD_BLOCKS = {"tiny": (0, 1, 2, 3), "vits": (2, 5, 8, 11), "vitb": (2, 5, 8, 11), "vitl": (4, 11, 17, 23)}
-SPREAD_BLOCKS |= {f"{size}_reg": blocks for size, blocks in SPREAD_BLOCKS.items()} | {
-    f"dinov3_{size}16": blocks for size, blocks in SPREAD_BLOCKS.items()
-}
-"""Encoder blocks that the second Depth Anything reads, 0-based (docs/paper.md 2.2); the first reads the last four."""
+from depth_model.networks.dpt import DPT
+from depth_model.networks.encoder import Encoder, build_encoder, patch_grid
+from depth_model.networks.variants import VARIANTS, Version
 
 
 class DepthAnything(nn.Module):
     """Normalised images in, disparity of unknown scale and shift out (larger is closer).
 
-    `size`: "tiny" (tests), "vits", "vitb", "vitl", one of them with "_reg" at its end, or DINOv3's "dinov3_vits16" and
-    so on (see `Encoder`). `weights` initialise the encoder only, as the paper starts teacher and student: "none",
-    "hub", "packaged" or a path (see `build_encoder`); the decoder is always random. `seed` draws everything that is
-    random, without touching the global generator. `position_embedding` is "official" or "exact" (see `Encoder`).
-    `blocks`: the four encoder blocks the decoder reads, 0-based and increasing, the last one the final block; by
-    default the last four, as in the first Depth Anything. Raises ValueError for a bad argument, UserError for weights
-    that cannot be had.
+    `size` is one of `VARIANTS` (see `Encoder`). `weights` initialise the encoder only, as the paper starts teacher and
+    student: "none", "hub", "packaged" or a path (see `build_encoder`); the decoder is always random. `seed` draws
+    everything that is random, without touching the global generator. `position_embedding` is "official" or "exact" (see
+    `Encoder`). `blocks`: the four encoder blocks the decoder reads, 0-based and increasing, the last one the final
+    block; by default the last four, as in the first Depth Anything. Raises ValueError for a bad argument, UserError or
+    BadCheckpoint for weights that cannot be had.
     """
 
     def __init__(
@@ -38,10 +32,14 @@ class DepthAnything(nn.Module):
         seed: int = 0,
         position_embedding: str = "official",
         blocks: Sequence[int] | None = None,
+        version: Version | None = None,
     ) -> None:
         super().__init__()
         self.encoder: Encoder = build_encoder(size, weights, seed, position_embedding)
-        self.decoder = DPT(self.encoder.dimension, *CHANNELS[size], seed=seed, patch=self.encoder.patch)
+        self.decoder = DPT(VARIANTS[size], seed, patch=self.encoder.patch)
+        row = VARIANTS[size]
+        self.version: Version = version or (blocks is not None and row.version_of(blocks)) or "v1"
+        blocks = row.out_indices("spread" if self.version == "v2" else "last") if blocks is None else blocks
         self.blocks = _checked_blocks(blocks, self.encoder.depth)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -63,22 +61,33 @@ class DepthAnything(nn.Module):
 
     @classmethod
     def load(
-        cls, path: str | Path, blocks: Sequence[int] | None = None, position_embedding: str | None = None
+        cls,
+        path: str | Path,
+        version: Version | None = None,
+        blocks: Sequence[int] | None = None,
+        position_embedding: str | None = None,
     ) -> DepthAnything:
         """Load a whole model: a folder written by `save`, a transformers folder or an official .pth.
 
-        Recognised by content; size, blocks and position embedding follow from it. A bare file cannot tell which
-        blocks it was trained with: the last four are assumed, `blocks` says otherwise (the second Depth Anything
-        reads 2, 5, 8, 11, or 4, 11, 17, 23 for ViT-L). `position_embedding` overrules what the folder says, or the
-        default of a bare file, "official". Raises BadCheckpoint, and ValueError for blocks that do not exist.
+        Recognised by content; size, blocks and position embedding follow from it. Whether a bare file is of the first
+        or the second Depth Anything no tensor tells: its released name does, `version`, or `blocks` of one of them.
+        `blocks` overrules those of the version, `position_embedding` what the folder says, or the default of a bare
+        file, "official". Raises BadCheckpoint, also for a version that cannot be known and for the name of a metric
+        model, and ValueError for blocks that do not exist.
         """
-        state = our_state(checkpoints.read_model(path))
+        release = releases.release_of(path)
         settings = checkpoints.read_settings(path)
+        if release and release.metric and not settings:
+            raise BadCheckpoint(f"{path} is a metric model by its name, and has another end than a relative one")
+        state = our_state(checkpoints.read_model(path))
+        size = size_of(state, path)
+        stated = settings.get("version") or ("blocks" in settings and VARIANTS[size].version_of(settings["blocks"]))
+        settings["version"] = releases.known_version(path, size, version, stated or None, blocks)
         if blocks is not None:
             settings["blocks"] = blocks
         if position_embedding is not None:
             settings["position_embedding"] = position_embedding
-        model = cls(size_of(state, path), **settings)
+        model = cls(size, **settings)
         checkpoints.load_strictly(model, state, str(path))
         return model
 
@@ -90,16 +99,11 @@ class DepthAnything(nn.Module):
         ("exact"). A folder with registers or of DINOv3 is for this project alone: transformers' decoder does not know
         them. Equal models give equal bytes.
         """
-        size = self.encoder.size
-        features, out_channels = CHANNELS[size]
         settings = {
-            "size": size,
+            "size": self.encoder.size,
             "blocks": self.blocks,
             "position_embedding": self.encoder.position_embedding,
-            "patch": self.encoder.patch,
-            "heads": self.encoder.blocks[0].attn.num_heads,
-            "features": features,
-            "out_channels": out_channels,
+            "version": self.version,
         }
         checkpoints.write_folder(Path(folder), self.official_state(), settings)
 
@@ -127,7 +131,7 @@ def our_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _checked_blocks(blocks: Sequence[int] | None, depth: int) -> list[int]:
     if blocks is None:
         return list(range(depth - 4, depth))
-    # Blocks after the last tap would be parameters that never get a gradient.
+    # Blocks after the last one read would be parameters that never get a gradient.
     if len(blocks) != 4 or sorted(set(blocks)) != list(blocks) or blocks[0] < 0 or blocks[-1] != depth - 1:
         raise ValueError(f"blocks={list(blocks)}: give four increasing numbers from 0, the last one {depth - 1}")
     return list(blocks)
@@ -140,9 +144,8 @@ def size_of(state: dict[str, Tensor], path: str | Path) -> str:
     """
     convolution = state.get("decoder.scratch.output_conv1.weight")
     registers, table = (f"encoder.{name}" in state for name in ("register_tokens", "pos_embed"))
-    for size in SIZES:
-        if (size.endswith("_reg"), size in DINOV3) != (registers and table, registers and not table):
-            continue
-        if convolution is not None and convolution.shape[1:2] == (CHANNELS[size][0],):
-            return size
-    raise BadCheckpoint(f"{path} has a decoder of no known size; known are {', '.join(SIZES)}")
+    for size, row in VARIANTS.items():
+        if (bool(row.registers), row.rotary) == (registers, registers and not table):
+            if convolution is not None and convolution.shape[1:2] == (row.features,):
+                return size
+    raise BadCheckpoint(f"{path} has a decoder of no known size; known are {', '.join(VARIANTS)}")

@@ -14,18 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from depth_model.networks.encoder import PATCH
-
-CHANNELS = {
-    "tiny": (16, (8, 16, 24, 32)),
-    "vits": (64, (48, 96, 192, 384)),
-    "vitb": (128, (96, 192, 384, 768)),
-    "vitl": (256, (256, 512, 1024, 1024)),
-}
-CHANNELS |= {f"{size}_reg": widths for size, widths in CHANNELS.items()} | {
-    f"dinov3_{size}16": widths for size, widths in CHANNELS.items()
-}
-"""Fusion width (`features`) and width of each of the four taps (`out_channels`) by model size."""
+from depth_model.networks.variants import PATCH, Variant
 
 INITIAL_DISPARITY = 1.0
 
@@ -33,7 +22,7 @@ INITIAL_DISPARITY = 1.0
 class DecoderMaps(NamedTuple):
     """One pass of the decoder, as a metric head needs it.
 
-    `bottleneck` (B, F, h, w) is the coarsest tap at the width of the fusion path, `paths` are the outputs of the four
+    `bottleneck` (B, F, h, w) is the coarsest level at the width of the fusion path, `paths` are the outputs of the four
     fusion blocks, coarsest first, `hidden` (B, 32, H, W) is what the last convolution sees, and `output` (B, H, W)
     float32 what it gives, before its ReLU.
     """
@@ -52,24 +41,21 @@ class DecoderMaps(NamedTuple):
 class DPT(nn.Module):
     """Four maps of tokens in, one disparity map out.
 
-    `dimension` is the width of a token, `features` and `out_channels` as in `CHANNELS`, `patch` the side in pixels of
-    what a token stands for. The weights are torch's
-    defaults drawn from `seed` alone, except that the last convolution starts with a positive bias and
-    non-negative weights: its input is never negative, so no pixel starts behind the last ReLU, where it would
-    have no gradient. `refinenet4.resConfUnit1` is in every official checkpoint but never runs; it is kept for
-    them, without gradients.
+    `row` gives the widths inside (`features`, `out_channels`), `dimension` is the width of a token, by default the
+    row's, `patch` the side in pixels of what a token stands for. The weights are torch's defaults drawn from `seed`
+    alone, except that the last convolution starts with a positive bias and non-negative weights: its input is never
+    negative, so no pixel starts behind the last ReLU, where it would have no gradient. `refinenet4.resConfUnit1` is in
+    every official checkpoint but never runs; it is kept for them, without gradients.
     """
 
-    def __init__(
-        self, dimension: int, features: int, out_channels: Sequence[int], seed: int = 0, patch: int = PATCH
-    ) -> None:
+    def __init__(self, row: Variant, seed: int = 0, dimension: int | None = None, patch: int = PATCH) -> None:
         super().__init__()
-        self.patch = patch
+        self.patch, dimension = patch, dimension or row.width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.projects = nn.ModuleList(nn.Conv2d(dimension, channels, 1) for channels in out_channels)
-            self.resize_layers = _resize_layers(out_channels)
-            self.scratch = _scratch(features, out_channels)
+            self.projects = nn.ModuleList(nn.Conv2d(dimension, channels, 1) for channels in row.out_channels)
+            self.resize_layers = _resize_layers(row.out_channels)
+            self.scratch = _scratch(row.features, row.out_channels)
         _start_positive(self.scratch.output_conv2[2])
         self.scratch.refinenet4.resConfUnit1.requires_grad_(False)
         self.to(memory_format=torch.channels_last)
@@ -77,28 +63,28 @@ class DPT(nn.Module):
     def forward(self, tokens: Sequence[Tensor], rows: int, columns: int) -> Tensor:
         """Return disparity (B, patch * rows, patch * columns) float32, >= 0.
 
-        `tokens` are four tensors (B, rows * columns, D), finest tap first, after the final LayerNorm.
+        `tokens` are four tensors (B, rows * columns, D), finest level first, after the final LayerNorm.
         """
         return self.maps(tokens, rows, columns).disparity
 
     def maps(self, tokens: Sequence[Tensor], rows: int, columns: int) -> DecoderMaps:
         """Return all that the pass of `forward` makes."""
         scratch = self.scratch
-        taps = [self._reassemble(tap, values, rows, columns) for tap, values in enumerate(tokens)]
-        path4 = scratch.refinenet4(taps[3], None, taps[2].shape[2:])
-        path3 = scratch.refinenet3(path4, taps[2], taps[1].shape[2:])
-        path2 = scratch.refinenet2(path3, taps[1], taps[0].shape[2:])
-        path1 = scratch.refinenet1(path2, taps[0], [2 * side for side in taps[0].shape[2:]])
+        levels = [self._reassemble(level, values, rows, columns) for level, values in enumerate(tokens)]
+        path4 = scratch.refinenet4(levels[3], None, levels[2].shape[2:])
+        path3 = scratch.refinenet3(path4, levels[2], levels[1].shape[2:])
+        path2 = scratch.refinenet2(path3, levels[1], levels[0].shape[2:])
+        path1 = scratch.refinenet1(path2, levels[0], [2 * side for side in levels[0].shape[2:]])
         full = _resize(scratch.output_conv1(path1), (self.patch * rows, self.patch * columns))
         hidden = _positive(scratch.output_conv2[0](full))
-        return DecoderMaps(taps[3], (path4, path3, path2, path1), hidden, self._output(hidden))
+        return DecoderMaps(levels[3], (path4, path3, path2, path1), hidden, self._output(hidden))
 
-    def _reassemble(self, tap: int, tokens: Tensor, rows: int, columns: int) -> Tensor:
-        """Turn the tokens of one tap into a map of `features` channels at the tap's resolution."""
+    def _reassemble(self, level: int, tokens: Tensor, rows: int, columns: int) -> Tensor:
+        """Turn the tokens of one level into a map of `features` channels at its resolution."""
         # A view: tokens in row order are already a channels-last image.
         image = tokens.unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
-        image = self.resize_layers[tap](_pointwise(self.projects[tap], image))
-        return getattr(self.scratch, f"layer{tap + 1}_rn")(image)
+        image = self.resize_layers[level](_pointwise(self.projects[level], image))
+        return getattr(self.scratch, f"layer{level + 1}_rn")(image)
 
     def _output(self, hidden: Tensor) -> Tensor:
         """Apply the last convolution in float32, for bfloat16 has only 256 steps per octave."""
@@ -157,7 +143,7 @@ def _resize(values: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _resize_layers(channels: Sequence[int]) -> nn.ModuleList:
-    """Bring the taps, all at one token per patch, to strides of a quarter, a half, one and two patches."""
+    """Bring the levels, all at one token per patch, to strides of a quarter, a half, one and two patches."""
     return nn.ModuleList(
         [
             nn.ConvTranspose2d(channels[0], channels[0], kernel_size=4, stride=4),
@@ -171,9 +157,9 @@ def _resize_layers(channels: Sequence[int]) -> nn.ModuleList:
 def _scratch(features: int, out_channels: Sequence[int]) -> nn.Module:
     """Hold the parts that official checkpoints keep under `scratch`."""
     scratch = nn.Module()
-    for tap, channels in enumerate(out_channels, start=1):
-        setattr(scratch, f"layer{tap}_rn", nn.Conv2d(channels, features, 3, padding=1, bias=False))
-        setattr(scratch, f"refinenet{tap}", FusionBlock(features))
+    for level, channels in enumerate(out_channels, start=1):
+        setattr(scratch, f"layer{level}_rn", nn.Conv2d(channels, features, 3, padding=1, bias=False))
+        setattr(scratch, f"refinenet{level}", FusionBlock(features))
     scratch.output_conv1 = nn.Conv2d(features, features // 2, 3, padding=1)
     scratch.output_conv2 = nn.Sequential(
         nn.Conv2d(features // 2, 32, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(32, 1, 1)

@@ -1,8 +1,8 @@
 """The DINOv2 encoder, and DINOv3's: ViT blocks with a position embedding for any image size.
 
 Parameter names are DINOv2's own, so that an official state dict loads by its names. Tokens of any block can be
-taken after the final LayerNorm, as the decoder and feature alignment want them. Not included: the SwiGLU blocks of
-ViT-G, and training with masked patches (`mask_token` is only carried along).
+taken after the final LayerNorm, as the decoder and feature alignment want them. Not included: training with masked
+patches (`mask_token` is only carried along).
 """
 
 from __future__ import annotations
@@ -20,48 +20,20 @@ from torch.utils.checkpoint import checkpoint
 
 from depth_model.errors import UserError
 from depth_model.networks import checkpoints
-from depth_model.networks.block import Block
+from depth_model.networks.block import Block, SwiGLU
 from depth_model.networks.checkpoint_names import official_encoder, with_class_position
 from depth_model.networks.packaged_encoder import packaged_state
 from depth_model.networks.rotary import Rotation, rotation
-
-PATCH = 14
-"""Side of a patch in pixels, but for DINOv3 (see `patch_side`)."""
+from depth_model.networks.variants import variant
 
 POSITION_EMBEDDINGS = ("official", "exact")
-TIMM_MODELS = {
-    "vits": "vit_small_patch14_dinov2",
-    "vitb": "vit_base_patch14_dinov2",
-    "vitl": "vit_large_patch14_dinov2",
-    "vits_reg": "vit_small_patch14_reg4_dinov2",
-    "vitb_reg": "vit_base_patch14_reg4_dinov2",
-    "vitl_reg": "vit_large_patch14_reg4_dinov2",
-    "dinov3_vits16": "vit_small_patch16_dinov3",
-    "dinov3_vitb16": "vit_base_patch16_dinov3",
-    "dinov3_vitl16": "vit_large_patch16_dinov3",
-}
-REGISTERS = 4
-"""Register tokens of DINOv3 and of the sizes that end in `_reg`."""
-
-TINY = {"patch_size": PATCH, "embed_dim": 48, "depth": 4, "num_heads": 3}
-"""Shape of the "tiny" encoders, which exist for tests and trial runs."""
-
-DINOV3 = {
-    "dinov3_tiny16": {"embed_dim": 48, "depth": 4, "num_heads": 3},
-    "dinov3_vits16": {"embed_dim": 384, "depth": 12, "num_heads": 6},
-    "dinov3_vitb16": {"embed_dim": 768, "depth": 12, "num_heads": 12},
-    "dinov3_vitl16": {"embed_dim": 1024, "depth": 24, "num_heads": 16},
-}
-DINOV3_PATCH = 16
-
-SIZES = ("tiny", "tiny_reg", "dinov3_tiny16", *TIMM_MODELS)
 
 
 class Encoder(nn.Module):
     """A DINOv2 ViT with patches of 14 pixels (docs/paper.md 2.2), or a DINOv3 one with patches of 16.
 
-    `size` is "tiny", "vits", "vitb" or "vitl"; the weights are random (LayerScale 1), drawn from `seed` alone. With
-    "_reg" at its end the encoder has four register tokens beside the class token, which take up what DINOv2 otherwise
+    `size` is one of `VARIANTS`; the weights are random (LayerScale 1), drawn from `seed` alone. With "_reg" at its end
+    the encoder has four register tokens beside the class token, which take up what DINOv2 otherwise
     stores in patches without content ("Vision Transformers Need Registers", ICLR 2024); no block's tokens include them.
     `position_embedding` says how the 37x37 table is resized to other grids: "official" as DINOv2 does it (bicubic by
     the factor (n + 0.1) / 37, unchanged for a 37x37 grid), "exact" as transformers does it (bicubic to exactly n).
@@ -79,7 +51,7 @@ class Encoder(nn.Module):
             choices = ", ".join(POSITION_EMBEDDINGS)
             raise ValueError(f"position_embedding={position_embedding!r}: choose one of {choices}")
         vit = _random_vit(size, seed)
-        self.size, self.patch = size, patch_side(size)
+        self.size, self.patch = size, variant(size).patch
         self.position_embedding = position_embedding
         self.checkpointing = False
         self.cls_token = vit.cls_token
@@ -176,43 +148,23 @@ def patch_grid(images: Tensor, patch: int) -> tuple[int, int]:
     return images.shape[2] // patch, images.shape[3] // patch
 
 
-def patch_side(size: str) -> int:
-    """Return the side in pixels of a patch of an encoder of `size`."""
-    return DINOV3_PATCH if size in DINOV3 else PATCH
-
-
 def _random_vit(size: str, seed: int) -> VisionTransformer:
     """Build timm's ViT with weights drawn from `seed`, leaving the global generator as it was."""
+    row = variant(size)
     # LayerScale starts at 1 as in DINOv2's own constructor; timm's 1e-5 would mute random blocks.
-    options = {"img_size": 518, "num_classes": 0, "global_pool": "token", "init_values": 1.0}
-    if size not in SIZES:
-        raise ValueError(f"size={size!r}: choose one of {', '.join(SIZES)}")
+    options = {"num_classes": 0, "global_pool": "token", "init_values": 1.0, "img_size": 518}
+    if row.registers:
+        options |= {"reg_tokens": row.registers, "no_embed_class": True}
+    if row.swiglu:
+        options |= {"mlp_layer": SwiGLU}
+    if row.rotary:  # DINOv3 of timm's parts, but its positions, which are no parameters
+        norm = partial(nn.LayerNorm, eps=1e-5)
+        options |= {"img_size": 512, "pos_embed": "none", "qkv_bias": False, "norm_layer": norm}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if size == "tiny":
-            return VisionTransformer(**TINY, **options)
-        if size == "tiny_reg":
-            return VisionTransformer(**TINY, **options, reg_tokens=REGISTERS, no_embed_class=True)
-        if size in DINOV3:
-            return _random_dinov3(size)
-        return timm.create_model(TIMM_MODELS[size], pretrained=False, **options)
-
-
-def _random_dinov3(size: str) -> VisionTransformer:
-    """Build DINOv3's ViT of timm's parts, but its positions, which are no parameters."""
-    return VisionTransformer(
-        **DINOV3[size],
-        patch_size=DINOV3_PATCH,
-        img_size=512,
-        pos_embed="none",
-        no_embed_class=True,
-        reg_tokens=REGISTERS,
-        qkv_bias=False,
-        init_values=1.0,
-        norm_layer=partial(nn.LayerNorm, eps=1e-5),
-        num_classes=0,
-        global_pool="token",
-    )
+        return VisionTransformer(
+            patch_size=row.patch, embed_dim=row.width, depth=row.depth, num_heads=row.heads, **options
+        )
 
 
 def build_encoder(
@@ -250,13 +202,14 @@ def _encoder_state(size: str, weights: str) -> dict[str, Tensor]:
 
 def _hub_state(size: str) -> dict[str, Tensor]:
     """Download timm's DINOv2 or DINOv3 weights, or take them from the hub's local cache."""
-    if size not in TIMM_MODELS:
+    name = variant(size).timm
+    if not name:
         raise UserError(f"weights='hub' do not exist for {size}: use 'none' or a path")
     try:
-        state = timm.create_model(TIMM_MODELS[size], pretrained=True, num_classes=0).state_dict()
+        state = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
     except Exception as error:  # The hub client raises a dozen unrelated types; each means "not available".
         raise UserError(
-            f"the model hub did not deliver {TIMM_MODELS[size]} ({type(error).__name__}): set encoder.weights to "
+            f"the model hub did not deliver {name} ({type(error).__name__}): set encoder.weights to "
             "'packaged' or to the path of DINOv2 weights, or restore the connection"
         ) from error
     return official_encoder(state)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from depth_model.networks.encoder import PATCH
+from depth_model.networks.variants import PATCH
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def check_short_side(short_side: int, patch: int) -> None:
@@ -50,7 +50,7 @@ def squashed(image: np.ndarray, size: tuple[int, int]) -> Tensor:
 
 def normalised(images: Tensor) -> Tensor:
     """Return `images` (B, 3, H, W) in [0, 1], normalised with ImageNet's mean and deviation."""
-    mean, deviation = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+    mean, deviation = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (images - mean) / deviation
 
 

@@ -66,6 +66,17 @@ def table() -> dict[str, Any]:
     return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
 
 
+@cache
+def parameters(size: str) -> int:
+    """Return how many parameters the network of `size` has, counted on one without memory for its weights."""
+    import torch
+
+    from depth_model.networks import DepthAnything
+
+    with torch.device("meta"):
+        return sum(one.numel() for one in DepthAnything(size).parameters())
+
+
 def seconds_per_image(device: str, size: str, side: int, aspect: float = 1.0) -> float:
     """Return the seconds of one forward pass of network `size` on an image of `side` x `side * aspect` pixels.
 
@@ -119,7 +130,7 @@ def _labels(work: Work, count: float) -> float:
 
 def _exchanged(size: str, steps: float, workers: int) -> float:
     """Return terabytes of gradients that all workers send: a ring sends each 2 (N - 1) / N of the gradients."""
-    return steps * 2 * (workers - 1) * table()["networks"][size]["parameters"] * _FLOAT32 / _TERABYTE
+    return steps * 2 * (workers - 1) * parameters(size) * _FLOAT32 / _TERABYTE
 
 
 def _collect(role: str, count: int, cores: int) -> Stage:
@@ -148,7 +159,7 @@ def _student(work: Work, device: str, workers: int) -> Stage:
     steps = student_steps(work)
     labeled, unlabeled = steps * work.labeled_per_batch, steps * work.unlabeled_per_batch
     forward = seconds_per_image(device, work.student, work.crop)
-    share = table()["networks"][work.student]["encoder_share"]  # the frozen encoder sees unlabeled images, forward only
+    share = table()["encoder_share"][work.student]  # the frozen encoder sees unlabeled images, forward only
     hours = forward * ((labeled + unlabeled) * _value("training_factor") + unlabeled * share) / 3600
     read = _images(labeled + unlabeled) + _labels(work, unlabeled)
     exchanged = _exchanged(work.student, steps, workers)

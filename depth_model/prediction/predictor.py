@@ -21,8 +21,8 @@ from torch.nn import functional
 from depth_model.errors import BadInput
 from depth_model.networks import DepthAnything
 from depth_model.networks.preprocessing import (
-    IMAGENET_DEVIATION,
     IMAGENET_MEAN,
+    IMAGENET_STD,
     check_short_side,
     network_size,
     transformers_size,
@@ -32,10 +32,9 @@ from depth_model.prediction.tiling import tiled
 from depth_model.shards.images import decode_rgb, upright_rgb
 
 MEAN = np.array(IMAGENET_MEAN, np.float32)
-DEVIATION = np.array(IMAGENET_DEVIATION, np.float32)
+STD = np.array(IMAGENET_STD, np.float32)
 
 PRECISIONS = ("fp32", "bf16")
-RUNTIMES = ("torch", "openvino")
 
 Picture = np.ndarray | torch.Tensor | Image.Image | bytes | str | Path
 
@@ -43,7 +42,7 @@ Picture = np.ndarray | torch.Tensor | Image.Image | bytes | str | Path
 def network_image(image: np.ndarray, size: tuple[int, int], preprocessing: str = "official") -> np.ndarray:
     """Return `image` (H, W, 3) uint8 as the network takes it: float32 (3, h, w), normalised, at `size` (h, w)."""
     scaled = RESIZED[preprocessing](image, size).astype(np.float32, copy=False)
-    return np.ascontiguousarray(((scaled - MEAN) / DEVIATION).transpose(2, 0, 1))
+    return np.ascontiguousarray(((scaled - MEAN) / STD).transpose(2, 0, 1))
 
 
 def _bicubic(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -96,13 +95,6 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
     return values.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
 
 
-def inference_device() -> torch.device:
-    """Return where a model predicts fastest on this machine: CUDA, Apple's MPS, or else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
 class DepthPredictor:
     """Disparity of images of any size: `DepthPredictor(model)(image)`.
 
@@ -113,9 +105,9 @@ class DepthPredictor:
     transformers pipeline gives. `tile`: for images larger than so many pixels, add the detail of overlapping tiles of
     that side (see `tiling`); None takes every image whole. `precision` "bf16" computes with a copy of the model in
     bfloat16 (`bfloat16_copy`), faster where the hardware has it, at the accuracy in docs/measurements/speed.md.
-    `runtime` "openvino" compiles it for the CPU first, faster still (see `OpenVinoModel`). Raises ValueError for a
-    `short_side` that is no positive multiple of the patch, for another `preprocessing`, `precision` or `runtime`, and
-    for openvino with a model that is not on the CPU; UserError where openvino is not installed.
+    `compiled` is `model` as another runtime computes it (`OpenVinoModel`), in a precision of its own: then that is
+    called in its place. Raises ValueError for a `short_side` that is no positive multiple of the patch, and for another
+    `preprocessing` or `precision`.
     """
 
     def __init__(
@@ -127,15 +119,16 @@ class DepthPredictor:
         preprocessing: str = "official",
         tile: int | None = None,
         precision: str = "fp32",
-        runtime: str = "torch",
+        compiled: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
         self.patch = model.encoder.patch
         check_short_side(short_side, self.patch)
-        for name, chosen, allowed in (("precision", precision, PRECISIONS), ("runtime", runtime, RUNTIMES)):
-            if chosen not in allowed:
-                raise ValueError(f"{name} = {chosen!r}: choose one of {', '.join(allowed)}")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision = {precision!r}: choose one of {', '.join(PRECISIONS)}")
         self.device = next(model.parameters()).device
-        self.model = _network(model.eval(), precision, runtime)
+        model.eval()
+        self.model = compiled or (model if precision == "fp32" else bfloat16_copy(model))
+        self.align_corners = model.version == "v2"
         self.short_side = short_side
         self.batch = batch
         self.flip_averaging = flip_averaging
@@ -164,7 +157,8 @@ class DepthPredictor:
 
     def _whole(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
         maps = self.network_disparity(pictures)
-        return [resized(disparity, picture.shape[:2]) for disparity, picture in zip(maps, pictures, strict=True)]
+        sizes = (picture.shape[:2] for picture in pictures)
+        return [resized(disparity, size, self.align_corners) for disparity, size in zip(maps, sizes, strict=True)]
 
     def network_disparity(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return float32 disparity (h, w) at the network's resolution (see `network_size`) per uint8 (H, W, 3) image.
@@ -172,20 +166,12 @@ class DepthPredictor:
         Images of one network shape share a batch; the order of the result is that of `images`.
         """
         results: list[np.ndarray] = [np.empty(0)] * len(images)
-        for size, places in self._batches(images):
+        shown = [SIZE[self.preprocessing](*image.shape[:2], self.short_side, self.patch) for image in images]
+        for size, places in batches_by_size(shown, self.batch):
             inputs = np.stack([network_image(images[place], size, self.preprocessing) for place in places])
             for place, disparity in zip(places, self.batch_disparity(inputs), strict=True):
                 results[place] = disparity
         return results
-
-    def _batches(self, images: Sequence[np.ndarray]) -> Iterator[tuple[tuple[int, int], list[int]]]:
-        buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for place, image in enumerate(images):
-            size = SIZE[self.preprocessing](*image.shape[:2], self.short_side, self.patch)
-            buckets[size].append(place)
-        for size, places in buckets.items():
-            for start in range(0, len(places), self.batch):
-                yield size, places[start : start + self.batch]
 
     @torch.inference_mode()
     def batch_disparity(self, inputs: np.ndarray) -> np.ndarray:
@@ -197,20 +183,19 @@ class DepthPredictor:
         return disparity.cpu().numpy()
 
 
-def _network(model: DepthAnything, precision: str, runtime: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return what computes the disparity of normalised images as `model` does."""
-    if runtime == "torch":
-        return model if precision == "fp32" else bfloat16_copy(model)
-    if next(model.parameters()).device.type != "cpu":
-        raise ValueError("runtime = 'openvino' is for the CPU, and the model is on another device")
-    from depth_model.interchange.openvino_runtime import OpenVinoModel
+def batches_by_size(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """Yield each of `sizes` with the places where it stands, at most `most` of them at once."""
+    buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, size in enumerate(sizes):
+        buckets[size].append(place)
+    for size, places in buckets.items():
+        for start in range(0, len(places), most):
+            yield size, places[start : start + most]
 
-    return OpenVinoModel(model, precision)
 
-
-def resized(disparity: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return `disparity` (h, w) at `size` (H, W), bilinear with pixel centres half a pixel in."""
+def resized(disparity: np.ndarray, size: tuple[int, int], align_corners: bool = False) -> np.ndarray:
+    """Return `disparity` (h, w) at `size` (H, W), bilinear; by default with pixel centres half a pixel in."""
     if disparity.shape == size:
         return disparity
     maps = torch.from_numpy(disparity)[None, None]
-    return functional.interpolate(maps, size, mode="bilinear", align_corners=False)[0, 0].numpy()
+    return functional.interpolate(maps, size, mode="bilinear", align_corners=align_corners)[0, 0].numpy()

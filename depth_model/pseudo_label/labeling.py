@@ -24,8 +24,9 @@ import torch
 from depth_model.errors import UserError
 from depth_model.metrics.alignment import align_disparity, is_constant
 from depth_model.networks import DepthAnything
+from depth_model.networks.device import inference_device
 from depth_model.networks.preprocessing import network_size
-from depth_model.prediction.predictor import DepthPredictor, inference_device, network_image
+from depth_model.prediction.predictor import DepthPredictor, network_image
 from depth_model.reading.engines import Engine, ordered, slot
 from depth_model.shards import rasters
 from depth_model.shards.source import SourceFolder, finished_shards, join_sidecar, write_sidecar_shard

@@ -23,7 +23,7 @@ from depth_model.networks import Encoder, frozen_encoder
 PROBE_FILE = Path(__file__).with_name("probe.json")
 PATCH = 14
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def tokens_of(encoder: Encoder, image: np.ndarray, block: int, short_side: int) 
     rows, columns = (max(1, round(side * scale / PATCH)) for side in (height, width))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     resized = cv2.resize(image, (columns * PATCH, rows * PATCH), interpolation=interpolation)
-    normalised = (resized.astype(np.float32) / 255 - _MEAN) / _DEVIATION
+    normalised = (resized.astype(np.float32) / 255 - _MEAN) / _STD
     with torch.inference_mode():
         (tokens,) = encoder(torch.from_numpy(normalised.transpose(2, 0, 1)[None].copy()), [block])
     return tokens[0].numpy(), (rows, columns)

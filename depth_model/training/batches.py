@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from depth_model.errors import BadInput
-from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
+from depth_model.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from depth_model.objectives import sample_box
 from depth_model.shards.disparity import normalised_disparity
 from depth_model.shards.pool import SamplePool
@@ -102,7 +102,7 @@ def _moved(value: Any, device: torch.device) -> Any:
 
 def network_input(images: Tensor) -> Tensor:
     """Return uint8 (B, H, W, 3) RGB images as float32 (B, 3, H, W), normalised with ImageNet's mean and deviation."""
-    imagenet = (IMAGENET_MEAN, IMAGENET_DEVIATION)
+    imagenet = (IMAGENET_MEAN, IMAGENET_STD)
     width = images.shape[2]
     # Rows of all channels at one go: passes through memory, and loops over three channels, cost more than arithmetic.
     mean, deviation = (torch.tensor(values, device=images.device).repeat(width) for values in imagenet)

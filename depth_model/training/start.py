@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
 from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
-from depth_model.networks.depth_anything import SPREAD_BLOCKS
+from depth_model.networks.variants import OutIndices
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss, informative_images
 from depth_model.training.batches import Batch
 from depth_model.training.loop import LoopSettings
@@ -27,7 +26,7 @@ class TrainingSettings(LoopSettings):
     weight_decay: float
     warmup: float = 0.0
     gradient_matching: float = 0.0
-    taps: Literal["last", "spread"] = "last"
+    out_indices: OutIndices = "last"
     gradient_checkpointing: bool = False
 
 
@@ -36,8 +35,7 @@ def initial_model(size: str, weights: str, seed: int, training: TrainingSettings
 
     Raises what `DepthAnything` raises.
     """
-    blocks = SPREAD_BLOCKS.get(size) if training.taps == "spread" else None
-    model = DepthAnything(size, weights, seed, blocks=blocks)
+    model = DepthAnything(size, weights, seed, version="v2" if training.out_indices == "spread" else "v1")
     model.encoder.checkpointing = training.gradient_checkpointing
     return model.to(best_device())
 

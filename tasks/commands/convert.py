@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model.errors import UserError
-from tasks.commands.shared import load_model, purpose
+from tasks.commands.shared import load_model, purpose, version_argument
 
 if TYPE_CHECKING:
+    from depth_model.metric.heads.metric_depth import MetricDepth
     from depth_model.networks import DepthAnything
 
 TOLERANCE = 1e-4
@@ -25,6 +26,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("-o", "--out", type=Path, required=True, help="the file, or the folder, to write")
     one.add_argument("--blocks", type=int, nargs=4, help="encoder blocks a bare file was trained with (0-based)")
     one.add_argument("--position-embedding", choices=["official", "exact"], help="how its table is resized")
+    one.add_argument("--maximum", type=float, help="metres a metric file is for whose name does not say it")
+    version_argument(one)
     one.set_defaults(run=convert)
 
 
@@ -33,20 +36,28 @@ def convert(given: argparse.Namespace) -> None:
 
     The input is recognised by its content. Raises UserError for an input that is no model.
     """
-    model = load_model(given.model, given.blocks, given.position_embedding)
+    from depth_model.metric.heads.metric_depth import MetricDepth
+
+    model = load_model(given.model, given.version, given.maximum, given.blocks, given.position_embedding)
+    if isinstance(model, MetricDepth) and given.to not in METRIC_FORMATS.split():
+        raise UserError(f"--to {given.to}: is for relative models, a metric one goes to {METRIC_FORMATS}")
     print(FORMATS[given.to](model, given.out))
 
 
-def _folder(model: DepthAnything, out: Path) -> str:
+def _folder(model: DepthAnything | MetricDepth, out: Path) -> str:
     model.save(out)
     return f"{out}: for transformers and for --model"
 
 
-def _official(model: DepthAnything, out: Path) -> str:
+def _official(model: DepthAnything | MetricDepth, out: Path) -> str:
     from depth_model.interchange.export import export_official
+    from depth_model.metric.heads.bins import MetricBins
 
+    if isinstance(getattr(model, "head", None), MetricBins):
+        model.export_released(out)
+        return f"{out}: the released layout of metric bins"
     export_official(model, out)
-    return f"{out}: official names; blocks {model.blocks} and the position embedding are not in such a file"
+    return f"{out}: official names; say --version {model.version} of such a file, unless its name does"
 
 
 def _onnx(model: DepthAnything, out: Path) -> str:
@@ -73,3 +84,4 @@ FORMATS: dict[str, Callable[[DepthAnything, Path], str]] = {
     "onnx": _onnx,
     "torch-export": _torch_export,
 }
+METRIC_FORMATS = "folder or official"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model.errors import UserError
-from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side, value_of
+from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side, value_of, version_argument
 from tasks.settings import params
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--short-side", type=side, default=518, help="of our networks' input (default: 518)")
     one.add_argument("--predictions", choices=SPACES, help="folders without a model hold predictions in this space")
     one.add_argument("--unit", type=_positive, default=1.0, help="stored predictions are divided by it (default: 1)")
-    one.add_argument("--model-maximum", type=_positive, help="metres a metric .pt file is for (released: 10 or 80)")
+    one.add_argument("--model-maximum", type=_positive, help="metres a metric file is for whose name does not say")
+    version_argument(one)
     one.add_argument("--processes", type=_count, default=1, help="at once, one core each (default: 1)")
     one.add_argument("-o", "--out", type=Path, default=Path("evaluation"), help="for results (default: evaluation)")
     one.add_argument("--no-pictures", action="store_true", help="leave out examples and worst twenty")
@@ -103,7 +104,9 @@ def settings_of(given: argparse.Namespace, protocol: Protocol) -> Settings:
     """Return how models are run, by the command line and the protocol."""
     from depth_model.comparison.adapters import Settings
 
-    return Settings(given.short_side, protocol.network_size, given.model_maximum, given.predictions, given.unit)
+    return Settings(
+        given.short_side, protocol.network_size, given.model_maximum, given.version, given.predictions, given.unit
+    )
 
 
 def chosen_protocol(given: argparse.Namespace) -> Protocol:

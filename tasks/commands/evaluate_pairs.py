@@ -24,7 +24,9 @@ def evaluate_pairs_of(given: argparse.Namespace) -> None:
     if given.root is None or not Path(given.root).is_dir():
         raise UserError(f"--root {given.root}: there is no such folder")
     root = Path(given.root)
-    settings = adapters.Settings(given.short_side, predictions=given.predictions, unit=given.unit)
+    settings = adapters.Settings(
+        given.short_side, version=given.version, predictions=given.predictions, unit=given.unit
+    )
     for title, model in titles(given.model).items():
         with named(f"--set {SET}, --model {model}", ValueError, OSError):
             count = len(da2k.pairs(root))

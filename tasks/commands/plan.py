@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from depth_model.networks.variants import VARIANTS
 from tasks.commands.shared import purpose
 from tasks.settings import params
 
@@ -21,7 +22,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand to the parser."""
     one = commands.add_parser("plan", help="what a training costs", description=purpose(plan))
     one.add_argument("--preset", help="a file of presets/ without .yaml (default: params.yaml)")
-    one.add_argument("--encoder", choices=["vits", "vitb", "vitl"], help="another encoder for the student")
+    one.add_argument("--encoder", choices=VARIANTS, help="another encoder for the student")
     one.add_argument("--device", default="v100", help="what runs the networks (default: v100)")
     one.add_argument("--workers", type=_positive, default=8, help="how many of them (default: 8)")
     one.add_argument("--cores", type=_positive, default=8, help="CPU cores beside each (default: 8)")

@@ -7,15 +7,18 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from depth_model.errors import BadInput, UserError, named
+from depth_model.errors import BadInput, UserError
 from tasks.commands.inputs import PICTURES, VIDEOS, inputs, is_video
 from tasks.commands.results import COLORS, write_metric_results, write_results
-from tasks.commands.shared import load_metric_model, load_model, model_arguments, model_folder, purpose
+from tasks.commands.shared import load_model, model_arguments, purpose
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from depth_model.interchange.openvino_runtime import OpenVinoModel
+    from depth_model.networks import DepthAnything
 
 FARTHEST = 10.0
 DEFAULTS = ("official", "fp32", "torch")
@@ -62,7 +65,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="of the camera, in pixels of the picture: write a point cloud (.ply) with them",
     )
     one.add_argument(
-        "--maximum", type=_within(0, float("inf")), help="metres a released metric .pt is for (indoor: 10, outdoor: 80)"
+        "--maximum", type=_within(0, float("inf")), help="metres a metric file is for whose name does not say it"
     )
     one.add_argument(
         "--farthest",
@@ -102,19 +105,30 @@ def predict(given: argparse.Namespace) -> None:
 
 def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[..., None]]:
     """Return what predicts one image, and what writes its results: disparity, or metres of a metric model."""
-    from depth_model.metric.heads.checkpoints import is_metric
+    from depth_model.metric.heads.metric_depth import MetricDepth
     from depth_model.metric.prediction.predictor import MetricPredictor
-    from depth_model.prediction.predictor import DepthPredictor, inference_device
+    from depth_model.networks.device import inference_device
+    from depth_model.prediction.predictor import DepthPredictor
 
-    if is_metric(model_folder(given.model)):
-        if given.tile is not None or (given.preprocessing, given.precision, given.runtime) != DEFAULTS:
-            raise UserError("--tile, --preprocessing, --precision and --runtime are for relative models only")
-        model = load_metric_model(given.model, given.maximum).to(inference_device())
-        return MetricPredictor(model, flip_averaging=given.flip_averaging), write_metric_results
-    options = ("flip_averaging", "preprocessing", "tile", "precision", "runtime")
-    model = load_model(given.model).to("cpu" if given.runtime == "openvino" else inference_device())
-    with named(f"--model {given.model}", ValueError):
-        return DepthPredictor(model, given.short_side, **{one: getattr(given, one) for one in options}), write_results
+    model = load_model(given.model, given.version, given.maximum)
+    model = model.to("cpu" if given.runtime == "openvino" else inference_device())
+    try:
+        if isinstance(model, MetricDepth):
+            if given.tile is not None or (given.preprocessing, given.precision, given.runtime) != DEFAULTS:
+                raise UserError("--tile, --preprocessing, --precision and --runtime are for relative models only")
+            predictor = MetricPredictor(model, flip_averaging=given.flip_averaging, short_side=given.short_side)
+            return predictor, write_metric_results
+        options = {name: getattr(given, name) for name in ("flip_averaging", "preprocessing", "tile", "precision")}
+        compiled = _compiled(model, given.precision) if given.runtime == "openvino" else None
+        return DepthPredictor(model, given.short_side, compiled=compiled, **options), write_results
+    except (ValueError, UserError) as error:
+        raise UserError(f"--model {given.model}: {error}") from error
+
+
+def _compiled(model: DepthAnything, precision: Literal["fp32", "bf16"]) -> OpenVinoModel:
+    from depth_model.interchange.openvino_runtime import OpenVinoModel
+
+    return OpenVinoModel(model.eval(), precision)
 
 
 def _images(path: Path, stem: Path) -> Iterator[tuple[Path, np.ndarray]]:

@@ -63,7 +63,7 @@ def segment(given: argparse.Namespace) -> None:
 
 
 def _segmenter(given: argparse.Namespace) -> Segmenter:
-    from depth_model.prediction.predictor import inference_device
+    from depth_model.networks.device import inference_device
     from depth_model.semantic.heads.segmentation import Segmentation
     from depth_model.semantic.prediction.predictor import MULTI_SCALE, Segmenter
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
-from depth_model.errors import UserError, named
+from depth_model.errors import UserError
+from depth_model.networks.variants import PATCHES, Version
 from tasks.settings import params
 from tasks.tracking.registry import registered_folder
 
@@ -18,33 +19,27 @@ if TYPE_CHECKING:
     from depth_model.networks import DepthAnything
 
 def load_model(
-    name: str, blocks: list[int] | None = None, position_embedding: str | None = None
-) -> DepthAnything:
-    """Load a model by folder, official `.pth` file or registry name (`models:/depth-anything-student@champion`).
+    name: str,
+    version: Version | None = None,
+    maximum: float | None = None,
+    blocks: list[int] | None = None,
+    position_embedding: str | None = None,
+) -> DepthAnything | MetricDepth:
+    """Load a model, relative or metric, by folder, file or registry name (`models:/depth-anything-student@champion`).
 
-    `blocks` and `position_embedding` say what a bare file cannot. Raises UserError for a name that leads nowhere or
-    to a file that is no such model, and for blocks that the model does not have.
+    What a bare file cannot say: its `version`, the `maximum` of a metric one in metres, `blocks` and
+    `position_embedding` of a relative one. Raises UserError for a name that leads nowhere or to a file that is no such
+    model, and for blocks that the model does not have.
     """
-    from depth_model.networks import DepthAnything
+    from depth_model.metric.heads.metric_depth import load_depth
 
     folder = Path(model_folder(name))
     if not folder.exists():
         raise UserError(f"--model {name}: there is no such file or folder")
-    with named(f"--model {name}", ValueError):
-        return DepthAnything.load(folder, blocks, position_embedding)
-
-
-def load_metric_model(name: str, maximum: float | None = None) -> MetricDepth:
-    """Load a metric model by folder, released `.pt` file or registry name; `maximum` is the range of a bare file.
-
-    Raises UserError for a name that leads nowhere or to another model, and for a bare file without its range.
-    """
-    from depth_model.metric.heads.metric_depth import MetricDepth
-
     try:
-        return MetricDepth.load(model_folder(name), maximum)
-    except (UserError, ValueError) as error:
-        hint = " (--maximum)" if maximum is None and isinstance(error, ValueError) else ""
+        return load_depth(folder, version, maximum, blocks, position_embedding)
+    except (ValueError, UserError) as error:
+        hint = " (--maximum)" if "largest depth it is for" in str(error) else ""
         raise UserError(f"--model {name}: {error}{hint}") from error
 
 
@@ -58,14 +53,24 @@ def model_arguments() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(add_help=False)
     arguments.add_argument("--model", required=True, help="a model folder, an official .pth, or models:/NAME@ALIAS")
     arguments.add_argument("--short-side", type=side, default=518, help="shorter side for the network (default: 518)")
+    version_argument(arguments)
     return arguments
+
+
+def version_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option --version, for files that do not say theirs."""
+    parser.add_argument(
+        "--version", choices=get_args(Version), help="Depth Anything that a file of another name is of: first or second"
+    )
 
 
 def side(text: str) -> int:
     """Return the side of a network's input in pixels that `text` gives."""
     value = int(text)
-    if value <= 0 or (value % 14 and value % 16):
-        raise argparse.ArgumentTypeError(f"{text}: must be a positive multiple of 14 (16 for a DINOv3 encoder)")
+    if value <= 0 or all(value % patch for patch in PATCHES):
+        raise argparse.ArgumentTypeError(
+            f"{text}: must be a positive multiple of {PATCHES[0]} ({PATCHES[1]} for a DINOv3 encoder)"
+        )
     return value
 
 

@@ -31,6 +31,7 @@ class FinetuneMetric(Section):
     width: Side
     crop: Literal["none", "kitti_benchmark"]
     brightness: Annotated[float, Field(ge=0, lt=1)]
+    strength: PositiveNumber = 300.0
 
 
 class EvaluateMetric(Section):

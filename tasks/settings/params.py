@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from depth_model import readers
 from depth_model.errors import UserError
+from depth_model.networks.variants import VARIANTS
 from depth_model.shards.store import Bucket
 from tasks.settings.finetuning import EvaluateMetric, EvaluateSemantic, FinetuneMetric, FinetuneSemantic
 from tasks.settings.sections import (
@@ -44,9 +45,7 @@ from tasks.settings.sections import (
     Student,
     Teacher,
     Training,
-    block_count,
     closest,
-    patch_side,
     project_path,
     source_root,
 )
@@ -120,7 +119,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Params:
-        blocks = block_count(self.student.encoder)
+        blocks = VARIANTS[self.student.encoder].depth
         if self.feature_alignment.block >= blocks:
             raise ValueError(
                 f"feature_alignment.block = {self.feature_alignment.block}: "
@@ -157,8 +156,8 @@ class Params(Section):
                 sides += [(f"{section}.{name}.{key}", getattr(one, key), encoders) for key in keys]
         for key, side, encoders in sides:
             for encoder in encoders:
-                if side % patch_side(encoder):
-                    raise ValueError(f"{key} = {side}: encoder {encoder!r} wants a multiple of {patch_side(encoder)}")
+                if side % (patch := VARIANTS[encoder].patch):
+                    raise ValueError(f"{key} = {side}: encoder {encoder!r} wants a multiple of {patch}")
         return self
 
     @model_validator(mode="after")

@@ -17,11 +17,10 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from depth_model import readers
 from depth_model.evaluation import protocols
+from depth_model.networks.variants import PATCHES, VARIANTS, OutIndices
 from depth_model.shards.store import SCHEME, Bucket
 from depth_model.world import DOMAINS, export
 
-PATCH, DINOV3_PATCH = 14, 16
-"""Sides in pixels of a patch: of DINOv2's encoders, and of DINOv3's."""
 CLASSES = ("ade20k", "cityscapes")
 """Readers whose classes `depth_model.semantic.classes` lists."""
 ROLES = ("labeled", "unlabeled", "evaluation", "metric", "semantic")
@@ -38,8 +37,8 @@ def closest(word: str, allowed: list[str]) -> str:
 
 
 def _multiple_of_patch(value: int) -> int:
-    if value % PATCH and value % DINOV3_PATCH:
-        raise ValueError(f"must be a multiple of {PATCH}, the patch of the encoder ({DINOV3_PATCH} for DINOv3)")
+    if all(value % patch for patch in PATCHES):
+        raise ValueError(f"must be a multiple of {PATCHES[0]}, the patch of the encoder ({PATCHES[1]} for DINOv3)")
     return value
 
 
@@ -48,30 +47,7 @@ NotNegative = Annotated[int, Field(ge=0)]
 PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(gt=0), AfterValidator(_multiple_of_patch)]
-Size = Literal[
-    "tiny",
-    "vits",
-    "vitb",
-    "vitl",
-    "tiny_reg",
-    "vits_reg",
-    "vitb_reg",
-    "vitl_reg",
-    "dinov3_tiny16",
-    "dinov3_vits16",
-    "dinov3_vitb16",
-    "dinov3_vitl16",
-]
-
-
-def block_count(size: str) -> int:
-    """Return how many blocks the encoder of `size` has."""
-    return {"tiny": 4, "vits": 12, "vitb": 12, "vitl": 24}[size.removesuffix("_reg").removeprefix("dinov3_")[:4]]
-
-
-def patch_side(size: str) -> int:
-    """Return the side in pixels of a patch of the encoder of `size`."""
-    return DINOV3_PATCH if size.startswith("dinov3_") else PATCH
+Size = Literal[tuple(VARIANTS)]
 
 
 class Section(BaseModel):
@@ -245,7 +221,7 @@ class Training(Section):
     gradient_clip: PositiveNumber
     weight_decay: Annotated[float, Field(ge=0)]
     gradient_matching: Annotated[float, Field(ge=0)]
-    taps: Literal["last", "spread"]
+    out_indices: OutIndices
     gradient_checkpointing: bool
     accumulation: Positive
     warmup: Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -20,9 +20,9 @@ class RegisteredMetricModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights of `artifacts/model` (config.json, model.safetensors), to the first GPU if there is one."""
         from depth_model.metric.heads.metric_depth import MetricDepth
-        from depth_model.training.processes import best_device
+        from depth_model.networks.device import inference_device
 
-        self.model = MetricDepth.load(context.artifacts["model"]).to(best_device())
+        self.model = MetricDepth.load(context.artifacts["model"]).to(inference_device())
 
     def predict(
         self, context: PythonModelContext, model_input: pandas.DataFrame, params: dict[str, Any] | None = None

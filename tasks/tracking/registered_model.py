@@ -20,9 +20,9 @@ class RegisteredDepthModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights of `artifacts/model` (config.json, model.safetensors), to the first GPU if there is one."""
         from depth_model.networks import DepthAnything
-        from depth_model.training.loop import best_device
+        from depth_model.networks.device import inference_device
 
-        self.model = DepthAnything.load(context.artifacts["model"]).to(best_device())
+        self.model = DepthAnything.load(context.artifacts["model"]).to(inference_device())
 
     def predict(
         self, context: PythonModelContext, model_input: pandas.DataFrame, params: dict[str, Any] | None = None

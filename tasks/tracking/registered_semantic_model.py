@@ -20,11 +20,11 @@ class RegisteredSemanticModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the weights of `artifacts/model` (config.json, model.safetensors), to the first GPU if there is one."""
+        from depth_model.networks.device import inference_device
         from depth_model.semantic.heads.segmentation import Segmentation
         from depth_model.semantic.prediction.predictor import Segmenter
-        from depth_model.training.processes import best_device
 
-        model = Segmentation.load(context.artifacts["model"]).to(best_device())
+        model = Segmentation.load(context.artifacts["model"]).to(inference_device())
         self.classes, self.segmenter = model.classes, Segmenter(model)
 
     def predict(

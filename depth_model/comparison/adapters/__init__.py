@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_model.evaluation.estimator import Estimator
+from depth_model.networks.variants import Version
 
 PREDICTIONS = "predictions"
 
@@ -24,13 +25,14 @@ class Settings:
 
     `short_side` in pixels and `network_size` (height, width), which squashes the image, are for networks of this
     project; those of transformers keep the size of their processor. `maximum`: the range in metres of a metric model
-    whose file does not say it. `predictions`: the space of predictions made elsewhere (see `fitting.SPACES`), which
-    are divided by `unit`.
+    whose file does not say it, `version`: that of a Depth Anything whose file does not. `predictions`: the space of
+    predictions made elsewhere (see `fitting.SPACES`), which are divided by `unit`.
     """
 
     short_side: int = 518
     network_size: tuple[int, int] | None = None
     maximum: float | None = None
+    version: Version | None = None
     predictions: str | None = None
     unit: float = 1.0
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from depth_model.comparison.adapters import Origin
 from depth_model.evaluation.estimator import Estimator
-from depth_model.prediction.predictor import inference_device
+from depth_model.networks.device import inference_device
 
 Depth = Callable[[Any, Any, tuple[int, int]], torch.Tensor]
 

@@ -1,21 +1,23 @@
-"""Relative Depth Anything, first and second: our folders, transformers folders, official `.pth` files."""
+"""Depth Anything, first and second: our folders and transformers' for relative depth, and bare files of either kind."""
 
 from __future__ import annotations
 
 from depth_model.comparison.adapters import Family, Origin, Settings
-from depth_model.comparison.adapters._own_networks import estimator
+from depth_model.comparison.adapters._own_networks import estimator, loaded
 from depth_model.evaluation.estimator import Estimator
+from depth_model.metric.prediction.estimator import of_metric
 from depth_model.networks import DepthAnything
 
 
 def _recognises(origin: Origin) -> bool:
-    if origin.kind == "file":
-        return not origin.name.endswith(".pt")
-    return origin.local and origin.kind == "depth_anything" and not origin.is_metric
+    return origin.local and (origin.kind == "file" or (origin.kind == "depth_anything" and not origin.is_metric))
 
 
 def _load(origin: Origin, settings: Settings) -> Estimator:
-    return estimator(DepthAnything.load(origin.name), settings, "disparity")
+    model = loaded(origin, settings)
+    if isinstance(model, DepthAnything):
+        return estimator(model, settings, "disparity", model.version == "v2")
+    return of_metric(model, settings.network_size, settings.short_side)
 
 
-FAMILY = Family(_recognises, _load, "Depth Anything (folder or .pth)")
+FAMILY = Family(_recognises, _load, "Depth Anything (folder, .pth, .pt or .safetensors)")

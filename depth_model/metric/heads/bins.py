@@ -27,10 +27,9 @@ HIDDEN = 32
 ATTRACTORS = (16, 8, 4, 1)
 """Attractor points on the four fusion maps, coarsest first."""
 TEMPERATURES = (0.0212, 50.0)
-STRENGTH = 1000.0
-"""alpha of the configuration that the paper's authors and ZoeDepth publish."""
-RELEASED_STRENGTH = 300.0
-"""alpha at which the released weights were trained: their code never hands its configuration on to this function."""
+STRENGTH = 300.0
+"""alpha at which every official training ran and the released weights were made: the code of the paper's authors and
+of ZoeDepth never hands the 1000 of its configuration on to this function."""
 
 _SHARE_FLOOR = 1e-4
 

@@ -19,13 +19,18 @@ from torch import Tensor
 from depth_model import files
 from depth_model.errors import named
 from depth_model.metric.heads.bins import BINS
+from depth_model.networks import checkpoints
 from depth_model.networks.checkpoint_names import BadCheckpoint, official_names
 from depth_model.networks.depth_anything import our_state
+from depth_model.networks.releases import release_of
 
 MODEL_TYPE = "depth_anything_metric_bins"
 """`model_type` in the config.json of a model with metric bins."""
 MIDAS_TYPE = "open_depth_anything_metric_midas"
 """The same of a model with MiDaS's encoder, whatever its head: its tensors have this project's names."""
+
+RELEASED = "core.core."
+"""What names in the released layout of metric bins begin with; only the code of the first Depth Anything writes it."""
 
 _PARTS = (("core.core.pretrained.", "encoder."), ("core.core.depth_head.", "decoder."))
 _BUFFERS = "conditional_log_binomial.log_binomial_transform."
@@ -34,24 +39,23 @@ _NETTED = re.compile(r"^(seed_bin_regressor|seed_projector|(?:projectors|attract
 
 
 def metric_settings(path: str | Path) -> dict[str, Any]:
-    """Return what config.json in the folder `path` says: blocks, position_embedding, maximum, and where it stands,
-    strength and domain; {} for a file. Raises BadCheckpoint for the configuration of another model."""
-    config_file = Path(path) / "config.json"
+    """Return what the config.json of the folder `path` says: blocks, position_embedding, maximum, and where it stands,
+    version, strength, domain and input_size; {} for a file. Raises BadCheckpoint for that of another model."""
+    config_file = checkpoints.config_file(path)
     if not config_file.is_file():
         return {}
     try:
         config = json.loads(config_file.read_text("utf-8"))
+        optional = {name: config[name] for name in ("strength", "version") if name in config}
         if config["model_type"] == MODEL_TYPE:
             names = ("blocks", "position_embedding", "maximum", "strength", "domain", "input_size")
-            return {name: config[name] for name in names}
+            return {name: config[name] for name in names} | optional
         if config["model_type"] == MIDAS_TYPE:
-            names = ("midas", "blocks", "maximum", "domain", "input_size")
-            return {name: config[name] for name in (*names, *(("strength",) if "strength" in config else ()))}
+            return {name: config[name] for name in ("midas", "blocks", "maximum", "domain", "input_size")} | optional
         if config["model_type"] != "depth_anything" or config["depth_estimation_type"] != "metric":
             raise BadCheckpoint(f"{config_file} describes no model of metric depth")
         return {
-            "blocks": [index - 1 for index in config["backbone_config"]["out_indices"]],
-            "position_embedding": config.get("position_embedding", "exact"),
+            **checkpoints.common_settings(config),
             "maximum": config["max_depth"],
             "domain": config.get("domain", ""),
             **({"input_size": config["input_size"]} if "input_size" in config else {}),
@@ -60,19 +64,26 @@ def metric_settings(path: str | Path) -> dict[str, Any]:
         raise BadCheckpoint(f"{config_file} is no configuration of a metric model ({error!r})") from error
 
 
-def is_metric(path: str | Path) -> bool:
-    """Whether `path` is a metric model as far as its name and config.json tell: a folder, or a released `.pt`."""
-    if not Path(path).is_dir():
-        return str(path).endswith(".pt")
-    try:
-        return bool(metric_settings(path))
-    except BadCheckpoint:
-        return False
+def is_metric(path: str | Path, maximum: float | None = None) -> bool:
+    """Whether `path` is a metric model, by its config.json, its tensors or its name.
+
+    A bare file of which nothing tells is one if a range, `maximum`, is given for it. Raises BadCheckpoint for a file
+    that is no checkpoint.
+    """
+    if checkpoints.config_file(path).is_file():
+        try:
+            return bool(metric_settings(path))
+        except BadCheckpoint:
+            return False
+    if any(name.startswith(RELEASED) for name in checkpoints.read_tensors(path)):
+        return True
+    release = release_of(path)
+    return maximum is not None if release is None else release.metric
 
 
 def our_metric_names(tensors: dict[str, Tensor], path: str) -> dict[str, Tensor]:
     """Translate any known layout of a metric model to the project's names. Raises BadCheckpoint, naming `path`."""
-    if any(name.startswith("core.core.") for name in tensors):
+    if any(name.startswith(RELEASED) for name in tensors):
         wanted = ((name, value) for name, value in tensors.items() if not name.startswith(_BUFFERS))
         return {_our_name(name): value for name, value in wanted}
     with named(path):

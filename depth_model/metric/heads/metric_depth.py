@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from depth_model import files
 from depth_model.encoders.any_encoder import encoder_settings
 from depth_model.encoders.midas import MidasEncoder
-from depth_model.metric.heads.bins import RELEASED_STRENGTH, STRENGTH, MetricBins
+from depth_model.metric.heads.bins import STRENGTH, MetricBins
 from depth_model.metric.heads.checkpoints import (
     MIDAS_TYPE,
     MODEL_TYPE,
+    is_metric,
     metric_settings,
     our_metric_names,
     released_metric_names,
@@ -28,11 +29,15 @@ from depth_model.metric.heads.checkpoints import (
 from depth_model.networks import checkpoints
 from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.depth_anything import DepthAnything, official_state, size_of
-from depth_model.networks.dpt import CHANNELS, DPT, DecoderMaps
-from depth_model.networks.encoder import Encoder, patch_grid
+from depth_model.networks.dpt import DPT, DecoderMaps
+from depth_model.networks.encoder import patch_grid
+from depth_model.networks.releases import known_version, release_of
+from depth_model.networks.variants import VARIANTS, Version
 
 INPUT_SIZE = (392, 518)
 """Height and width to which the released models squash every image (docs/paper.md 5)."""
+SHORT_SIDE = 518
+"""To which the second Depth Anything brings the shorter side, for metric depth too (docs/paper.md 8.1)."""
 MINIMUM = 1e-3
 """Least depth in metres that training and evaluation know (docs/paper.md 4.2)."""
 
@@ -55,11 +60,12 @@ class MidasDepth(NamedTuple):
     encoder: MidasEncoder
     decoder: DPT
     blocks: list[int]
+    version: Version = "v1"
 
 
 def midas_depth(encoder: MidasEncoder, seed: int = 0) -> MidasDepth:
     """Return `encoder` with a random decoder drawn from `seed` as `DepthAnything` draws it, on the last four blocks."""
-    decoder = DPT(encoder.dimension, *CHANNELS[encoder.size], seed=seed)
+    decoder = DPT(VARIANTS[encoder.size], seed, encoder.dimension)
     return MidasDepth(encoder, decoder, list(range(encoder.depth - 4, encoder.depth)))
 
 
@@ -70,7 +76,8 @@ class MetricDepth(nn.Module):
     paper's start (encoder only, random decoder), `DepthAnything.load(path)` for the released code's (the decoder
     too), `midas_depth(encoder)` for MiDaS's encoder. `head` is "bins" or "sigmoid", `maximum` the range in metres that
     the model is for (10 indoors, 80 outdoors; the sigmoid cannot exceed it), `domain` what it was made for, in a word,
-    `input_size` (height, width) to what images are squashed for it. `strength` is the alpha of the attractors, `seed`
+    `input_size` (height, width) to what images are squashed for it, or the shorter side of images that keep their
+    aspect ratio. `strength` is the alpha of the attractors, `seed`
     draws the head. Raises ValueError for an unknown head or a maximum that is not positive.
     """
 
@@ -80,7 +87,7 @@ class MetricDepth(nn.Module):
         head: Literal["bins", "sigmoid"],
         maximum: float,
         domain: str = "",
-        input_size: Sequence[int] = INPUT_SIZE,
+        input_size: Sequence[int] | int = INPUT_SIZE,
         strength: float = STRENGTH,
         seed: int = 0,
     ) -> None:
@@ -90,8 +97,9 @@ class MetricDepth(nn.Module):
         if not maximum > MINIMUM:
             raise ValueError(f"maximum={maximum}: give the largest depth in metres")
         self.encoder, self.decoder, self.blocks = relative.encoder, relative.decoder, relative.blocks
-        self.maximum, self.domain, self.input_size = float(maximum), domain, (input_size[0], input_size[1])
-        features = CHANNELS[self.encoder.size][0]
+        self.maximum, self.domain, self.version = float(maximum), domain, relative.version
+        self.input_size = input_size if isinstance(input_size, int) else (input_size[0], input_size[1])
+        features = VARIANTS[self.encoder.size].features
         self.head = MetricBins(features, strength, seed) if head == "bins" else SigmoidDepth(self.maximum)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -102,24 +110,35 @@ class MetricDepth(nn.Module):
         return self.head(self.decoder.maps(self.encoder(images, self.blocks), *patch_grid(images, self.encoder.patch)))
 
     @classmethod
-    def load(cls, path: str | Path, maximum: float | None = None) -> MetricDepth:
-        """Load a folder written by `save`, transformers' metric DepthAnything, or a released metric `.pt`.
+    def load(cls, path: str | Path, maximum: float | None = None, version: Version | None = None) -> MetricDepth:
+        """Load a folder written by `save`, transformers' metric DepthAnything, or a released metric file.
 
-        Recognised by content, never by pickle. A bare file does not say its range: `maximum` does (released: 10 for
-        indoor, 80 for outdoor); with metric bins its attractors have the strength they were trained with,
-        `RELEASED_STRENGTH`. A bare file without bins is taken for one of the second Depth Anything. Raises
-        BadCheckpoint, and UserError for MiDaS's encoder.
+        Recognised by content. What a bare file does not hold its released name says, or else `maximum`, the range in
+        metres, and `version`: of a file without bins nothing else does, while bins in the released layout are of the
+        first Depth Anything. A file from `export_released` holds all of it. Without bins, and without a size of its
+        own, the input keeps its aspect ratio, as the second version's. Raises BadCheckpoint, and UserError
+        for MiDaS's encoder.
         """
-        settings, state = metric_settings(path), checkpoints.read_tensors(path)
-        if "midas" not in settings:
-            state = our_metric_names(state, str(path))
-        bins = any(name.startswith("head.") for name in state)
+        tensors, inside = checkpoints.read_checkpoint(path)
+        settings = metric_settings(path) or inside
+        state = tensors if "midas" in settings else our_metric_names(tensors, str(path))
+        bins, release = any(name.startswith("head.") for name in state), release_of(path)
+        if not settings and release is not None and release.metric:
+            settings = {"maximum": release.maximum, "domain": release.domain}
+        if not settings and release is not None and not bins:
+            raise BadCheckpoint(f"{path} is a model of relative depth by its name")
         maximum = settings.pop("maximum", None) if maximum is None else maximum
+        settings.pop("maximum", None)
         if maximum is None:
             raise BadCheckpoint(f"{path} does not say the largest depth it is for: give it in metres")
-        strength = settings.pop("strength", RELEASED_STRENGTH)
-        domain, input_size = settings.pop("domain", ""), settings.pop("input_size", INPUT_SIZE)
-        relative = _random_start(size_of(state, str(path)), settings, str(path))
+        strength, domain = settings.pop("strength", STRENGTH), settings.pop("domain", "")
+        input_size = settings.pop("input_size", INPUT_SIZE if bins else SHORT_SIDE)
+        size = size_of(state, str(path))
+        if "midas" not in settings:
+            stated = settings.get("version") or _told_by_blocks(size, settings)
+            asked = version or ("v1" if bins and not stated and not release else None)
+            settings["version"] = known_version(path, size, asked, stated, None)
+        relative = _random_start(size, settings, str(path))
         model = cls(relative, "bins" if bins else "sigmoid", maximum, domain, input_size, strength)
         checkpoints.load_strictly(model, state, str(path))
         return model
@@ -142,7 +161,8 @@ class MetricDepth(nn.Module):
     def export_released(self, path: str | Path) -> None:
         """Write metric bins in the layout of `depth_anything_metric_depth_*.pt` (docs/paper.md 5), atomically.
 
-        Raises ValueError for the other head and for MiDaS's encoder, which no such file has.
+        What has no place there, such as range and strength, stands beside the weights, where `load` finds it. Raises
+        ValueError for the other head and for MiDaS's encoder, which no such file has.
         """
         if not isinstance(self.head, MetricBins):
             raise ValueError("the released metric layout is that of metric bins; this model has a sigmoid")
@@ -150,22 +170,44 @@ class MetricDepth(nn.Module):
             raise ValueError("the released metric layout is that of Depth Anything; this model has MiDaS's encoder")
         with files.atomic_path(Path(path)) as temporary:
             content = {"model": released_metric_names(self.state_dict()), "optimizer": None, "epoch": 0}
+            content[checkpoints.SETTINGS] = {name: one for name, one in self._settings().items() if name != "size"}
             torch.save(content, temporary)
 
     def _settings(self) -> dict[str, object]:
-        features, out_channels = CHANNELS[self.encoder.size]
         settings = {
             **encoder_settings(self.encoder),
             "blocks": self.blocks,
-            "features": features,
-            "out_channels": out_channels,
             "maximum": self.maximum,
             "domain": self.domain,
-            "input_size": list(self.input_size),
+            "version": self.version,
+            "input_size": self.input_size if isinstance(self.input_size, int) else list(self.input_size),
         }
-        if isinstance(self.encoder, Encoder):
-            settings |= {"patch": self.encoder.patch, "heads": self.encoder.blocks[0].attn.num_heads}
         return settings | ({"strength": self.head.strength} if isinstance(self.head, MetricBins) else {})
+
+
+def load_depth(
+    path: str | Path,
+    version: Version | None = None,
+    maximum: float | None = None,
+    blocks: Sequence[int] | None = None,
+    position_embedding: str | None = None,
+) -> DepthAnything | MetricDepth:
+    """Load a model of either kind, as its content, its name or a `maximum` for it says (see `is_metric`).
+
+    `blocks` and `position_embedding` are for relative ones. Raises what the `load` of the two raises, and BadCheckpoint
+    for what is said of a model of the other kind.
+    """
+    if not is_metric(path, maximum):
+        if maximum is not None:
+            raise BadCheckpoint(f"{path} is a model of relative depth, which has no largest depth (--maximum)")
+        return DepthAnything.load(path, version, blocks, position_embedding)
+    if blocks is not None or position_embedding is not None:
+        raise BadCheckpoint(f"{path} is a metric model, whose blocks and position embedding follow from its version")
+    return MetricDepth.load(path, maximum, version)
+
+
+def _told_by_blocks(size: str, settings: dict[str, Any]) -> Version | None:
+    return VARIANTS[size].version_of(settings["blocks"]) if "blocks" in settings else None
 
 
 def _random_start(size: str, settings: dict[str, Any], path: str) -> DepthAnything | MidasDepth:

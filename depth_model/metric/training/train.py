@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from depth_model.encoders.midas import is_midas, read_midas
-from depth_model.metric.heads.bins import MetricBins
+from depth_model.metric.heads.bins import STRENGTH, MetricBins
 from depth_model.metric.heads.metric_depth import MetricDepth, MidasDepth, midas_depth
 from depth_model.metric.training.augmentation import MetricInput
 from depth_model.metric.training.batches import metric_batch
@@ -48,7 +48,8 @@ class MetricSettings:
     """`start`: "encoder" keeps the encoder of the relative model (paper), "all" its decoder too (released code).
 
     `maximum` in metres is the range of training and model; `learning_rate` is the head's, divided by `reduction` for
-    encoder and decoder; `gradient_clip` the largest gradient norm.
+    encoder and decoder; `gradient_clip` the largest gradient norm; `strength` that of the attractors of "bins": 300 in
+    every official training, 1000 in their configuration.
     """
 
     head: Literal["bins", "sigmoid"]
@@ -61,6 +62,7 @@ class MetricSettings:
     weight_decay: float
     gradient_clip: float
     input: MetricInput
+    strength: float = STRENGTH
 
 
 def train_metric(
@@ -104,7 +106,8 @@ def initial_metric_model(
     """Return the model that fine-tuning starts from, on the device that it is trained on."""
     start = _start(str(relative), size, settings.start, seed)
     size_of_input = settings.input.height, settings.input.width
-    return MetricDepth(start, settings.head, settings.maximum, domain, size_of_input, seed=seed).to(best_device())
+    head = MetricDepth(start, settings.head, settings.maximum, domain, size_of_input, settings.strength, seed)
+    return head.to(best_device())
 
 
 def _start(relative: str, size: str, start: str, seed: int) -> DepthAnything | MidasDepth:

@@ -102,7 +102,7 @@ def test_our_models_and_official_files_give_what_the_predictor_gives(tmp_path, i
     torch.save(model.official_state(), tmp_path / "official.pth")
     expected = DepthPredictor(model, 56).network_disparity([image])[0]
     for name in ("ours", "official.pth"):
-        estimator = adapters.load(str(tmp_path / name), Settings(short_side=56))
+        estimator = adapters.load(str(tmp_path / name), Settings(short_side=56, version="v1"))
         assert estimator.space == "disparity"
         np.testing.assert_array_equal(estimator.predict(image, ("a",)), expected)
     squashed = adapters.load(str(tmp_path / "ours"), Settings(network_size=(28, 70))).predict(image, ("a",))
@@ -117,6 +117,10 @@ def test_metric_models_of_ours_give_metres_by_folder_and_by_released_file(tmp_pa
     values = folder.predict(image, ("a",))
     assert 0 < values.min() and values.max() <= 10.0
     model.export_released(tmp_path / "released.pt")
+    exported = adapters.load(str(tmp_path / "released.pt"), Settings())
+    np.testing.assert_array_equal(exported.predict(image, ("a",)), values)
+    content = torch.load(tmp_path / "released.pt", weights_only=True)
+    torch.save({"model": content["model"]}, tmp_path / "released.pt")
     with pytest.raises(ValueError, match="largest depth"):
         adapters.load(str(tmp_path / "released.pt"), Settings())
 

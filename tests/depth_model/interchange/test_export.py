@@ -98,6 +98,6 @@ def test_an_official_file_is_plain_tensors_and_loads_back(model, tmp_path):
     export_official(model, tmp_path / "model.pth")
     state = torch.load(tmp_path / "model.pth", weights_only=True)
     assert {name.split(".")[0] for name in state} == {"pretrained", "depth_head"}
-    loaded = DepthAnything.load(tmp_path / "model.pth", model.blocks, model.encoder.position_embedding).eval()
+    loaded = DepthAnything.load(tmp_path / "model.pth", "v1", model.blocks, model.encoder.position_embedding).eval()
     with torch.inference_mode():
         torch.testing.assert_close(loaded(images(1, 42, 70)), model(images(1, 42, 70)), rtol=0, atol=0)

@@ -78,7 +78,7 @@ def test_a_predictor_uses_it_and_leaves_the_model_alone(model, compiled, monkeyp
     before = {name: value.clone() for name, value in model.state_dict().items()}
     picture = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
     expected = DepthPredictor(model, 56, flip_averaging=True)(picture)
-    predictor = DepthPredictor(model, 56, flip_averaging=True, precision="bf16", runtime="openvino")
+    predictor = DepthPredictor(model, 56, flip_averaging=True, compiled=OpenVinoModel(model, "bf16"))
     assert isinstance(predictor.model, OpenVinoModel)
     assert np.abs(predictor(picture) - expected).max() < 0.05 * np.ptp(expected)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -86,9 +86,7 @@ def test_a_predictor_uses_it_and_leaves_the_model_alone(model, compiled, monkeyp
 
 def test_what_cannot_be_is_one_line(model, monkeypatch):
     with pytest.raises(ValueError, match="another device"):
-        DepthPredictor(DepthAnything("tiny").to("meta"), runtime="openvino")
-    with pytest.raises(ValueError, match="choose one of torch, openvino"):
-        DepthPredictor(model, runtime="tensorrt")
+        OpenVinoModel(DepthAnything("tiny").to("meta"))
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setattr(openvino_runtime, "_core", openvino_runtime._core.__wrapped__)
     with pytest.raises(UserError, match="pip install"):

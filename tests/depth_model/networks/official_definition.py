@@ -16,8 +16,8 @@ from torch.nn import functional
 def official_disparity(state, images, heads, blocks):
     """Return disparity (B, H, W) of normalised images (B, 3, H, W) with the weights of an official .pth."""
     rows, columns = images.shape[2] // 14, images.shape[3] // 14
-    taps = _encoder(_below(state, "pretrained."), images, rows, columns, heads, blocks)
-    return _decoder(_below(state, "depth_head."), taps, rows, columns)
+    levels = _encoder(_below(state, "pretrained."), images, rows, columns, heads, blocks)
+    return _decoder(_below(state, "depth_head."), levels, rows, columns)
 
 
 def _below(state, prefix):
@@ -30,15 +30,15 @@ def _encoder(state, images, rows, columns, heads, blocks):
     tokens = tokens.reshape(batch, width, rows * columns).permute(0, 2, 1)
     tokens = torch.cat((state["cls_token"].repeat(batch, 1, 1), tokens), 1) + _positions(state, rows, columns)
     depth = 1 + max(int(found[1]) for name in state if (found := re.match(r"blocks\.(\d+)\.", name)))
-    taps = []
+    levels = []
     for number in range(depth):
         block = _below(state, f"blocks.{number}.")
         tokens = tokens + block["ls1.gamma"] * _attention(block, _norm(block, "norm1", tokens), heads)
         hidden = functional.gelu(functional.linear(_norm(block, "norm2", tokens), *_pair(block, "mlp.fc1")))
         tokens = tokens + block["ls2.gamma"] * functional.linear(hidden, *_pair(block, "mlp.fc2"))
         if number in blocks:
-            taps.append(_norm(state, "norm", tokens)[:, 1:])
-    return taps
+            levels.append(_norm(state, "norm", tokens)[:, 1:])
+    return levels
 
 
 def _positions(state, rows, columns):
@@ -61,9 +61,9 @@ def _attention(block, tokens, heads):
     return functional.linear((weights @ value).transpose(1, 2).reshape(batch, count, width), *_pair(block, "attn.proj"))
 
 
-def _decoder(state, taps, rows, columns):
+def _decoder(state, levels, rows, columns):
     maps = []
-    for number, tokens in enumerate(taps):
+    for number, tokens in enumerate(levels):
         image = tokens.permute(0, 2, 1).reshape(len(tokens), -1, rows, columns)
         image = functional.conv2d(image, *_pair(state, f"projects.{number}"))
         if number in (0, 1):

@@ -83,7 +83,7 @@ def test_official_pth_round_trip(model, tmp_path, wrap, zipped):
     state = model.official_state()
     assert {name.split(".")[0] for name in state} == {"pretrained", "depth_head"}
     torch.save(wrap(state), tmp_path / "weights.bin", _use_new_zipfile_serialization=zipped)
-    loaded = DepthAnything.load(tmp_path / "weights.bin")
+    loaded = DepthAnything.load(tmp_path / "weights.bin", "v1")
     assert same_weights(loaded, model)
     assert loaded.encoder.position_embedding == "official"
 
@@ -116,7 +116,7 @@ def test_official_names_and_shapes_are_those_of_the_released_files():
 def test_a_data_parallel_prefix_and_a_bare_safetensors_file_are_understood(model, tmp_path):
     state = {f"module.{name}": value for name, value in model.official_state().items()}
     save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "any.name")
-    assert same_weights(DepthAnything.load(tmp_path / "any.name"), model)
+    assert same_weights(DepthAnything.load(tmp_path / "any.name", "v1"), model)
 
 
 def test_blocks_of_the_second_version_can_be_given_for_a_bare_file(tmp_path):
@@ -125,7 +125,8 @@ def test_blocks_of_the_second_version_can_be_given_for_a_bare_file(tmp_path):
     batch = images(1, 3, 28, 28)
     with torch.no_grad():
         assert torch.equal(DepthAnything.load(tmp_path / "v2.pth", blocks=[2, 5, 8, 11]).eval()(batch), model(batch))
-        assert not torch.equal(DepthAnything.load(tmp_path / "v2.pth").eval()(batch), model(batch))
+        assert torch.equal(DepthAnything.load(tmp_path / "v2.pth", "v2").eval()(batch), model(batch))
+        assert not torch.equal(DepthAnything.load(tmp_path / "v2.pth", "v1").eval()(batch), model(batch))
 
 
 # Against transformers, which implements the same model independently.
@@ -322,7 +323,7 @@ def test_a_tensor_too_few_or_too_many_is_named(model, tmp_path, name, complaint)
         state[name] = torch.zeros(1, 4, 48)
     torch.save(state, tmp_path / "weights.pth")
     with pytest.raises(BadCheckpoint, match=complaint):
-        DepthAnything.load(tmp_path / "weights.pth")
+        DepthAnything.load(tmp_path / "weights.pth", "v1")
 
 
 NO_RELATIVE_DEPTH = [

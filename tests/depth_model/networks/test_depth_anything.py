@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional
 
 from depth_model.networks import DepthAnything
-from depth_model.networks.dpt import CHANNELS, DPT
+from depth_model.networks.dpt import DPT
+from depth_model.networks.variants import VARIANTS
 from depth_model.objectives import affine_invariant_loss
 
 
@@ -48,7 +49,7 @@ def test_disparity_has_the_size_of_the_image_and_starts_positive(height, width):
 @pytest.mark.parametrize("seed", range(5))
 def test_no_tokens_however_large_start_behind_the_last_relu(seed):
     tokens = [1e4 * images(1, 6, 48, seed=10 * seed + tap) for tap in range(4)]
-    assert (DPT(48, *CHANNELS["tiny"], seed=seed)(tokens, 2, 3) > 0).all()
+    assert (DPT(VARIANTS["tiny"], seed=seed)(tokens, 2, 3) > 0).all()
 
 
 def test_the_start_is_no_constant():
@@ -121,7 +122,7 @@ def plain_dpt(decoder: DPT, tokens: list[torch.Tensor], rows: int, columns: int)
 
 @pytest.mark.parametrize(("rows", "columns"), [(5, 7), (2, 1), (9, 9)])
 def test_the_fast_decoder_equals_the_plain_one(rows, columns):
-    decoder = DPT(48, *CHANNELS["tiny"], seed=3)
+    decoder = DPT(VARIANTS["tiny"], seed=3)
     tokens = [images(2, rows * columns, 48, seed=tap) for tap in range(4)]
     with torch.no_grad():
         expected, found = plain_dpt(decoder, tokens, rows, columns), decoder(tokens, rows, columns)

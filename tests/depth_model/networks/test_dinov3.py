@@ -11,8 +11,8 @@ from timm.models.eva import Eva
 
 from depth_model.interchange.export import AnySize, export_official, export_onnx
 from depth_model.networks import BadCheckpoint, DepthAnything, Encoder, build_encoder
-from depth_model.networks.encoder import TIMM_MODELS
 from depth_model.networks.rotary import rotation
+from depth_model.networks.variants import VARIANTS
 from depth_model.prediction.precision import bfloat16_copy
 from depth_model.prediction.predictor import DepthPredictor
 
@@ -102,10 +102,10 @@ def test_weights_of_the_other_generation_are_refused(timms, tmp_path):
             build_encoder(size, str(tmp_path / f"{name}.pth"))
 
 
-@pytest.mark.parametrize("size", [one for one in TIMM_MODELS if one.startswith("dinov3")])
+@pytest.mark.parametrize("size", [name for name, row in VARIANTS.items() if row.rotary and row.timm])
 def test_the_published_sizes_have_timms_tensors(size):
     with torch.device("meta"):
-        ours, timms = Encoder(size), timm.create_model(TIMM_MODELS[size], num_classes=0)
+        ours, timms = Encoder(size), timm.create_model(VARIANTS[size].timm, num_classes=0)
     learning = sum(one.numel() for one in ours.parameters() if one is not ours.mask_token)
     assert learning == sum(one.numel() for one in timms.parameters())
     assert ours.depth == len(timms.blocks) and ours.blocks[0].attn.num_heads == timms.blocks[0].attn.num_heads

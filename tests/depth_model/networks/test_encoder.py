@@ -98,8 +98,8 @@ def test_images_of_other_shapes_are_refused(shape):
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="size='vitg'"):
-        Encoder("vitg")
+    with pytest.raises(ValueError, match="size='vith'"):
+        Encoder("vith")
     with pytest.raises(ValueError, match="position_embedding='bilinear'"):
         Encoder("tiny", position_embedding="bilinear")
     for blocks in ([], [4], [-1]):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from depth_model.networks import DepthAnything
-from depth_model.networks.depth_anything import SPREAD_BLOCKS
+from depth_model.networks.variants import VARIANTS
 
 from .official_definition import official_disparity
 
@@ -28,15 +28,15 @@ def difference(size, shape, blocks):
     return float((found - expected).abs().max() / (expected.max() - expected.min()))
 
 
-@pytest.mark.parametrize("taps", ["last", "spread"])
+@pytest.mark.parametrize("out_indices", ["last", "spread"])
 @pytest.mark.parametrize(("size", "shape"), [*(("tiny", shape) for shape in SHAPES), ("vits", (252, 350))])
-def test_the_output_is_that_of_the_official_definition(size, shape, taps):
-    assert difference(size, shape, SPREAD_BLOCKS[size] if taps == "spread" else None) < 1e-4
+def test_the_output_is_that_of_the_official_definition(size, shape, out_indices):
+    assert difference(size, shape, VARIANTS[size].out_indices(out_indices)) < 1e-4
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("taps", ["last", "spread"])
+@pytest.mark.parametrize("out_indices", ["last", "spread"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("size", ["vits", "vitb", "vitl"])
-def test_every_published_size_gives_the_output_of_the_official_definition(size, shape, taps):
-    assert difference(size, shape, SPREAD_BLOCKS[size] if taps == "spread" else None) < 1e-4
+def test_every_published_size_gives_the_output_of_the_official_definition(size, shape, out_indices):
+    assert difference(size, shape, VARIANTS[size].out_indices(out_indices)) < 1e-4

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from depth_model.interchange.export import AnySize, antialiased_matrix, export_official, export_onnx
 from depth_model.networks import BadCheckpoint, DepthAnything, Encoder, build_encoder
-from depth_model.networks.encoder import TIMM_MODELS, TINY
+from depth_model.networks.variants import VARIANTS
 
 transformers = pytest.importorskip("transformers")
 
@@ -42,7 +42,11 @@ def model() -> DepthAnything:
 
 def test_tokens_are_those_of_timm_with_its_weights(tmp_path):
     timms = timm.models.VisionTransformer(
-        **TINY, img_size=518, reg_tokens=4, no_embed_class=True, init_values=1.0, num_classes=0
+        patch_size=14,
+        embed_dim=48,
+        depth=4,
+        num_heads=3,
+        img_size=518, reg_tokens=4, no_embed_class=True, init_values=1.0, num_classes=0
     )
     torch.save(randomised(timms).state_dict(), tmp_path / "timm.pth")
     ours = build_encoder("tiny_reg", str(tmp_path / "timm.pth")).eval()
@@ -127,6 +131,6 @@ def test_antialiased_resizing_is_that_of_torch(wanted):
 def test_the_published_sizes_have_timms_tensors_and_a_position_of_the_class_token(size):
     with torch.device("meta"):
         ours = Encoder(size)
-        timms = timm.create_model(TIMM_MODELS[size], num_classes=0, img_size=518)
+        timms = timm.create_model(VARIANTS[size].timm, num_classes=0, img_size=518)
     learning = sum(one.numel() for one in ours.parameters() if one is not ours.mask_token)
     assert learning == sum(one.numel() for one in timms.parameters()) + ours.dimension

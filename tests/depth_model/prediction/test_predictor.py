@@ -12,10 +12,10 @@ from PIL import Image
 
 from depth_model.errors import BadInput
 from depth_model.networks import DepthAnything
-from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
+from depth_model.networks.device import inference_device
+from depth_model.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from depth_model.prediction.predictor import (
     DepthPredictor,
-    inference_device,
     network_image,
     network_size,
     rgb,
@@ -146,11 +146,11 @@ def test_transformers_preprocessing_is_that_of_its_processor():
         ensure_multiple_of=14,
         resample=3,
         image_mean=list(IMAGENET_MEAN),
-        image_std=list(IMAGENET_DEVIATION),
+        image_std=list(IMAGENET_STD),
     )
     theirs = processor(Image.fromarray(image), return_tensors="np")["pixel_values"][0]
     ours = network_image(image, transformers_size(300, 400, 518), "transformers")
-    grey_level = 1 / 255 / min(IMAGENET_DEVIATION)
+    grey_level = 1 / 255 / min(IMAGENET_STD)
     np.testing.assert_allclose(ours, theirs, atol=2.5 * grey_level)
     assert np.abs(ours - theirs).mean() < 0.1 * grey_level
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from depth_model.networks.depth_anything import SPREAD_BLOCKS
+from depth_model.networks.variants import VARIANTS
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss
 from depth_model.training.start import initial_model, label_losses, label_weights
 from depth_model.training.teacher import TeacherSettings, train_teacher
@@ -37,10 +37,10 @@ def test_gradient_matching_is_added_with_its_weight(batch):
 
 
 def test_the_decoder_reads_the_blocks_of_either_version():
-    spread = dataclasses.replace(SETTINGS, taps="spread")
+    spread = dataclasses.replace(SETTINGS, out_indices="spread")
     assert initial_model("vits", "none", 0, SETTINGS).blocks == [8, 9, 10, 11]
     assert initial_model("vits", "none", 0, spread).blocks == [2, 5, 8, 11]
-    assert SPREAD_BLOCKS["vitl"] == (4, 11, 17, 23)
+    assert VARIANTS["vitl"].spread == (4, 11, 17, 23)
 
 
 def gradients_and_bytes(training):
@@ -69,7 +69,7 @@ def test_checkpointing_gives_the_same_gradients_and_keeps_less():
 
 
 def test_training_goes_through_the_options(pools, tmp_path):
-    training = dataclasses.replace(SETTINGS, gradient_matching=0.5, taps="spread", gradient_checkpointing=True)
+    training = dataclasses.replace(SETTINGS, gradient_matching=0.5, out_indices="spread", gradient_checkpointing=True)
     settings = TeacherSettings("tiny", 40, 4, 1e-3, 1e-3)
     _, history = train_teacher(pools[0], "none", settings, training, 3, tmp_path, lambda step, metrics: None)
     assert history.recent("gradient_matching", 10) < history.recent("gradient_matching", 60)

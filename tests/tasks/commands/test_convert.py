@@ -29,12 +29,12 @@ def call(monkeypatch, capsys):
 @pytest.fixture
 def model(tmp_path):
     model = DepthAnything("tiny", seed=1).eval()
-    torch.save(model.official_state(), tmp_path / "model.pth")
+    torch.save(model.official_state(), tmp_path / "depth_anything_vits14.pth")
     return model
 
 
 def test_an_official_file_becomes_a_folder_that_transformers_loads(call, model, tmp_path):
-    call(tmp_path / "model.pth", "--to", "folder", "-o", tmp_path / "folder")
+    call(tmp_path / "depth_anything_vits14.pth", "--to", "folder", "-o", tmp_path / "folder")
     assert json.loads((tmp_path / "folder" / "config.json").read_text())["position_embedding"] == "official"
     theirs = DepthAnythingForDepthEstimation.from_pretrained(tmp_path / "folder").eval()
     with torch.inference_mode():
@@ -56,16 +56,16 @@ def test_a_foreign_transformers_folder_is_exact_and_goes_back_to_an_official_fil
 
 def test_what_a_bare_file_cannot_tell_is_asked_for(call, model, tmp_path):
     arguments = ("--blocks", 0, 1, 2, 3, "--position-embedding", "exact")
-    call(tmp_path / "model.pth", "--to", "folder", "-o", tmp_path / "folder", *arguments)
+    call(tmp_path / "depth_anything_vits14.pth", "--to", "folder", "-o", tmp_path / "folder", *arguments)
     loaded = DepthAnything.load(tmp_path / "folder")
     assert loaded.blocks == [0, 1, 2, 3]
     assert loaded.encoder.position_embedding == "exact"
 
 
 def test_graphs_run_without_this_project_and_the_difference_is_printed(call, model, tmp_path):
-    printed = call(tmp_path / "model.pth", "--to", "onnx", "-o", tmp_path / "model.onnx")
+    printed = call(tmp_path / "depth_anything_vits14.pth", "--to", "onnx", "-o", tmp_path / "model.onnx")
     assert "of the range" in printed
-    call(tmp_path / "model.pth", "--to", "torch-export", "-o", tmp_path / "model.pt2")
+    call(tmp_path / "depth_anything_vits14.pth", "--to", "torch-export", "-o", tmp_path / "model.pt2")
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
     (found,) = session.run(None, {"images": IMAGES[..., :56, :84].numpy()})
     program = torch.export.load(tmp_path / "model.pt2").module()
@@ -87,7 +87,7 @@ def test_what_is_no_model_is_one_line_and_nothing_is_run(call, model, capsys, tm
     elif kind == "pickle":
         path.write_bytes(pickle.dumps({"pretrained.cls_token": Evil()}, protocol=2))
     elif kind == "blocks":
-        path, more = tmp_path / "model.pth", ("--blocks", 0, 1, 2, 9)
+        path, more = tmp_path / "depth_anything_vits14.pth", ("--blocks", 0, 1, 2, 9)
     with pytest.raises(SystemExit) as ended:
         call(path, "--to", "folder", "-o", tmp_path / "out", *more)
     assert ended.value.code == 1

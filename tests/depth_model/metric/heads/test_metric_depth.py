@@ -11,10 +11,11 @@ from torch import nn
 from transformers import DepthAnythingForDepthEstimation, ZoeDepthConfig
 from transformers.models.zoedepth.modeling_zoedepth import ZoeDepthMetricDepthEstimationHead
 
-from depth_model.metric.heads.bins import RELEASED_STRENGTH, MetricBins, attract, log_binomial
+from depth_model.metric.heads.bins import STRENGTH, MetricBins, attract, log_binomial
 from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.networks import BadCheckpoint, DepthAnything
-from depth_model.networks.dpt import CHANNELS, DecoderMaps
+from depth_model.networks.dpt import DecoderMaps
+from depth_model.networks.variants import VARIANTS
 
 
 def images(height=70, width=98, count=2):
@@ -65,7 +66,7 @@ def test_gradients_of_attractors_and_distribution_are_exact():
 
 
 def test_the_head_of_vitl_has_the_released_number_of_parameters():
-    assert sum(p.numel() for p in MetricBins(CHANNELS["vitl"][0]).parameters()) == 478_145
+    assert sum(p.numel() for p in MetricBins(VARIANTS["vitl"].features).parameters()) == 478_145
 
 
 def transformers_head():
@@ -104,7 +105,7 @@ def load_from(ours, theirs):
 def test_metric_bins_agree_with_those_of_transformers_at_the_strength_of_released_weights(layout):
     torch.manual_seed(0)
     theirs = transformers_head()
-    ours = MetricBins(256, RELEASED_STRENGTH)
+    ours = MetricBins(256, STRENGTH)
     load_from(ours, theirs)
     shapes = [(2, 256, side, side + 2) for side in (4, 8, 16, 32)] + [(2, 256, 2, 3), (2, 32, 40, 44)]
     inputs = [torch.randn(shape).contiguous(memory_format=layout).requires_grad_() for shape in shapes]
@@ -151,10 +152,10 @@ def test_a_saved_model_comes_back_with_its_range_and_the_same_bytes(tmp_path, he
 
 
 def test_the_released_layout_is_written_and_read(tmp_path):
-    model = metric("bins", strength=RELEASED_STRENGTH).eval()
+    model = metric("bins", strength=STRENGTH).eval()
     model.export_released(tmp_path / "metric.pt")
     content = torch.load(tmp_path / "metric.pt", weights_only=True)
-    assert set(content) == {"model", "optimizer", "epoch"}
+    assert set(content) == {"model", "optimizer", "epoch", "open_depth_anything"}
     for name in (
         "core.core.pretrained.blocks.0.attn.qkv.weight",
         "core.core.depth_head.scratch.refinenet1.out_conv.bias",
@@ -168,18 +169,35 @@ def test_the_released_layout_is_written_and_read(tmp_path):
         "conditional_log_binomial.log_binomial_transform.K_minus_1",
     ):
         assert name in content["model"]
-    again = MetricDepth.load(tmp_path / "metric.pt", maximum=10).eval()
-    assert again.head.strength == 300
+    bare = {name: content[name] for name in ("model", "optimizer", "epoch")}
+    torch.save(bare, tmp_path / "bare.pt")
+    torch.save(bare, tmp_path / "depth_anything_metric_depth_indoor.pt")
+    for name, maximum in (("metric", None), ("bare", 10), ("depth_anything_metric_depth_indoor", None)):
+        again = MetricDepth.load(tmp_path / f"{name}.pt", maximum).eval()
+        assert (again.head.strength, again.maximum, again.version, again.input_size) == (300, 10, "v1", (392, 518))
+        with torch.inference_mode():
+            assert torch.equal(again(images()), model(images()))
+    with pytest.raises(BadCheckpoint, match="does not say the largest depth"):
+        MetricDepth.load(tmp_path / "bare.pt")
+
+
+def test_an_export_keeps_the_strength_and_the_version_it_was_trained_with(tmp_path):
+    model = metric("bins", strength=1000.0, domain="indoor").eval()
+    model.version = "v2"
+    model.export_released(tmp_path / "a.pt")
+    again = MetricDepth.load(tmp_path / "a.pt").eval()
+    assert (again.head.strength, again.version, again.domain) == (1000.0, "v2", "indoor")
     with torch.inference_mode():
         assert torch.equal(again(images()), model(images()))
-    with pytest.raises(BadCheckpoint, match="does not say the largest depth"):
-        MetricDepth.load(tmp_path / "metric.pt")
 
 
 def test_a_file_of_the_second_version_is_read_as_a_sigmoid(tmp_path):
     relative = DepthAnything("tiny", seed=4)
     torch.save(relative.official_state(), tmp_path / "second.pth")
-    model = MetricDepth.load(tmp_path / "second.pth", maximum=20).eval()
+    with pytest.raises(BadCheckpoint, match=r"version v1 or v2 \(--version"):
+        MetricDepth.load(tmp_path / "second.pth", maximum=20)
+    model = MetricDepth.load(tmp_path / "second.pth", maximum=20, version="v2").eval()
+    assert model.input_size == 518
     with torch.inference_mode():
         maps = relative.decoder.maps(relative.encoder(images(), relative.blocks), 5, 7)
         torch.testing.assert_close(model(images()), 20 * maps.output.sigmoid())
