@@ -28,15 +28,15 @@ def metric(head="bins", **options):
 
 @pytest.mark.parametrize(("distance", "moved"), [(0.01, 0.0090909), (0.1, 0.0090909), (1.0, 0.000999)])
 def test_attractors_pull_as_in_the_check_values(distance, moved):
-    assert float(attract(torch.zeros(1), torch.tensor([distance]))) == pytest.approx(moved, abs=5e-8)
+    assert float(attract(torch.zeros(1), torch.tensor([distance]), 1000.0)) == pytest.approx(moved, abs=5e-8)
 
 
 def test_the_pull_is_strongest_at_the_root_of_the_strength_and_averages_over_points():
     distances = torch.linspace(0.001, 0.2, 2000, dtype=torch.float64)
-    pulls = attract(-distances, torch.zeros(1, dtype=torch.float64)) + distances
+    pulls = attract(-distances, torch.zeros(1, dtype=torch.float64), 1000.0) + distances
     assert float(pulls.max()) == pytest.approx(0.0158114, abs=1e-7)
     assert float(distances[pulls.argmax()]) == pytest.approx(0.0316228, abs=1e-4)
-    both = attract(torch.zeros(1), torch.tensor([0.01, -0.1]))
+    both = attract(torch.zeros(1), torch.tensor([0.01, -0.1]), 1000.0)
     assert float(both) == pytest.approx(0, abs=1e-8)
 
 
