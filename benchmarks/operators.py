@@ -29,8 +29,10 @@ from depth_model.networks import DepthAnything, frozen_encoder
 from depth_model.objectives import sample_box
 from depth_model.prediction.precision import bfloat16_copy
 from depth_model.training.optimizers import adamw
-from depth_model.training.student import FeatureAlignment, student_loss, student_weights
-from depth_model.training.teacher import teacher_loss
+from depth_model.training.start import Seen
+from depth_model.training.student import FeatureAlignment, student_output, student_terms
+from depth_model.training.teacher import teacher_output, teacher_terms
+from depth_model.training.terms import Term, values, weighted_sum
 
 KINDS = {
     "attention": ("scaled_dot_product",),
@@ -141,7 +143,7 @@ def loss_of(step: str, model: DepthAnything, clock: Clock, given: argparse.Names
     """Return what computes the loss of one step of the teacher or student, as the pipeline weighs it."""
     if step == "teacher":
         batch = pictures(given.batch, given.side)
-        return lambda: teacher_loss(model, 0.0, batch)["affine_invariant"]
+        return lambda: minimized(teacher_terms(0.0), teacher_output(model, batch))
     frozen = frozen_encoder(given.size)
     watched(clock, frozen, "frozen encoder")
     unlabeled = pictures(given.batch - given.batch // 3, given.side)
@@ -151,11 +153,13 @@ def loss_of(step: str, model: DepthAnything, clock: Clock, given: argparse.Names
     batch = {"labeled": pictures(given.batch // 3, given.side), "unlabeled": unlabeled}
     alignment = FeatureAlignment(alpha=0.85, block=frozen.depth - 3, normaliser="remaining")
 
-    def loss() -> Tensor:
-        terms = student_loss(model, frozen, 0.1, alignment, 0.0, batch)
-        return sum(weight * terms[name] for name, weight in student_weights(0.0).items())
+    return lambda: minimized(student_terms(0.1, 0.0), student_output(model, frozen, alignment, batch))
 
-    return loss
+
+def minimized(terms: list[Term], output: Seen) -> Tensor:
+    """Return the loss of an output, without what is only watched."""
+    minimized = [term for term in terms if term.weight]
+    return weighted_sum(minimized, values(minimized, output))
 
 
 def training(given: argparse.Namespace, clock: Clock) -> Callable[[], None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -14,6 +16,7 @@ from depth_model.training.batches import Batch
 from depth_model.training.guard import TrainingFailed
 from depth_model.training.loop import LoopSettings
 from depth_model.training.processes import best_device, shares
+from depth_model.training.terms import Term
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,29 +45,50 @@ def initial_model(size: str, weights: str, seed: int, training: TrainingSettings
     return model.to(best_device())
 
 
-def label_losses(disparity: Tensor, batch: Batch, gradient_matching: float) -> dict[str, Tensor]:
-    """Return the losses on the labels of a batch by name.
+@dataclass(frozen=True)
+class Seen:
+    """What the network makes of a batch: disparity (B, H, W), whose first rows are those of the `labeled` part; the
+    student's has the `unlabeled` part too, and the feature alignment loss with its fraction of active tokens."""
 
-    The affine-invariant loss (equations 1 to 3), and the gradient-matching loss if its weight is not 0.
+    disparity: Tensor
+    labeled: Batch
+    unlabeled: Batch | None = None
+    features: tuple[Tensor, Tensor] | None = None
+
+
+def label_terms(labeled: Callable[[Batch], Batch], gradient_matching: float) -> list[Term]:
+    """Return the losses on labels: the affine-invariant one (equations 1 to 3), and gradient matching with its weight.
+
+    `labeled` gives the labelled part of a batch. The second Depth Anything takes 2 for gradient matching on its
+    synthetic labels, the first has no such term (paper.md 1.8).
     """
-    labels = batch["disparity"], batch["valid"]
-    terms = {"affine_invariant": affine_invariant_loss(disparity, *labels)}
-    if gradient_matching:
-        terms["gradient_matching"] = gradient_matching_loss(disparity, *labels)
-    return terms
+
+    def informative(batch: Batch) -> Tensor:
+        return informative_images(*_labels(labeled(batch))).sum()
+
+    terms = [
+        Term("affine_invariant", partial(_on_labels, affine_invariant_loss), informative, 1.0),
+        Term("gradient_matching", partial(_on_labels, gradient_matching_loss), informative, gradient_matching),
+    ]
+    return [term for term in terms if term.weight]
 
 
-def label_weights(gradient_matching: float) -> dict[str, float]:
-    """Return the weights of `label_losses`: the second Depth Anything takes 2 for gradient matching on its synthetic
-    labels, the first has no such term (paper.md 1.8)."""
-    weights = {"affine_invariant": 1.0, "gradient_matching": gradient_matching}
-    return {name: weight for name, weight in weights.items() if weight}
+def _on_labels(loss: Callable[[Tensor, Tensor, Tensor], Tensor], seen: Seen) -> Tensor:
+    return loss(seen.disparity[: len(seen.labeled["images"])], *_labels(seen.labeled))
 
 
-def label_counts(batch: Batch) -> dict[str, Tensor | float]:
-    """Return over how many images each of `label_losses` is."""
-    counted = informative_images(batch["disparity"], batch["valid"]).sum()
-    return {"affine_invariant": counted, "gradient_matching": counted}
+def _labels(labeled: Batch) -> tuple[Tensor, Tensor]:
+    return labeled["disparity"], labeled["valid"]
+
+
+def unusable_term() -> Term:
+    """Return how many samples of a batch have no usable target."""
+    return Term("unusable_targets", _unusable, None)
+
+
+def _unusable(seen: Seen) -> Tensor:
+    own = seen.labeled["unusable"]
+    return own if seen.unlabeled is None else own + seen.unlabeled["unusable"]
 
 
 def check_shares(name: str, images: int, accumulation: int) -> None:

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from depth_model.encoders.midas import is_midas, read_midas
-from depth_model.metric.heads.bins import MetricBins
 from depth_model.metric.heads.metric_depth import MetricDepth, MidasDepth, midas_depth
 from depth_model.metric.training.augmentation import MetricInput
 from depth_model.metric.training.batches import metric_batch
@@ -34,6 +33,7 @@ from depth_model.training.optimizers import BETAS, fused_adamw
 from depth_model.training.processes import best_device
 from depth_model.training.sampling import steps_of
 from depth_model.training.start import check_shares
+from depth_model.training.terms import Term
 
 LOWEST_MOMENTUM, HIGHEST_MOMENTUM = 0.85, 0.95
 RISING_SHARE = 0.7
@@ -90,9 +90,8 @@ def train_metric(
         steps=steps_of(settings.epochs, len(pool), settings.batch),
         images_per_step=settings.batch,
         make_batch=partial(metric_batch, pool, seed, settings.batch, settings.input, settings.maximum),
-        loss=partial(metric_loss, model),
-        weights={"silog": 1.0},
-        counts=metric_counts,
+        forward=partial(metric_output, model),
+        terms=metric_terms("zoedepth" if settings.head == "bins" else "second_version"),
         gradient_clip=settings.gradient_clip,
     )
     return model, train(run, loop, scratch, on_metrics)
@@ -115,31 +114,39 @@ def _start(relative: str, size: str, start: str, seed: int) -> DepthAnything | M
     return DepthAnything.load(relative) if start == "all" else DepthAnything(size, relative, seed)
 
 
-def metric_loss(model: MetricDepth, batch: Batch) -> dict[str, Tensor]:
-    """Return the scale-invariant logarithmic loss of a batch, `silog`, and how its depth compares with the labels.
+def metric_output(model: MetricDepth, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return predicted depth, labels and which of them are valid, each (B, h, w).
 
-    The prediction is brought to the size of the labels, bilinear with corners aligned; the loss is over all labelled
-    pixels of the batch (paper.md section 5), in ZoeDepth's form with metric bins, else in that of the second version.
+    The prediction is brought to the size of the labels, bilinear with corners aligned.
     """
     depth, valid = batch["depth"], batch["valid"]
     predicted = functional.interpolate(
         model(normalised(batch["images"]))[:, None], size=depth.shape[1:], mode="bilinear", align_corners=True
     )[:, 0]
-    form = "zoedepth" if isinstance(model.head, MetricBins) else "second_version"
-    with torch.no_grad():
-        error = torch.where(valid, (predicted / torch.where(valid, depth, 1.0) - 1).abs(), 0.0)
-        relative = error.sum() / valid.sum().clamp_min(1)
-    return {"silog": silog_loss(predicted, depth, valid, form), "abs_rel": relative}
+    return predicted, depth, valid
 
 
-def metric_counts(batch: Batch) -> dict[str, Tensor | float]:
-    """Return over how many images each mean of `metric_loss` is.
+def metric_terms(form: str) -> list[Term]:
+    """Return the scale-invariant logarithmic loss in one of `silog_loss`'s forms, over all labelled pixels of a batch
+    (paper.md section 5), and how far depth is from the labels.
 
     The loss of a batch that several processes share is the mean of theirs, as in the released code: its variance is
     that of the pixels of one process.
     """
-    images = float(len(batch["depth"]))
-    return {"silog": images, "abs_rel": images}
+
+    def images(batch: Batch) -> int:
+        return len(batch["depth"])
+
+    return [
+        Term("silog", lambda output: silog_loss(*output, form), images, 1.0),
+        Term("abs_rel", lambda output: _relative_error(*output), images),
+    ]
+
+
+@torch.no_grad()
+def _relative_error(predicted: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
+    error = torch.where(valid, (predicted / torch.where(valid, depth, 1.0) - 1).abs(), 0.0)
+    return error.sum() / valid.sum().clamp_min(1)
 
 
 def metric_groups(model: MetricDepth, settings: MetricSettings) -> list[dict[str, Any]]:

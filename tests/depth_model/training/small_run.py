@@ -20,6 +20,7 @@ from depth_model.training.loop import Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.sampling import WHOLE
 from depth_model.training.start import TrainingSettings
+from depth_model.training.terms import Term
 
 STEPS = 23
 SETTINGS = TrainingSettings(
@@ -49,12 +50,17 @@ def make_batch(step, share=WHOLE):
 
 
 def squared_error(model, batch):
-    error = (model(batch["x"]).float() - batch["nested"]["y"]).square().mean()
-    return {"error": error, "error/root": error.detach().sqrt()}
+    return (model(batch["x"]).float() - batch["nested"]["y"]).square().mean()
 
 
-def counts(batch):
-    return {"error": len(batch["x"]), "error/root": len(batch["x"])}
+def count(batch):
+    return len(batch["x"])
+
+
+TERMS = [
+    Term("error", lambda error: error, count, 1.0),
+    Term("error/root", lambda error: error.detach().sqrt(), count),
+]
 
 
 def small_run(steps=STEPS, loss=squared_error, **changed):
@@ -67,9 +73,8 @@ def small_run(steps=STEPS, loss=squared_error, **changed):
         "steps": steps,
         "images_per_step": 8,
         "make_batch": make_batch,
-        "loss": partial(loss, model),
-        "weights": {"error": 1.0},
-        "counts": counts,
+        "forward": partial(loss, model),
+        "terms": TERMS,
         "gradient_clip": 1.0,
     }
     return Run(**(brought | changed))

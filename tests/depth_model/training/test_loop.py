@@ -151,9 +151,9 @@ def test_bf16_learns_nearly_the_same_with_a_loss_in_fp32(tmp_path):
 
     def loss(model, batch):
         dtypes.add(model(batch["x"]).dtype)
-        terms = squared_error(model, batch)
-        assert terms["error"].dtype == torch.float32
-        return terms
+        error = squared_error(model, batch)
+        assert error.dtype == torch.float32
+        return error
 
     runs = {precision: small_run(steps=60, loss=loss) for precision in ("fp32", "bf16")}
     ends = {
@@ -170,9 +170,9 @@ def test_bf16_learns_nearly_the_same_with_a_loss_in_fp32(tmp_path):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_in_one_line(tmp_path, bad):
     def loss(model, batch):
-        terms = squared_error(model, batch)
+        error = squared_error(model, batch)
         at_step_7 = torch.equal(batch["x"], run.make_batch(6)["x"])
-        return terms | {"error": terms["error"] * bad} if at_step_7 else terms
+        return error * bad if at_step_7 else error
 
     run = small_run(loss=loss)
     message = r"^small: step 7: loss is (nan|inf).*; the batch: small/6-0, small/6-1,.*lower the"

@@ -10,8 +10,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from depth_model.networks.depth_anything import SPREAD_BLOCKS
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss
-from depth_model.training.start import initial_model, label_losses, label_weights
+from depth_model.training.start import Seen, initial_model, label_terms
 from depth_model.training.teacher import TeacherSettings, train_teacher
+from depth_model.training.terms import values
 
 from .small_run import SETTINGS
 
@@ -20,6 +21,7 @@ from .small_run import SETTINGS
 def batch():
     generator = torch.Generator().manual_seed(0)
     return {
+        "images": torch.zeros(2, 28, 42, 3),
         "disparity": torch.rand(2, 28, 42, generator=generator),
         "valid": torch.rand(2, 28, 42, generator=generator) < 0.8,
     }
@@ -30,10 +32,12 @@ def test_gradient_matching_is_added_with_its_weight(batch):
     expected = affine_invariant_loss(disparity, batch["disparity"], batch["valid"])
     gradient = gradient_matching_loss(disparity, batch["disparity"], batch["valid"])
     assert gradient > 0
-    assert label_losses(disparity, batch, 2.0) == {"affine_invariant": expected, "gradient_matching": gradient}
-    assert label_weights(2.0) == {"affine_invariant": 1.0, "gradient_matching": 2.0}
-    assert label_losses(disparity, batch, 0.0) == {"affine_invariant": expected}
-    assert label_weights(0.0) == {"affine_invariant": 1.0}
+    both, one = (label_terms(lambda batch: batch, weight) for weight in (2.0, 0.0))
+    seen = Seen(disparity, batch)
+    assert values(both, seen) == {"affine_invariant": expected, "gradient_matching": gradient}
+    assert [(term.name, term.weight) for term in both] == [("affine_invariant", 1.0), ("gradient_matching", 2.0)]
+    assert values(one, seen) == {"affine_invariant": expected}
+    assert [(term.name, term.weight) for term in one] == [("affine_invariant", 1.0)]
 
 
 def test_the_decoder_reads_the_blocks_of_either_version():

@@ -12,7 +12,15 @@ from depth_model.networks import DepthAnything, frozen_encoder
 from depth_model.training import batches
 from depth_model.training.augmentation import Perturbation
 from depth_model.training.start import TrainingSettings
-from depth_model.training.student import FeatureAlignment, StudentSettings, student_batch, student_loss, train_student
+from depth_model.training.student import (
+    FeatureAlignment,
+    StudentSettings,
+    student_batch,
+    student_output,
+    student_terms,
+    train_student,
+)
+from depth_model.training.terms import values
 
 SETTINGS = StudentSettings(
     encoder="tiny",
@@ -93,10 +101,14 @@ def disturbed_student():
     return model, frozen
 
 
+def losses(model, frozen, alignment, batch):
+    return values(student_terms(0.1, 0.0, aligned=alignment.images), student_output(model, frozen, alignment, batch))
+
+
 def test_losses_are_those_of_the_paper(pools, step):
     batch = student_batch(*pools, SETTINGS, 28, 3, step)
     model, frozen = disturbed_student()
-    terms = student_loss(model, frozen, 0.1, dataclasses.replace(ALIGNMENT, alpha=0.6), 0.0, batch)
+    terms = losses(model, frozen, dataclasses.replace(ALIGNMENT, alpha=0.6), batch)
     wanted = by_hand(model, frozen, batch, 0.1, 0.6, 3)
     found = [terms[name].item() for name in ("affine_invariant", "pseudo_label", "feature_alignment")]
     assert found == pytest.approx(wanted, rel=2e-4)
@@ -116,7 +128,7 @@ def test_the_loss_is_the_average_of_the_three(undisturbed):
 def test_alignment_starts_at_exactly_zero(pools):
     batch = student_batch(*pools, SETTINGS, 28, 3, 0)
     model, frozen = DepthAnything("tiny", seed=5), frozen_encoder("tiny", seed=5)
-    terms = student_loss(model, frozen, 0.1, ALIGNMENT, 0.0, batch)
+    terms = losses(model, frozen, ALIGNMENT, batch)
     assert terms["feature_alignment"].item() == 0
     assert terms["feature_alignment/active_fraction"] == 0
 
@@ -124,7 +136,7 @@ def test_alignment_starts_at_exactly_zero(pools):
 def test_alignment_pulls_the_encoder_and_never_the_frozen_one(pools):
     batch = student_batch(*pools, SETTINGS, 28, 3, 0)
     model, frozen = disturbed_student()
-    terms = student_loss(model, frozen, 0.1, dataclasses.replace(ALIGNMENT, alpha=1.0), 0.0, batch)
+    terms = losses(model, frozen, dataclasses.replace(ALIGNMENT, alpha=1.0), batch)
     terms["feature_alignment"].backward()
     assert model.encoder.blocks[0].attn.qkv.weight.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in model.decoder.parameters())
@@ -198,8 +210,8 @@ def test_an_ablation_averages_the_losses_that_are_left(pools, tmp_path, pseudo_l
     _, history = train_student(*pools, "none", settings, alignment, TRAINING, 3, tmp_path, lambda step, metrics: None)
     absent = {"affine_invariant", "pseudo_label", "feature_alignment"} - set(terms)
     assert not absent & set(history.columns)
-    for values in history.rows:
-        row = dict(zip(history.columns, values[1:], strict=True))
+    for found in history.rows:
+        row = dict(zip(history.columns, found[1:], strict=True))
         assert row["loss"] == pytest.approx(sum(row[term] for term in terms) / len(terms), rel=1e-6)
 
 
@@ -208,7 +220,7 @@ def test_alignment_on_labelled_images_compares_those_tokens(pools, step):
     batch = student_batch(*pools, SETTINGS, 28, 3, step)
     alignment = dataclasses.replace(ALIGNMENT, images="labeled", alpha=1.0)
     with torch.no_grad():
-        terms = student_loss(model, frozen, 0.1, alignment, 0.0, batch)
+        terms = losses(model, frozen, alignment, batch)
         images = batches.network_input(batch["labeled"]["images"])
         ours, theirs = (one(images, [ALIGNMENT.block])[0] for one in (model.encoder, frozen))
         wanted = 1 - (ours * theirs).sum(-1) / (ours.norm(dim=-1) * theirs.norm(dim=-1))

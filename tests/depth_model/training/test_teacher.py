@@ -12,8 +12,9 @@ from depth_model.objectives import affine_invariant_loss
 from depth_model.training import collapse
 from depth_model.training.guard import TrainingFailed
 from depth_model.training.history import History
-from depth_model.training.start import TrainingSettings
-from depth_model.training.teacher import TeacherSettings, teacher_loss, train_teacher
+from depth_model.training.start import Seen, TrainingSettings
+from depth_model.training.teacher import TeacherSettings, teacher_output, teacher_terms, train_teacher
+from depth_model.training.terms import values
 
 SETTINGS = TeacherSettings(
     encoder="tiny", epochs=40, batch=4, encoder_learning_rate=1e-3, decoder_learning_rate=1e-3
@@ -76,12 +77,13 @@ def test_a_constant_prediction_has_a_loss_of_one():
 
 def test_a_dead_output_and_a_flat_one_are_seen():
     def health(disparity):
-        return {name: float(value) for name, value in collapse.prediction_health(disparity).items()}
+        found = values(collapse.health_terms(None), Seen(disparity, {}))
+        return {name: float(value) for name, value in found.items()}
 
-    assert "the last ReLU is dead" in collapse.ailing(health(torch.zeros(2, 28, 28)))
+    assert "the last ReLU is dead" in collapse.unhealthy(health(torch.zeros(2, 28, 28)))
     flat = torch.full((2, 28, 28), 3.0) + 1e-6 * torch.rand(2, 28, 28)
-    assert "collapsed to a constant" in collapse.ailing(health(flat))
-    assert collapse.ailing(health(torch.rand(2, 28, 28))) == ""
+    assert "collapsed to a constant" in collapse.unhealthy(health(flat))
+    assert collapse.unhealthy(health(torch.rand(2, 28, 28))) == ""
 
 
 @pytest.mark.parametrize(
@@ -110,8 +112,8 @@ def test_images_without_a_usable_target_do_not_count():
     valid = torch.ones(3, 28, 28, dtype=torch.bool)
     valid[1] = False
     part = {"images": images, "disparity": disparity, "valid": valid, "unusable": torch.tensor(1.0)}
-    rest = {name: values[[0, 2]] for name, values in part.items() if name != "unusable"}
-    with_bad = teacher_loss(model, 0.0, part)
-    without = teacher_loss(model, 0.0, rest | {"unusable": torch.tensor(0.0)})
+    rest = {name: tensor[[0, 2]] for name, tensor in part.items() if name != "unusable"}
+    with_bad = values(teacher_terms(0.0), teacher_output(model, part))
+    without = values(teacher_terms(0.0), teacher_output(model, rest | {"unusable": torch.tensor(0.0)}))
     assert with_bad["affine_invariant"].item() == pytest.approx(without["affine_invariant"].item(), rel=1e-5)
     assert with_bad["unusable_targets"] == 1

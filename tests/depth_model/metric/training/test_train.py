@@ -24,6 +24,7 @@ from depth_model.reading.collecting import collect_source
 from depth_model.shards.pool import SamplePool
 from depth_model.shards.source import SourceFolder
 from depth_model.training.loop import LoopSettings
+from depth_model.training.terms import values
 
 INPUT = MetricInput(height=42, width=56, crop="none", brightness=0.25)
 LOOP = LoopSettings(workers=0, checkpoint_every=100, precision="fp32")
@@ -117,7 +118,7 @@ def test_the_loss_is_over_the_pixels_of_the_whole_batch_at_the_size_of_the_label
     model = train.initial_metric_model("none", "tiny", "indoor", settings(head=head), 0)
     batch = metric_batch(pools[0], 3, 3, INPUT, 6.0, 0)
     with torch.no_grad():
-        found = train.metric_loss(model, batch)["silog"]
+        found = values(train.metric_terms(form), train.metric_output(model, batch))["silog"]
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     images = (batch["images"] - mean.view(3, 1, 1)) / deviation.view(3, 1, 1)
     with torch.no_grad():

@@ -149,13 +149,14 @@ def test_counts_make_the_losses_of_parts_those_of_the_whole(pool):
     model = Segmentation(build_encoder("tiny"), class_lists()["ade20k"], "linear", SIDE).eval()
     whole = semantic_batch(pool, 0, 4, SIDE, 150, 0)
     parts = [semantic_batch(pool, 0, 4, SIDE, 150, 0, Share(number, 2)) for number in range(2)]
+    cross_entropy = train.pixel_terms()[0]
     with torch.no_grad():
-        counts = [train.pixel_counts(part)["cross_entropy"] for part in parts]
-        losses = [float(train.pixel_loss(model, part)["cross_entropy"]) for part in parts]
-        wanted = float(train.pixel_loss(model, whole)["cross_entropy"])
+        counts = [int(cross_entropy.samples(part)) for part in parts]
+        losses = [float(cross_entropy.value(train.pixel_output(model, part))) for part in parts]
+        wanted = float(cross_entropy.value(train.pixel_output(model, whole)))
     assert np.average(losses, weights=counts) == pytest.approx(wanted, rel=1e-5)
-    masks = sum(train.mask_counts(8, part)["mask"] for part in parts)
-    assert masks == train.mask_counts(8, whole)["mask"]
+    for term in train.mask_terms(8):
+        assert sum(float(term.samples(part)) for part in parts) == pytest.approx(float(term.samples(whole)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
