@@ -47,10 +47,14 @@ def initial_model(size: str, weights: str, seed: int, training: TrainingSettings
 
 @dataclass(frozen=True)
 class Seen:
-    """What the network makes of a batch: disparity (B, H, W), whose first rows are those of the `labeled` part; the
-    student's has the `unlabeled` part too, and the feature alignment loss with its fraction of active tokens."""
+    """What the network makes of a batch: disparity (B, H, W), and its first rows, `on_labeled`, which are those of the
+    `labeled` part; the student's has the `unlabeled` part too, and the loss on features with the share of active ones.
+
+    Losses share one slice, so that their gradients meet in the order of one sum.
+    """
 
     disparity: Tensor
+    on_labeled: Tensor
     labeled: Batch
     unlabeled: Batch | None = None
     features: tuple[Tensor, Tensor] | None = None
@@ -74,7 +78,7 @@ def label_terms(labeled: Callable[[Batch], Batch], gradient_matching: float) -> 
 
 
 def _on_labels(loss: Callable[[Tensor, Tensor, Tensor], Tensor], seen: Seen) -> Tensor:
-    return loss(seen.disparity[: len(seen.labeled["images"])], *_labels(seen.labeled))
+    return loss(seen.on_labeled, *_labels(seen.labeled))
 
 
 def _labels(labeled: Batch) -> tuple[Tensor, Tensor]:

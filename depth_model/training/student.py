@@ -151,12 +151,13 @@ def student_output(model: DepthAnything, frozen: Encoder, alignment: FeatureAlig
     count = len(images["labeled"])
     seen = torch.cat(list(images.values()))
     if alignment.images == "none":
-        return Seen(model(seen), labeled, unlabeled)
+        disparity = model(seen)
+        return Seen(disparity, disparity[:count], labeled, unlabeled)
     disparity, tokens = model.predict_with_tokens(seen, alignment.block)
     fixed = _frozen_tokens(frozen, images[alignment.images], alignment.block)
     ours = tokens[:count] if alignment.images == "labeled" else tokens[count:]
     features = feature_alignment_loss(ours, fixed, alignment.alpha, alignment.normaliser)
-    return Seen(disparity, labeled, unlabeled, features)
+    return Seen(disparity, disparity[:count], labeled, unlabeled, features)
 
 
 def student_terms(
@@ -179,7 +180,7 @@ def student_terms(
 
 def _on_pseudo_labels(trim: float, seen: Seen) -> Tensor:
     """Equations 5 to 8: the targets are the pseudo labels of both clean images of a mixed one."""
-    mixed = seen.disparity[len(seen.labeled["images"]) :]
+    mixed = seen.disparity[len(seen.on_labeled) :]
     return cutmix_loss(mixed, *_pseudo_labels(seen.unlabeled), seen.unlabeled["box"], trim)
 
 

@@ -73,7 +73,8 @@ def train_teacher(
 
 def teacher_output(model: DepthAnything, batch: Batch) -> Seen:
     """Return the network's disparity of a batch, beside its labels."""
-    return Seen(model(network_input(batch["images"])), batch)
+    disparity = model(network_input(batch["images"]))
+    return Seen(disparity, disparity, batch)
 
 
 def teacher_terms(gradient_matching: float) -> list[Term]:

@@ -21,7 +21,6 @@ from .small_run import SETTINGS
 def batch():
     generator = torch.Generator().manual_seed(0)
     return {
-        "images": torch.zeros(2, 28, 42, 3),
         "disparity": torch.rand(2, 28, 42, generator=generator),
         "valid": torch.rand(2, 28, 42, generator=generator) < 0.8,
     }
@@ -33,7 +32,7 @@ def test_gradient_matching_is_added_with_its_weight(batch):
     gradient = gradient_matching_loss(disparity, batch["disparity"], batch["valid"])
     assert gradient > 0
     both, one = (label_terms(lambda batch: batch, weight) for weight in (2.0, 0.0))
-    seen = Seen(disparity, batch)
+    seen = Seen(disparity, disparity, batch)
     assert values(both, seen) == {"affine_invariant": expected, "gradient_matching": gradient}
     assert [(term.name, term.weight) for term in both] == [("affine_invariant", 1.0), ("gradient_matching", 2.0)]
     assert values(one, seen) == {"affine_invariant": expected}

@@ -77,7 +77,7 @@ def test_a_constant_prediction_has_a_loss_of_one():
 
 def test_a_dead_output_and_a_flat_one_are_seen():
     def health(disparity):
-        found = values(collapse.health_terms(None), Seen(disparity, {}))
+        found = values(collapse.health_terms(None), Seen(disparity, disparity, {}))
         return {name: float(value) for name, value in found.items()}
 
     assert "the last ReLU is dead" in collapse.unhealthy(health(torch.zeros(2, 28, 28)))
