@@ -22,7 +22,8 @@ from torchvision.transforms import v2
 
 from depth_model.evaluation import relative_depth_metrics
 from depth_model.evaluation.protocols import GENERIC
-from depth_model.training.augmentation import Perturbation, perturb
+from depth_model.training.augmentation import perturb
+from depth_model.training.settings import Perturbation
 
 STRENGTH = Perturbation(0.5, 0.5, 0.5, 0.25, 0.8, 0.5, (0.1, 2.0), 0.5)
 CALLS = 20

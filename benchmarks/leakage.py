@@ -23,9 +23,9 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from depth_model import readers, world
 from depth_model.audit import findings
+from depth_model.audit.settings import AuditRules
 from depth_model.readers import scikit_image
 from depth_model.reading.collecting import collect_source
-from tasks.settings import params
 
 PER_DOMAIN, UNRELATED_PER_DOMAIN, SIZE = 8, 40, (192, 256)
 ORIGINAL = "original"
@@ -169,7 +169,7 @@ class Workshop:
         """Yield (training source, its key, evaluation key) of the leaks between sources."""
         catalogs = {"unlabeled": dict.fromkeys(training), "evaluation": dict.fromkeys(evaluation)}
         ours, theirs = (findings.Collection(self.folder / "data", catalogs, (role,)) for role in catalogs)
-        rules = findings.AuditRules(**params.load(Path("presets/demo.yaml")).audit.model_dump())
+        rules = AuditRules()
         for pair in findings.find_leaks(ours, theirs, rules)[0]:
             yield ours.place(pair.row)[1], ours.key(pair.row), theirs.key(pair.other)
 

@@ -29,8 +29,9 @@ from depth_model.networks import DepthAnything, frozen_encoder
 from depth_model.objectives import sample_box
 from depth_model.prediction.precision import bfloat16_copy
 from depth_model.training.optimizers import adamw
+from depth_model.training.settings import FeatureAlignment
 from depth_model.training.start import Seen
-from depth_model.training.student import FeatureAlignment, student_output, student_terms
+from depth_model.training.student import student_output, student_terms
 from depth_model.training.teacher import teacher_output, teacher_terms
 from depth_model.training.terms import Term, values, weighted_sum
 

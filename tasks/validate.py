@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
+from depth_model.audit.settings import DriftSettings
 from depth_model.errors import UserError
 from tasks.gate import checks, statistics
 from tasks.gate.suites import ANNOTATED, SOURCE_SUITES, sample_suite
@@ -78,7 +79,7 @@ def _sample_faults(role: str, names: list[str]) -> list[str]:
     return found
 
 
-def _describe(role: str, sources: Mapping[str, Mapping[str, Any]], drift: params.Drift) -> None:
+def _describe(role: str, sources: Mapping[str, Mapping[str, Any]], drift: DriftSettings) -> None:
     """Write the statistics of `role`; warn of drift beyond the tolerance, or raise UserError when that should stop."""
     description = statistics.described(role, sources)
     moved = statistics.beyond(description, drift.tolerance)

@@ -28,7 +28,7 @@ def test_the_example_reads_the_real_samples(repository, example, samples):
     counts = {}
     for role in params.ROLES:
         for name, content in example["sources"][role].items():
-            source = params.Source.model_validate(content)
+            source = params.Source(**content)
             reader, root = readers.get(source.reader), repository / source.root
             counts[name] = sum(1 for _ in reader.items(root, source.chosen_options()))
     assert counts == {"seven_scenes": 41, "tum": 2, "photos": 42, "icl_nuim": 3, "redwood": 3}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ from depth_model.training.optimizers import Schedule, set_schedule
 from depth_model.training.processes import best_device
 from depth_model.training.resume import newest_checkpoint, read_checkpoint, save_checkpoint
 from depth_model.training.sampling import Share
+from depth_model.training.settings import LoopSettings, TrainingMachine
 from depth_model.training.terms import Samples, Term, values, weighted_sum
 
 OnMetrics = Callable[[int, Mapping[str, float]], None]
@@ -38,19 +39,6 @@ OnMetrics = Callable[[int, Mapping[str, float]], None]
 
 _ROWS = 2000
 """How many rows a long history has; a short one has a row per step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopSettings:
-    """How a run is carried out: loader processes, steps between checkpoints, precision; into how many parts a process
-    divides its share of a batch; whether a bad batch stops the run or is skipped, and how often at most."""
-
-    workers: int
-    checkpoint_every: int
-    precision: Literal["fp32", "bf16"]
-    accumulation: int = 1
-    bad_batch: Literal["stop", "skip"] = "stop"
-    largest_skips: int = 0
 
 
 def _healthy(found: Mapping[str, float]) -> str:
@@ -97,7 +85,13 @@ class _Course:
     saved: int
 
 
-def train(run: Run, settings: LoopSettings, scratch: Path, on_metrics: OnMetrics) -> History:
+def train(
+    run: Run,
+    settings: LoopSettings,
+    scratch: Path,
+    on_metrics: OnMetrics,
+    machine: TrainingMachine = TrainingMachine(),
+) -> History:
     """Train `run.model` to the end, from the newest checkpoint in `scratch` if there is one; return the history.
 
     A checkpoint holds the state before a step whose batch has shown that state to be sound. SIGINT and SIGTERM end
@@ -116,12 +110,12 @@ def train(run: Run, settings: LoopSettings, scratch: Path, on_metrics: OnMetrics
         stopping.noted_signals() as stop,
         progress_bar(run.name, run.steps, "steps", course.finished, shown=processes.is_first()) as bar,
         # Closed at once: an exception on its way out would keep the loader's processes, which ignore signals.
-        closing(loader(run.make_batch, shares, course.finished, run.steps, settings.workers)) as batches,
+        closing(loader(run.make_batch, shares, course.finished, run.steps, machine.workers)) as batches,
     ):
         for parts in batches:
             set_schedule(run.optimizer, run.schedule, course.finished, run.steps)
             found, asked = _gradients(run, learner, parts, settings, stop)
-            good = _judged(run, course, found, parts, settings, scratch)
+            good = _judged(run, course, found, parts, machine.checkpoint_every, scratch)
             course.finished += 1
             if course.history.add(course.finished, found if good else None):
                 on_metrics(course.finished, _metrics(run, course, clock))
@@ -222,7 +216,7 @@ def _judged(
     course: _Course,
     found: Mapping[str, float],
     parts: Sequence[Batch],
-    settings: LoopSettings,
+    checkpoint_every: int,
     scratch: Path,
 ) -> bool:
     """Learn from a good batch and return True; skip a bad one and return False, or raise TrainingFailed."""
@@ -235,7 +229,7 @@ def _judged(
         guard.refuse(step, fault, keys())
         return False
     trouble = guard.trouble(run.unhealthy(found))
-    if not trouble and course.finished // settings.checkpoint_every > course.saved // settings.checkpoint_every:
+    if not trouble and course.finished // checkpoint_every > course.saved // checkpoint_every:
         _save(run, course, scratch)
     if found["gradient_norm"] > run.gradient_clip:
         parameters = [one for group in run.optimizer.param_groups for one in group["params"]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 from torch import Tensor
 
@@ -14,34 +13,21 @@ from depth_model.networks.depth_anything import SPREAD_BLOCKS
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss, informative_images
 from depth_model.training.batches import Batch
 from depth_model.training.guard import TrainingFailed
-from depth_model.training.loop import LoopSettings
 from depth_model.training.processes import best_device, shares
+from depth_model.training.settings import TrainingMachine, TrainingSettings
 from depth_model.training.terms import Term
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingSettings(LoopSettings):
-    """What teacher and student share beyond the loop: crop (pixels), the largest gradient norm, weight decay, warm-up
-    (steps, or a fraction of them below 1); weight of gradient matching on labels, which encoder blocks the decoder
-    reads, and whether encoder blocks are computed again in the backward pass to save memory."""
-
-    crop: int
-    gradient_clip: float
-    weight_decay: float
-    warmup: float = 0.0
-    gradient_matching: float = 0.0
-    taps: Literal["last", "spread"] = "last"
-    gradient_checkpointing: bool = False
-
-
-def initial_model(size: str, weights: str, seed: int, training: TrainingSettings) -> DepthAnything:
+def initial_model(
+    size: str, weights: str, seed: int, training: TrainingSettings, machine: TrainingMachine
+) -> DepthAnything:
     """Return the model with encoder `weights` and a random decoder on the device that it is trained on.
 
     Raises what `DepthAnything` raises.
     """
     blocks = SPREAD_BLOCKS.get(size) if training.taps == "spread" else None
     model = DepthAnything(size, weights, seed, blocks=blocks)
-    model.encoder.checkpointing = training.gradient_checkpointing
+    model.encoder.checkpointing = machine.gradient_checkpointing
     return model.to(best_device())
 
 

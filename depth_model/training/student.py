@@ -8,11 +8,10 @@ features. The student starts from the pre-trained encoder, not from the teacher.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +19,6 @@ from torch import Tensor
 from depth_model.networks import DepthAnything, Encoder, frozen_encoder
 from depth_model.objectives import cutmix, cutmix_loss, feature_alignment_loss, informative_mixes
 from depth_model.shards.pool import SamplePool
-from depth_model.training.augmentation import Perturbation
 from depth_model.training.batches import Batch, labeled_batch, network_input, unlabeled_batch
 from depth_model.training.collapse import check_learned, health_terms, unhealthy
 from depth_model.training.history import History
@@ -28,44 +26,9 @@ from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.processes import best_device
 from depth_model.training.sampling import WHOLE, Share, steps_of
-from depth_model.training.start import (
-    Seen,
-    TrainingSettings,
-    check_shares,
-    initial_model,
-    label_terms,
-    unusable_term,
-)
+from depth_model.training.settings import FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
+from depth_model.training.start import Seen, check_shares, initial_model, label_terms, unusable_term
 from depth_model.training.terms import Term
-
-
-@dataclass(frozen=True)
-class StudentSettings:
-    """Size of the encoder, sweeps over the unlabelled images, both parts of a batch, learning rates, the share of
-    largest residuals left out on pseudo labels, the strong perturbation, the decay of the average of the weights (0:
-    none), and whether there are pseudo labels at all: without, each step takes its labelled images alone."""
-
-    encoder: str
-    sweeps: float
-    labeled_per_batch: int
-    unlabeled_per_batch: int
-    encoder_learning_rate: float
-    decoder_learning_rate: float
-    trim: float
-    perturbation: Perturbation
-    ema: float = 0.0
-    pseudo_labels: bool = True
-
-
-@dataclass(frozen=True)
-class FeatureAlignment:
-    """Tolerance alpha (equation 9), the block (0-based) whose tokens are compared, the normaliser, and the images that
-    alignment is applied to (paper: the unlabelled; Table 13 compares)."""
-
-    alpha: float
-    block: int
-    normaliser: Literal["remaining", "all"]
-    images: Literal["unlabeled", "labeled", "none"] = "unlabeled"
 
 
 def train_student(
@@ -78,6 +41,7 @@ def train_student(
     seed: int,
     scratch: Path,
     on_metrics: OnMetrics,
+    machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[DepthAnything, History]:
     """Learn the student from `labeled` and the pseudo-labelled `unlabeled` samples (paper 3.2 and 3.3).
 
@@ -86,7 +50,7 @@ def train_student(
     `depth_model.training.loop.train` and `DepthAnything` raise.
     """
     _check(settings, alignment, training.accumulation)
-    model = initial_model(settings.encoder, weights, seed, training)
+    model = initial_model(settings.encoder, weights, seed, training, machine)
     frozen = frozen_encoder(settings.encoder, weights, seed).to(best_device())
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
     run = Run(
@@ -94,7 +58,7 @@ def train_student(
         model=model,
         optimizer=adamw(model, *rates, training.weight_decay),
         schedule=partial(linear_decay, training.warmup),
-        steps=steps_of(settings.sweeps, len(unlabeled), settings.unlabeled_per_batch),
+        steps=steps_of(settings.epochs, len(unlabeled), settings.unlabeled_per_batch),
         images_per_step=settings.labeled_per_batch + settings.unlabeled_per_batch * settings.pseudo_labels,
         make_batch=partial(student_batch, labeled, unlabeled, settings, training.crop, seed),
         forward=partial(student_output, model, frozen, alignment),
@@ -105,7 +69,7 @@ def train_student(
         unhealthy=unhealthy,
         ema=settings.ema,
     )
-    history = train(run, training, scratch, on_metrics)
+    history = train(run, training, scratch, on_metrics, machine)
     check_learned("student", history)
     return model, history
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,26 +13,9 @@ from depth_model.training.history import History
 from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.sampling import steps_of
-from depth_model.training.start import (
-    Seen,
-    TrainingSettings,
-    check_shares,
-    initial_model,
-    label_terms,
-    unusable_term,
-)
+from depth_model.training.settings import TeacherSettings, TrainingMachine, TrainingSettings
+from depth_model.training.start import Seen, check_shares, initial_model, label_terms, unusable_term
 from depth_model.training.terms import Term
-
-
-@dataclass(frozen=True)
-class TeacherSettings:
-    """Size of the encoder, epochs over the labelled images, images per step and the two learning rates."""
-
-    encoder: str
-    epochs: int
-    batch: int
-    encoder_learning_rate: float
-    decoder_learning_rate: float
 
 
 def train_teacher(
@@ -44,6 +26,7 @@ def train_teacher(
     seed: int,
     scratch: Path,
     on_metrics: OnMetrics,
+    machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[DepthAnything, History]:
     """Learn the teacher from the labelled samples of `pool`, starting from encoder `weights` (paper 3.1).
 
@@ -51,7 +34,7 @@ def train_teacher(
     constant, and what `depth_model.training.loop.train` and `DepthAnything` raise.
     """
     check_shares("teacher.batch", settings.batch, training.accumulation)
-    model = initial_model(settings.encoder, weights, seed, training)
+    model = initial_model(settings.encoder, weights, seed, training, machine)
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
     run = Run(
         name="teacher",
@@ -66,7 +49,7 @@ def train_teacher(
         gradient_clip=training.gradient_clip,
         unhealthy=unhealthy,
     )
-    history = train(run, training, scratch, on_metrics)
+    history = train(run, training, scratch, on_metrics, machine)
     check_learned("teacher", history)
     return model, history
 

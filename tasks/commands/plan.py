@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from tasks import entry
 from tasks.commands.shared import purpose
-from tasks.settings import params
+from tasks.settings import params, presets
 
 if TYPE_CHECKING:
     from depth_model.planning.plan import Work
 
-PRESETS = Path("presets")
 PUBLISHED = "The authors report about 10 days on 128 V100 for ViT-L, 30,720 GPU-hours, without saying of which stages."
 
 
@@ -39,8 +38,7 @@ def plan(given: argparse.Namespace) -> None:
     """
     from depth_model.planning.plan import markdown, sources, stages
 
-    path = None if given.preset is None else PRESETS / f"{Path(given.preset).name}.yaml"
-    work, counted = _work(params.load(path), given)
+    work, counted = _work(_settings(given.preset), given)
     try:
         costs = stages(work, given.device, given.workers, given.cores)
     except ValueError as error:
@@ -51,6 +49,13 @@ def plan(given: argparse.Namespace) -> None:
     print("\n" + "\n".join(f"- {line}" for line in sources(given.device)))
     if work.student == "vitl":
         print(f"- {PUBLISHED}")
+
+
+def _settings(preset: str | None) -> params.Params:
+    if preset is None:
+        return params.load()
+    path = presets.path_of(preset)
+    return params.check(presets.content(path), path.name)
 
 
 def _work(settings: params.Params, given: argparse.Namespace) -> tuple[Work, str]:
@@ -65,7 +70,7 @@ def _work(settings: params.Params, given: argparse.Namespace) -> tuple[Work, str
         teacher_epochs=settings.teacher.epochs,
         teacher_batch=settings.teacher.batch,
         student=given.encoder or student.encoder,
-        sweeps=student.sweeps,
+        student_epochs=student.epochs,
         labeled_per_batch=student.labeled_per_batch,
         unlabeled_per_batch=student.unlabeled_per_batch,
         crop=settings.training.crop,

@@ -67,6 +67,6 @@ def _pairs(reason: str, shown: Iterable[Mapping[str, Any]], total: int, pictures
 
 def _pair(pair: Mapping[str, Any], picture: bytes) -> str:
     data = base64.b64encode(picture).decode("ascii")
-    text = f"{pair['image']} repeats {pair['repeats']} ({pair['distance']} bits, likeness {pair['likeness']:.2f})"
+    text = f"{pair['image']} repeats {pair['repeats']} ({pair['distance']} bits, correlation {pair['correlation']:.2f})"
     image = f"<img alt='{escape(text)}' src='data:image/jpeg;base64,{data}'>"
     return f"<figure>{image}<figcaption>{escape(text)}</figcaption></figure>"

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +19,19 @@ from torch.nn import functional
 
 from depth_model.encoders.midas import is_midas, read_midas
 from depth_model.metric.heads.metric_depth import MetricDepth, MidasDepth, midas_depth
-from depth_model.metric.training.augmentation import MetricInput
 from depth_model.metric.training.batches import metric_batch
+from depth_model.metric.training.settings import MetricSettings
 from depth_model.networks import BadCheckpoint, DepthAnything
 from depth_model.networks.preprocessing import normalised
 from depth_model.objectives import silog_loss
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch
 from depth_model.training.history import History
-from depth_model.training.loop import LoopSettings, OnMetrics, Run, train
+from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import BETAS, fused_adamw
 from depth_model.training.processes import best_device
 from depth_model.training.sampling import steps_of
+from depth_model.training.settings import LoopSettings, TrainingMachine
 from depth_model.training.start import check_shares
 from depth_model.training.terms import Term
 
@@ -41,26 +41,6 @@ RISING_SHARE = 0.7
 LAST_FACTOR = 1e-4
 POWER = 0.9
 """Of the polynomial decay of the second Depth Anything."""
-
-
-@dataclass(frozen=True)
-class MetricSettings:
-    """`start`: "encoder" keeps the encoder of the relative model (paper), "all" its decoder too (released code).
-
-    `maximum` in metres is the range of training and model; `learning_rate` is the head's, divided by `reduction` for
-    encoder and decoder; `gradient_clip` the largest gradient norm.
-    """
-
-    head: Literal["bins", "sigmoid"]
-    start: Literal["encoder", "all"]
-    maximum: float
-    epochs: float
-    batch: int
-    learning_rate: float
-    reduction: float
-    weight_decay: float
-    gradient_clip: float
-    input: MetricInput
 
 
 def train_metric(
@@ -73,6 +53,7 @@ def train_metric(
     seed: int,
     scratch: Path,
     on_metrics: OnMetrics,
+    machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[MetricDepth, History]:
     """Fine-tune to metres on the samples of `pool`, from the relative model or encoder weights `relative`.
 
@@ -89,12 +70,12 @@ def train_metric(
         schedule=one_cycle if settings.head == "bins" else polynomial_decay,
         steps=steps_of(settings.epochs, len(pool), settings.batch),
         images_per_step=settings.batch,
-        make_batch=partial(metric_batch, pool, seed, settings.batch, settings.input, settings.maximum),
+        make_batch=partial(metric_batch, pool, seed, settings.batch, settings, settings.maximum),
         forward=partial(metric_output, model),
         terms=metric_terms("zoedepth" if settings.head == "bins" else "second_version"),
         gradient_clip=settings.gradient_clip,
     )
-    return model, train(run, loop, scratch, on_metrics)
+    return model, train(run, loop, scratch, on_metrics, machine)
 
 
 def initial_metric_model(
@@ -102,7 +83,7 @@ def initial_metric_model(
 ) -> MetricDepth:
     """Return the model that fine-tuning starts from, on the device that it is trained on."""
     start = _start(str(relative), size, settings.start, seed)
-    size_of_input = settings.input.height, settings.input.width
+    size_of_input = settings.height, settings.width
     return MetricDepth(start, settings.head, settings.maximum, domain, size_of_input, seed=seed).to(best_device())
 
 

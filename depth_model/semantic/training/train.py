@@ -7,7 +7,6 @@ warm-up, then linear decay to 0, hard clipping. A linear head learns by cross en
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -22,41 +21,26 @@ from depth_model.semantic.classes import IGNORE, ClassList
 from depth_model.semantic.heads.mask2former import (
     LOSS_WEIGHTS,
     NO_OBJECT_WEIGHT,
-    Mask2FormerSettings,
     present_classes,
     query_criterion,
     query_losses,
 )
 from depth_model.semantic.heads.segmentation import Segmentation
+from depth_model.semantic.heads.settings import Mask2FormerSettings
 from depth_model.semantic.training.batches import semantic_batch
+from depth_model.semantic.training.settings import SemanticSettings
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch, network_input
 from depth_model.training.history import History
-from depth_model.training.loop import LoopSettings, OnMetrics, Run, train
+from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw
 from depth_model.training.processes import best_device
+from depth_model.training.settings import LoopSettings, TrainingMachine
 from depth_model.training.start import check_shares
 from depth_model.training.terms import Term
 
 START = 1e-6
 """Of the base rate, where the warm-up begins."""
-
-
-@dataclass(frozen=True)
-class SemanticSettings:
-    """`head`: "linear", or the sizes of a Mask2Former. `side` of the crops in pixels; number of steps and of images in
-    each; `learning_rate` is the head's, divided by `reduction` for the encoder; steps of `warmup`; `gradient_clip` the
-    largest gradient norm."""
-
-    head: str | Mask2FormerSettings
-    side: int
-    iterations: int
-    batch: int
-    learning_rate: float
-    reduction: float
-    weight_decay: float
-    warmup: int
-    gradient_clip: float
 
 
 def train_semantic(
@@ -69,6 +53,7 @@ def train_semantic(
     seed: int,
     scratch: Path,
     on_metrics: OnMetrics,
+    machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[Segmentation, History]:
     """Fine-tune to segmentation on the labelled samples of `pool`, from an encoder of `size`.
 
@@ -77,8 +62,8 @@ def train_semantic(
     """
     check_shares("batch", settings.batch, loop.accumulation)
     encoder = any_encoder(size, weights, seed)
-    model = Segmentation(encoder, classes, settings.head, settings.side, seed).to(best_device())
-    forward, terms = _objective(model, settings.head)
+    model = Segmentation(encoder, classes, settings.chosen_head, settings.crop, seed).to(best_device())
+    forward, terms = _objective(model, settings.chosen_head)
     run = Run(
         name=f"semantic {classes.name}",
         model=model,
@@ -88,12 +73,12 @@ def train_semantic(
         schedule=partial(warm_then_linear, settings.warmup),
         steps=settings.iterations,
         images_per_step=settings.batch,
-        make_batch=partial(semantic_batch, pool, seed, settings.batch, settings.side, len(classes)),
+        make_batch=partial(semantic_batch, pool, seed, settings.batch, settings.crop, len(classes)),
         forward=forward,
         terms=terms,
         gradient_clip=settings.gradient_clip,
     )
-    return model, train(run, loop, scratch, on_metrics)
+    return model, train(run, loop, scratch, on_metrics, machine)
 
 
 def warm_then_linear(warmup: int, group: Mapping[str, Any], step: int, total: int) -> dict[str, float]:

@@ -19,13 +19,12 @@ from depth_model.training import processes
 from depth_model.training.loop import Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.sampling import WHOLE
-from depth_model.training.start import TrainingSettings
+from depth_model.training.settings import TrainingMachine, TrainingSettings
 from depth_model.training.terms import Term
 
 STEPS = 23
-SETTINGS = TrainingSettings(
-    crop=28, workers=0, checkpoint_every=5, precision="fp32", gradient_clip=1.0, weight_decay=0.01
-)
+SETTINGS = TrainingSettings(crop=28)
+MACHINE = TrainingMachine(workers=0, checkpoint_every=5)
 
 
 class SmallModel(nn.Module):
@@ -103,13 +102,13 @@ def to_the_group(number):
 
 if __name__ == "__main__":
     scratch, out = map(Path, sys.argv[1:3])
-    settings, loss = SETTINGS, squared_error
+    machine, loss = MACHINE, squared_error
     if len(sys.argv) > 3 and os.environ.get("RANK", "0") in os.environ.get("SIGNALLED", "0"):
         loss = signalling(getattr(signal, sys.argv[3]), int(sys.argv[4]))
     if len(sys.argv) > 5:
-        settings = dataclasses.replace(SETTINGS, workers=int(sys.argv[5]))
+        machine = dataclasses.replace(MACHINE, workers=int(sys.argv[5]))
         loss = signalling(getattr(signal, sys.argv[3]), int(sys.argv[4]), to_the_group)
     started = small_run(loss=loss)
-    ended = train(started, settings, scratch, lambda step, metrics: None)
+    ended = train(started, SETTINGS, scratch, lambda step, metrics: None, machine)
     if processes.is_first():
         write_result(started, ended, out)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from functools import partial
 
 import pytest
 import torch
 
+from depth_model.training import loop
 from depth_model.training.guard import DRIFT, KNOWN, UNHEALTHY_STEPS, WINDOW, Guard, TrainingFailed, shown
-from depth_model.training.loop import train
 from depth_model.training.resume import newest_checkpoint, read_checkpoint
 
-from .small_run import SETTINGS, make_batch, small_run, squared_error
+from .small_run import MACHINE, SETTINGS, make_batch, small_run, squared_error
 
+train = partial(loop.train, machine=MACHINE)
 SKIPPING = dataclasses.replace(SETTINGS, bad_batch="skip", largest_skips=2)
 
 

@@ -7,17 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from depth_model.training import loop
 from depth_model.training.guard import TrainingFailed
-from depth_model.training.loop import train
 
-from .small_run import SETTINGS, STEPS, signalling, small_run, squared_error, write_result
+from .small_run import MACHINE, SETTINGS, STEPS, signalling, small_run, squared_error, write_result
 
 PROGRAM = Path(__file__).with_name("small_run.py")
+train = partial(loop.train, machine=MACHINE)
 
 
 def nothing(step, metrics):

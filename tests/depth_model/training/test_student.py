@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,32 +11,21 @@ import torch
 
 from depth_model.networks import DepthAnything, frozen_encoder
 from depth_model.training import batches
-from depth_model.training.augmentation import Perturbation
-from depth_model.training.start import TrainingSettings
-from depth_model.training.student import (
-    FeatureAlignment,
-    StudentSettings,
-    student_batch,
-    student_output,
-    student_terms,
-    train_student,
-)
+from depth_model.training.settings import FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
+from depth_model.training.student import student_batch, student_output, student_terms, train_student
 from depth_model.training.terms import values
 
 SETTINGS = StudentSettings(
     encoder="tiny",
-    sweeps=12.0,
+    epochs=12.0,
     labeled_per_batch=2,
     unlabeled_per_batch=4,
     encoder_learning_rate=1e-3,
     decoder_learning_rate=1e-3,
-    trim=0.1,
-    perturbation=Perturbation(0.5, 0.5, 0.5, 0.25, 0.8, 0.5, (0.1, 2.0), 0.5),
 )
-ALIGNMENT = FeatureAlignment(alpha=0.85, block=3, normaliser="remaining")
-TRAINING = TrainingSettings(
-    crop=28, workers=0, checkpoint_every=5, precision="fp32", gradient_clip=1.0, weight_decay=0.01
-)
+ALIGNMENT = FeatureAlignment(alpha=0.85, block=3)
+TRAINING = TrainingSettings(crop=28)
+MACHINE = TrainingMachine(workers=0, checkpoint_every=5)
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +139,11 @@ def test_labelled_images_are_not_perturbed(pools):
     assert torch.equal(part["images"], alone["images"])
 
 
-def trained(pools, folder, on_metrics=lambda step, metrics: None, alignment=ALIGNMENT, training=TRAINING):
+def trained(
+    pools, folder, on_metrics=lambda *_: None, alignment=ALIGNMENT, training=TRAINING, machine=MACHINE
+):
     scratch = folder / "scratch"
-    model, history = train_student(*pools, "none", SETTINGS, alignment, training, 3, scratch, on_metrics)
+    model, history = train_student(*pools, "none", SETTINGS, alignment, training, 3, scratch, on_metrics, machine)
     model.save(folder / "student")
     history.write(folder / "history.csv")
     weights = (folder / "student" / "model.safetensors").read_bytes()
@@ -178,7 +170,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(pools, tmp_path, undisturb
 
     with pytest.raises(RuntimeError, match="killed"):
         trained(pools, tmp_path, killer)
-    assert trained(pools, tmp_path, training=dataclasses.replace(TRAINING, workers=1))[:2] == undisturbed[:2]
+    assert trained(pools, tmp_path, machine=dataclasses.replace(MACHINE, workers=1))[:2] == undisturbed[:2]
 
 
 def test_alpha_changes_the_student(pools, tmp_path, undisturbed):
@@ -207,7 +199,8 @@ def test_bf16_ends_near_fp32(pools, tmp_path, undisturbed):
 def test_an_ablation_averages_the_losses_that_are_left(pools, tmp_path, pseudo_labels, images, terms):
     settings = dataclasses.replace(SETTINGS, pseudo_labels=pseudo_labels)
     alignment = dataclasses.replace(ALIGNMENT, images=images, alpha=1.0)
-    _, history = train_student(*pools, "none", settings, alignment, TRAINING, 3, tmp_path, lambda step, metrics: None)
+    run = partial(train_student, *pools, "none", settings, alignment, TRAINING, 3, tmp_path, machine=MACHINE)
+    _, history = run(lambda step, metrics: None)
     absent = {"affine_invariant", "pseudo_label", "feature_alignment"} - set(terms)
     assert not absent & set(history.columns)
     for found in history.rows:

@@ -12,21 +12,21 @@ from depth_model.objectives import affine_invariant_loss
 from depth_model.training import collapse
 from depth_model.training.guard import TrainingFailed
 from depth_model.training.history import History
-from depth_model.training.start import Seen, TrainingSettings
-from depth_model.training.teacher import TeacherSettings, teacher_output, teacher_terms, train_teacher
+from depth_model.training.settings import TeacherSettings, TrainingMachine, TrainingSettings
+from depth_model.training.start import Seen
+from depth_model.training.teacher import teacher_output, teacher_terms, train_teacher
 from depth_model.training.terms import values
 
 SETTINGS = TeacherSettings(
     encoder="tiny", epochs=40, batch=4, encoder_learning_rate=1e-3, decoder_learning_rate=1e-3
 )
-TRAINING = TrainingSettings(
-    crop=28, workers=0, checkpoint_every=7, precision="fp32", gradient_clip=1.0, weight_decay=0.01
-)
+TRAINING = TrainingSettings(crop=28)
+MACHINE = TrainingMachine(workers=0, checkpoint_every=7)
 
 
-def trained(pool, folder, on_metrics=lambda step, metrics: None, training=TRAINING, **changed):
+def trained(pool, folder, on_metrics=lambda step, metrics: None, machine=MACHINE, **changed):
     settings = dataclasses.replace(SETTINGS, **changed)
-    model, history = train_teacher(pool, "none", settings, training, 3, folder / "scratch", on_metrics)
+    model, history = train_teacher(pool, "none", settings, TRAINING, 3, folder / "scratch", on_metrics, machine)
     model.save(folder / "teacher")
     history.write(folder / "history.csv")
     weights = (folder / "teacher" / "model.safetensors").read_bytes()
@@ -57,8 +57,8 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(pools, tmp_path, undisturb
 
 
 def test_the_bytes_do_not_depend_on_the_workers(pools, tmp_path, undisturbed):
-    training = dataclasses.replace(TRAINING, workers=2)
-    assert trained(pools[0], tmp_path, training=training)[:2] == undisturbed[:2]
+    machine = dataclasses.replace(MACHINE, workers=2)
+    assert trained(pools[0], tmp_path, machine=machine)[:2] == undisturbed[:2]
 
 
 def test_a_teacher_that_learned_nothing_is_not_passed_on(pools, tmp_path):

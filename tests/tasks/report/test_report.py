@@ -146,13 +146,13 @@ def test_the_audit_names_both_images_of_a_pair_and_shows_them():
     }
     pair = {"reason": "leak", "image": "labeled/rooms: <a>", "repeats": "evaluation/fog: b", "picture": "0000.jpg"}
     finetuning = {"metric/nyu": {"images": 9, "leak": 2}, "semantic/<ade>": {"images": 5, "leak": 0}}
-    leak = pair | {"reason": "finetuning_leak", "picture": "0001.jpg", "distance": 0, "likeness": 1.0}
-    pairs = [pair | {"distance": 4, "likeness": 0.93}, leak]
+    leak = pair | {"reason": "finetuning_leak", "picture": "0001.jpg", "distance": 0, "correlation": 1.0}
+    pairs = [pair | {"distance": 4, "correlation": 0.93}, leak]
     summary = {"sources": sources, "finetuning": finetuning, "pairs": pairs}
     section = audit.audit_section(summary, {"0000.jpg": b"jpeg", "0001.jpg": b"jpeg"})
     text = text_of(section)
     assert "Of 12 training images, 3 are left out of training" in text
-    assert "labeled/rooms: <a> repeats evaluation/fog: b (4 bits, likeness 0.93)" in text
+    assert "labeled/rooms: <a> repeats evaluation/fog: b (4 bits, correlation 0.93)" in text
     assert "unlabeled/hills" not in text
     assert "not left out, as the splits are official: 2 of 9 of metric/nyu." in text
     assert "2 finetuning leak, the first of them" in text
