@@ -19,13 +19,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import measuring
 import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 from transformers import ZoeDepthConfig
 from transformers.models.zoedepth.modeling_zoedepth import ZoeDepthMetricDepthEstimationHead
@@ -39,13 +39,14 @@ from depth_model.semantic.classes import class_lists
 from depth_model.semantic.heads import segmentation
 from depth_model.semantic.heads.mask2former import (
     LOSS_WEIGHTS,
-    Mask2FormerSettings,
     QueryOutput,
     query_criterion,
     query_losses,
 )
+from depth_model.semantic.heads.settings import Mask2FormerSettings
 from depth_model.semantic.prediction import predictor
 from depth_model.training.optimizers import adamw
+from tasks.settings import presets
 
 Part = tuple[str, Callable[[list[Tensor]], list[Tensor]]]
 Times = dict[str, float]
@@ -162,8 +163,8 @@ def transformers_bins(features: int) -> nn.Module:
 
 def head_settings(preset: str, **changes: int) -> Mask2FormerSettings:
     """Return the sizes of Mask2Former in a preset, with `changes`."""
-    content = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text("utf-8"))["finetune_semantic"]["cityscapes"]
-    return Mask2FormerSettings(**content["mask2former"] | changes)
+    chosen = presets.load(PRESETS / f"{preset}.yaml").finetune_semantic["cityscapes"].chosen_head
+    return replace(chosen, **changes)
 
 
 def labels_of(batch: int, side: int) -> Tensor:

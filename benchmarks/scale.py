@@ -21,6 +21,8 @@ import psutil
 import yaml
 from million_images import write_pictures
 
+from tasks.settings import presets
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 STAGES = {
     "inventory": ["inventory"],
@@ -32,11 +34,12 @@ STAGES = {
 
 def make_project(folder: Path, workers: int, samples_per_shard: int) -> None:
     """Write params.yaml of a project whose only source is the folder `pictures`."""
-    content = yaml.safe_load((REPOSITORY / "presets" / "demo.yaml").read_text(encoding="utf-8"))
+    content = presets.content(REPOSITORY / "presets" / "demo.yaml")
     source = {"pictures": {"reader": "image_folder", "root": "pictures"}}
     content["sources"] = {role: {} for role in content["sources"]} | {"unlabeled": source}
     content |= {name: {} for name in content if name.startswith(("finetune_", "evaluate_"))}
-    content["collect"] |= {"workers": workers, "samples_per_shard": samples_per_shard}
+    content["collect"]["samples_per_shard"] = samples_per_shard
+    content["machine"]["collect"]["workers"] = workers
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
-from depth_model.audit.settings import DriftSettings
 from depth_model.errors import UserError
 from tasks.gate import checks, statistics
 from tasks.gate.suites import ANNOTATED, SOURCE_SUITES, sample_suite

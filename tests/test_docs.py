@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from tasks.settings import params
+from tasks.settings import params, presets
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def example(repository):
 
 
 def test_the_example_of_own_data_is_accepted(repository, example):
-    demo = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    demo = presets.content(repository / "presets" / "demo.yaml")
     checked = params.check(demo | example)
     assert set(checked.sources.labeled) == {"seven_scenes", "tum"}
 

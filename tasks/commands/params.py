@@ -7,7 +7,7 @@ from pathlib import Path
 
 from depth_model import files
 from tasks.commands.shared import purpose
-from tasks.settings import params, presets
+from tasks.settings import presets
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -24,7 +24,7 @@ def write(given: argparse.Namespace) -> None:
     Raises ParamsError for a preset that is not there or wrong.
     """
     path = presets.path_of(given.preset)
-    params.check(presets.content(path), path.name)
+    presets.load(path)
     if given.out is None:
         print(presets.written(path), end="")
     else:

@@ -38,7 +38,8 @@ def plan(given: argparse.Namespace) -> None:
     """
     from depth_model.planning.plan import markdown, sources, stages
 
-    work, counted = _work(_settings(given.preset), given)
+    settings = params.load() if given.preset is None else presets.load(presets.path_of(given.preset))
+    work, counted = _work(settings, given)
     try:
         costs = stages(work, given.device, given.workers, given.cores)
     except ValueError as error:
@@ -49,13 +50,6 @@ def plan(given: argparse.Namespace) -> None:
     print("\n" + "\n".join(f"- {line}" for line in sources(given.device)))
     if work.student == "vitl":
         print(f"- {PUBLISHED}")
-
-
-def _settings(preset: str | None) -> params.Params:
-    if preset is None:
-        return params.load()
-    path = presets.path_of(preset)
-    return params.check(presets.content(path), path.name)
 
 
 def _work(settings: params.Params, given: argparse.Namespace) -> tuple[Work, str]:

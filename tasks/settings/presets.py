@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from depth_model.settings import DOC
-from tasks.settings.params import Params, ParamsError, read
+from tasks.settings.params import Params, ParamsError, check, read
 from tasks.settings.structure import completed, entry_of, hints, section_of
 
 FOLDER = Path("presets")
@@ -36,6 +36,11 @@ def content(path: Path) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise ParamsError(f"{path.name}: must hold keys and values")
     return completed(Params, given)
+
+
+def load(path: Path) -> Params:
+    """Return the checked parameters that the preset in `path` stands for; raises ParamsError as `params.load` does."""
+    return check(content(path), path.name)
 
 
 def written(path: Path) -> str:

@@ -5,6 +5,7 @@ A field that `depth_model.settings.setting` made must stand in params.yaml; a pr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from functools import cache
@@ -67,9 +68,7 @@ def _completed(hint: Any, value: Any) -> Any:
 
 def _default(one: Field) -> Any:
     value = one.default if one.default_factory is MISSING else one.default_factory()
-    if is_dataclass(value):
-        return completed(type(value), asdict(value))
-    return list(value) if isinstance(value, tuple) else value
+    return json.loads(json.dumps(asdict(value) if is_dataclass(value) else value))  # plain, as YAML gives it
 
 
 def missing(content: Mapping[str, Any], whole: Mapping[str, Any]) -> Iterator[str]:
