@@ -23,6 +23,9 @@ from tasks.settings import params
 from tasks.workspace.paths import ACCEPTED, catalog_path, known_sources, statistics_path
 from tasks.workspace.work import Workplace
 
+if TYPE_CHECKING:
+    from depth_model.audit.settings import DriftSettings
+
 IN_PLACE = True
 
 

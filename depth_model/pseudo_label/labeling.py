@@ -141,7 +141,7 @@ def worker_device(device: str) -> torch.device:
     """Return where this worker runs the network; local workers share the GPUs by turns. Raises NoDevice."""
     count = torch.cuda.device_count()
     if device == "gpu" and not count:
-        raise NoDevice("pseudo_label.device = 'gpu': a worker sees no GPU; choose 'auto' or 'cpu'")
+        raise NoDevice("machine.pseudo_label.device = 'gpu': a worker sees no GPU; choose 'auto' or 'cpu'")
     if device == "cpu":
         return torch.device("cpu")
     return torch.device("cuda", slot() % count) if count else inference_device()
