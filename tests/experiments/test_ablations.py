@@ -47,8 +47,7 @@ def test_every_row_gives_parameters_that_are_accepted_and_differ(repository, pre
     names = list(presets.content(path)["sources"]["labeled"])
     seen = []
     for row in ablations.rows_of(table, names):
-        path = changed(yaml.safe_load(text), row.changes)
-        seen.append(repr(params.check(path)))
+        seen.append(repr(params.check(changed(presets.content(path), row.changes))))
     assert len(set(seen)) == len(seen) >= 3
 
 
