@@ -9,7 +9,6 @@ from our float32 output, as a share of its range.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -57,16 +56,9 @@ def forward(model: Callable[[Tensor], Any], images: Tensor, precision: str) -> C
 
 def main() -> None:
     """Print the table for the size, side and batch given."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="vits")
-    parser.add_argument("--side", type=int, default=518)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--clock", choices=list(measuring.CLOCKS), default="wall")
+    parser = measuring.arguments(__doc__, rounds=7, batch=1)
     parser.add_argument("--keep-memory", action="store_true", help="all variants with the allocation of our stages")
     parser.add_argument("--openvino", action="store_true", help="our model compiled by it as well")
-    parser.add_argument("--bfloat16", action="store_true", help="that too; takes minutes where the CPU lacks it")
     given = parser.parse_args()
     precisions = ["float32", "bfloat16"][: 1 + given.bfloat16]
     measuring.prepare(given.threads, given.keep_memory)

@@ -4,7 +4,7 @@
 
 Real photographs (the folder `photos` of the samples and those of scikit-image) and rendered pictures are changed in
 one way at a time and collected as images are; the audit of the pipeline then compares them with the originals, with
-the parameters of presets/demo.yaml. "training changed": the originals are the evaluation set; "evaluation changed":
+the parameters of params.yaml. "training changed": the originals are the evaluation set; "evaluation changed":
 the other way round. A hit names the right original. False alarms are counted among training images that are no copy
 of anything: frames of indoor scenes and roads, and other rendered pictures of the same domains.
 """
@@ -14,11 +14,12 @@ from __future__ import annotations
 import argparse
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import measuring
 import numpy as np
+import yaml
 from PIL import Image, ImageEnhance, ImageOps
 
 from depth_model import readers, world
@@ -29,6 +30,17 @@ from depth_model.reading.collecting import collect_source
 
 PER_DOMAIN, UNRELATED_PER_DOMAIN, SIZE = 8, 40, (192, 256)
 ORIGINAL = "original"
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
+FRAMES = (
+    "7scenes/redkitchen/*.color.jpg",
+    "ddad_dgp/**/*.jpg",
+    "kitti/**/image_02/**/data/*.png",
+    "tum_rgbd/*/rgb/*.png",
+    "icl_nuim/*/rgb/*.png",
+    "nyu_depth_v2/**/rgb_*.jpg",
+    "ade20k/**/*.jpg",
+    "tartanair/**/*_left.png",
+)
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
@@ -72,7 +84,7 @@ def other_hue(image: Image.Image, generator: np.random.Generator) -> Image.Image
 
 
 def crop_and_more(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Return a mirrored, recoloured, re-encoded crop."""
+    """Return a mirrored, recolored, re-encoded crop."""
     return encoded(jittered(ImageOps.mirror(cropped(image, 0.87, generator)), generator), 40)
 
 
@@ -92,7 +104,7 @@ CHANGES: dict[str, Change] = {
     "crop of 85 %": lambda image, generator: cropped(image, 0.85, generator),
     "crop of 80 %": lambda image, generator: cropped(image, 0.80, generator),
     "mirrored crop of 85 %": lambda image, generator: ImageOps.mirror(cropped(image, 0.85, generator)),
-    "mirrored crop of 87 %, recoloured, JPEG 40": crop_and_more,
+    "mirrored crop of 87 %, recolored, JPEG 40": crop_and_more,
     "beyond the promise: crop of 70 %": lambda image, generator: cropped(image, 0.70, generator),
 }
 
@@ -117,61 +129,30 @@ def rendered(count: int, seed: int) -> dict[str, Image.Image]:
     }
 
 
-def frames(samples: Path) -> Iterator[Path]:
-    """Yield real frames that are in none of the other pictures."""
-    for pattern in (
-        "7scenes/redkitchen/*.color.jpg",
-        "ddad_dgp/**/*.jpg",
-        "kitti/**/image_02/**/data/*.png",
-        "tum_rgbd/*/rgb/*.png",
-        "icl_nuim/*/rgb/*.png",
-        "nyu_depth_v2/**/rgb_*.jpg",
-        "ade20k/**/*.jpg",
-        "tartanair/**/*_left.png",
-    ):
-        yield from sorted(samples.glob(pattern))
-
-
 def unrelated(samples: Path | None) -> dict[str, Image.Image]:
-    """Return pictures that are no copy of any original."""
-    real = [] if samples is None else frames(samples)
-    return {f"frame_{number}": Image.open(path).convert("RGB") for number, path in enumerate(real)} | rendered(
-        UNRELATED_PER_DOMAIN, 2
-    )
+    """Return pictures that are no copy of any original: real frames and rendered ones."""
+    real = [path for pattern in FRAMES for path in sorted(samples.glob(pattern))] if samples else []
+    frames = {f"frame_{number}": Image.open(path).convert("RGB") for number, path in enumerate(real)}
+    return frames | rendered(UNRELATED_PER_DOMAIN, 2)
 
 
-class Workshop:
-    """A folder in which pictures become collected sources."""
+def collect(folder: Path, role: str, name: str, pictures: Mapping[str, Image.Image]) -> None:
+    """Collect `pictures` as the source `name` of `role`, as the pipeline does it."""
+    root = folder / "pictures" / role / name
+    root.mkdir(parents=True)
+    for key, picture in pictures.items():
+        picture.save(root / f"{key}.png")
+    reader, settings = readers.get("image_folder"), {"max_side": 1024, "minimum_side": 8, "samples_per_shard": 256}
+    places = (folder / part / role / name for part in ("scratch", "data"))
+    collect_source(reader, root, reader.options(), *places, **settings, workers=1)
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
 
-    def collect(self, role: str, name: str, pictures: Mapping[str, Image.Image]) -> None:
-        """Collect `pictures` as the source `name` of `role`."""
-        root = self.folder / "pictures" / role / name
-        root.mkdir(parents=True)
-        for key, picture in pictures.items():
-            picture.save(root / f"{key}.png")
-        reader = readers.get("image_folder")
-        collect_source(
-            reader,
-            root,
-            reader.options(),
-            self.folder / "scratch" / role / name,
-            self.folder / "data" / role / name,
-            max_side=1024,
-            minimum_side=8,
-            samples_per_shard=256,
-            workers=1,
-        )
-
-    def leaks(self, training: list[str], evaluation: list[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield (training source, its key, evaluation key) of the leaks between sources."""
-        catalogs = {"unlabeled": dict.fromkeys(training), "evaluation": dict.fromkeys(evaluation)}
-        ours, theirs = (findings.Collection(self.folder / "data", catalogs, (role,)) for role in catalogs)
-        rules = AuditRules()
-        for pair in findings.find_leaks(ours, theirs, rules)[0]:
-            yield ours.place(pair.row)[1], ours.key(pair.row), theirs.key(pair.other)
+def leaks(folder: Path, training: str, evaluation: str) -> list[tuple[str, str]]:
+    """Return (training key, evaluation key) of the leaks between two sources."""
+    catalogs = {"unlabeled": {training: None}, "evaluation": {evaluation: None}}
+    ours, theirs = (findings.Collection(folder / "data", catalogs, (role,)) for role in catalogs)
+    rules = AuditRules(**yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["audit"])
+    return [(ours.key(pair.row), theirs.key(pair.other)) for pair in findings.find_leaks(ours, theirs, rules)[0]]
 
 
 def main() -> None:
@@ -181,31 +162,30 @@ def main() -> None:
     samples = parser.parse_args().samples
     kinds = originals(samples)
     pictures = {f"{kind}_{key}": image for kind, found in kinds.items() for key, image in found.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(Path(folder))
-        others = unrelated(samples)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, others = Path(temporary), unrelated(samples)
         for role in ("evaluation", "unlabeled"):
-            workshop.collect(role, ORIGINAL, pictures)
-        workshop.collect("unlabeled", "unrelated", others)
+            collect(folder, role, ORIGINAL, pictures)
+        collect(folder, "unlabeled", "unrelated", others)
         rows = []
         for number, (name, change) in enumerate(CHANGES.items()):
             generator = np.random.default_rng(number)
             changed = {key: change(image, generator) for key, image in pictures.items()}
             for role in ("evaluation", "unlabeled"):
-                workshop.collect(role, f"change_{number}", changed)
-            found = list(workshop.leaks([f"change_{number}"], [ORIGINAL]))
-            back = list(workshop.leaks([ORIGINAL], [f"change_{number}"]))
+                collect(folder, role, f"change_{number}", changed)
+            found = leaks(folder, f"change_{number}", ORIGINAL)
+            back = leaks(folder, ORIGINAL, f"change_{number}")
             rows.append([name, *(recall(pairs, kind, kinds) for pairs in (found, back) for kind in kinds)])
-        alarms = list(workshop.leaks(["unrelated"], [ORIGINAL]))
+        alarms = leaks(folder, "unrelated", ORIGINAL)
     header = [f"{direction}, {kind}" for direction in ("training changed", "evaluation changed") for kind in kinds]
     print(measuring.table(["change", *header], rows))
     print(f"\nfalse alarms: {len(alarms)} of {len(others)} unrelated images, against {len(pictures)} evaluation images")
-    print("\n".join(f"  {key} taken for {other}" for _, key, other in alarms))
+    print("\n".join(f"  {key} taken for {other}" for key, other in alarms))
 
 
-def recall(pairs: list[tuple[str, str, str]], kind: str, kinds: Mapping[str, Mapping[str, Image.Image]]) -> str:
+def recall(pairs: list[tuple[str, str]], kind: str, kinds: Mapping[str, Mapping[str, Image.Image]]) -> str:
     """Return how many of the pictures of `kind` were found with the right partner."""
-    right = sum(key == other and key.startswith(f"{kind}_") for _, key, other in pairs)
+    right = sum(key == other and key.startswith(f"{kind}_") for key, other in pairs)
     return f"{right}/{len(kinds[kind])}"
 
 

@@ -8,12 +8,16 @@ attention is the same plain product, softmax, product.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+import cv2
+import numpy as np
+import skimage.data
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -23,6 +27,20 @@ from depth_model.memory import keep_freed_memory
 from depth_model.networks import DepthAnything
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+PICTURES = ("astronaut", "chelsea", "coffee", "rocket", "cat", "hubble_deep_field")
+
+
+def arguments(description: str, rounds: int, batch: int, side: int = 518) -> argparse.ArgumentParser:
+    """Return the options that the comparisons with transformers share; the defaults as given."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="vits")
+    parser.add_argument("--side", type=int, default=side)
+    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
+    parser.add_argument("--bfloat16", action="store_true", help="that too; takes minutes where the CPU lacks it")
+    return parser
 
 
 def prepare(threads: int, keep_memory: bool) -> None:
@@ -72,6 +90,19 @@ def interleaved(
         )
         for name, seconds in taken.items()
     }
+
+
+def photographs(count: int, height: int, width: int) -> Iterator[np.ndarray]:
+    """Yield `count` different pictures, uint8 (height, width, 3), cut from the photographs in scikit-image."""
+    generator = np.random.default_rng(0)
+    whole = [getattr(skimage.data, name)() for name in PICTURES]
+    for number in range(count):
+        picture = whole[number % len(whole)]
+        tall = int(min(picture.shape[0], picture.shape[1] * height / width) * generator.uniform(0.7, 1))
+        wide = tall * width // height
+        top, left = (int(generator.integers(long - cut + 1)) for long, cut in zip(picture.shape, (tall, wide)))
+        cut = picture[top : top + tall, left : left + wide]
+        yield cv2.resize(cut, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def matrix_peak(dtype: torch.dtype, clock: str, side: int = 2048, repeats: int = 5) -> float:

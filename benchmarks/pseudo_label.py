@@ -10,7 +10,6 @@ has used on all its threads, for a machine that is at work: with `--threads 1` a
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +19,6 @@ from pathlib import Path
 import measuring
 import numpy as np
 from PIL import Image
-from skimage import data
 
 from depth_model import readers
 from depth_model.networks.preprocessing import network_size
@@ -32,17 +30,11 @@ from depth_model.shards.source import SourceFolder
 BARE = "bare network"
 
 
-def photographs(folder: Path, count: int) -> SourceFolder:
-    """Return a collected source of `count` crops of photographs, half of them upright."""
-    pictures = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
+def collected(folder: Path, count: int) -> SourceFolder:
+    """Return a collected source of `count` JPEG photographs of 640x480, half of them upright."""
     (folder / "images").mkdir()
-    for number in range(count):
-        generator = np.random.default_rng(number)
-        picture = Image.fromarray(pictures[number % len(pictures)])
-        left, top = (int(generator.integers(0, side // 3)) for side in picture.size)
-        size = (640, 480) if number % 2 else (480, 640)
-        crop = picture.crop((left, top, left + picture.width * 2 // 3, top + picture.height * 2 // 3)).resize(size)
-        crop.save(folder / "images" / f"{number:04d}.jpg", quality=90)
+    for number, picture in enumerate(measuring.photographs(count, 480, 640)):
+        Image.fromarray(np.rot90(picture, number % 2)).save(folder / "images" / f"{number:04d}.jpg", quality=90)
     reader = readers.get("image_folder")
     settings = {"max_side": 1024, "minimum_side": 32, "samples_per_shard": count // 2, "workers": 1}
     collect_source(reader, folder / "images", reader.options(), folder / "s", folder / "data", **settings)
@@ -61,16 +53,9 @@ def ready_batches(source: SourceFolder, side: int, batch: int) -> list[np.ndarra
 
 def main() -> None:
     """Print images a second of both, and the median share."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="vits")
-    parser.add_argument("--side", type=int, default=252)
-    parser.add_argument("--batch", type=int, default=8)
+    parser = measuring.arguments(__doc__, rounds=3, batch=8, side=252)
     parser.add_argument("--count", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--processes", type=int, nargs="*", default=[1], help="numbers of workers to compare")
-    parser.add_argument("--clock", choices=list(measuring.CLOCKS), default="wall")
-    parser.add_argument("--bfloat16", action="store_true")
     given = parser.parse_args()
     if given.clock == "cpu" and (given.threads, given.processes) != (1, [1]):
         parser.error("--clock cpu does not see other processes, and threads that wait: give --threads 1")
@@ -78,7 +63,7 @@ def main() -> None:
     precision = "bf16" if given.bfloat16 else "fp32"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source, model = photographs(folder, given.count), measuring.ours(given.size)
+        source, model = collected(folder, given.count), measuring.ours(given.size)
         model.save(folder / "teacher")
         labelling = Labelling((folder / "teacher",), "0" * 64, given.side, 14, given.batch, precision)
         predictor = DepthPredictor(model, given.side, precision=precision)

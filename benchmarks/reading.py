@@ -5,9 +5,8 @@
 Three ways over the same pictures, crops and labels, in one process and in turn: ours (shards of the project through
 `SamplePool` and the functions of a training batch), torchvision on loose files (JPEG and 16-bit PNG label), and
 `webdataset` on the same shards, whose labels it hands to our decoder. Each ends with float32 tensors (3, 518, 518),
-normalised, and (518, 518) in [0, 1]. Photographs of scikit-image, resampled to 1024x768; labels of 518x690 pixels
-are their smoothed brightness, or, with `--teacher FOLDER`, the disparity which that model gives. A second table says
-where the time of ours goes.
+normalized, and (518, 518) in [0, 1]. Photographs of scikit-image, resampled to 1024x768; labels of 518x690 pixels
+are their smoothed brightness, or, with `--teacher FOLDER`, the disparity which that model gives.
 """
 
 from __future__ import annotations
@@ -15,70 +14,53 @@ from __future__ import annotations
 import argparse
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import cv2
 import measuring
 import numpy as np
-import skimage.data
 import torch
 import webdataset
 from PIL import Image
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image, read_file
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from depth_model import readers
+from depth_model.networks import DepthAnything
 from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN, network_size
+from depth_model.prediction.predictor import DepthPredictor
 from depth_model.reading.collecting import collect_source
-from depth_model.shards import rasters, shards
-from depth_model.shards.disparity import normalised_disparity
+from depth_model.shards import rasters
 from depth_model.shards.pool import SamplePool
-from depth_model.shards.source import SidecarFolder, SourceFolder, join_sidecar, write_sidecar_shard
-from depth_model.training.augmentation import crop_image, crop_raster, draw_crop
+from depth_model.shards.source import SourceFolder, join_sidecar, write_sidecar_shard
 from depth_model.training.batches import labeled_batch, network_input
 
 SIDE = 518
-PICTURES = ("astronaut", "chelsea", "coffee", "rocket", "cat", "hubble_deep_field")
+Label = Callable[[np.ndarray], np.ndarray]
 
 
-def photographs(count: int) -> Iterator[np.ndarray]:
-    """Yield `count` different pictures of 768x1024 pixels, uint8, cut from the photographs in scikit-image."""
-    generator = np.random.default_rng(0)
-    whole = [getattr(skimage.data, name)() for name in PICTURES]
-    for number in range(count):
-        picture = whole[number % len(whole)]
-        height, width = picture.shape[:2]
-        tall = int(min(height, width * 3 / 4) * generator.uniform(0.7, 1))
-        top, left = generator.integers(height - tall + 1), generator.integers(width - tall * 4 // 3 + 1)
-        cut = picture[top : top + tall, left : left + tall * 4 // 3]
-        yield cv2.resize(cut, (1024, 768), interpolation=cv2.INTER_CUBIC)
+def smoothed_brightness(picture: np.ndarray) -> np.ndarray:
+    """Return a label of a picture at the size of the network's output, float32."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return cv2.resize(cv2.bilateralFilter(grey, 9, 40, 9), network_size(*grey.shape, SIDE)[::-1])
 
 
-def disparities(teacher: Path | None) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what gives the label of a picture, float32 (518, 686): a model's, or smoothed brightness."""
-    if teacher is None:
-
-        def smoothed(picture: np.ndarray) -> np.ndarray:
-            grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-            size = network_size(*grey.shape, SIDE)
-            return cv2.resize(cv2.bilateralFilter(grey, 9, 40, 9), size[::-1])
-
-        return smoothed
-    from depth_model.networks import DepthAnything
-    from depth_model.prediction.predictor import DepthPredictor
-
-    predictor = DepthPredictor(DepthAnything.load(teacher), SIDE, 1)
+def teacher_disparity(folder: Path) -> Label:
+    """Return what labels a picture with the model in `folder`."""
+    predictor = DepthPredictor(DepthAnything.load(folder), SIDE, 1)
     return lambda picture: next(iter(predictor.network_disparity([picture])))
 
 
-def write(root: Path, count: int, max_side: int, label: Callable[[np.ndarray], np.ndarray]) -> None:
+def write(root: Path, count: int, max_side: int, label: Label) -> None:
     """Write the loose files, the shards and the sidecar of pseudo labels below `root`."""
     loose, labels = root / "loose", root / "labels"
     loose.mkdir()
     labels.mkdir()
-    for number, picture in enumerate(photographs(count)):
+    for number, picture in enumerate(measuring.photographs(count, 768, 1024)):
         Image.fromarray(picture).save(loose / f"{number:04d}.jpg", quality=92)
     reader, folder = readers.get("image_folder"), root / "data/unlabeled/pictures"
     settings = {"max_side": max_side, "minimum_side": 8, "samples_per_shard": 64, "workers": 1}
@@ -103,35 +85,8 @@ def ours(pool: SamplePool) -> None:
         network_input(batch["images"])
 
 
-def parts(root: Path, count: int) -> dict[str, Callable[[], object]]:
-    """Return what `ours` consists of, each on all pictures and on what the one before has made."""
-    pictures, labels = SourceFolder(root / "data/unlabeled/pictures"), SidecarFolder(root / "data/pseudo/pictures")
-    places = labels.sidecar
-    members = [
-        shards.read_member(labels.folder / shard, offset, size)
-        for shard, offset, size in zip(places["shard"], places["offset"], places["size"], strict=True)
-    ]
-    decoded = [pictures.image(row) for row in range(count)]
-    codes = [rasters.decode_codes(one) for one in members]
-    crops = [draw_crop(np.random.default_rng(row), *one.shape[:2], SIDE) for row, one in enumerate(decoded)]
-    cropped = [crop_image(image, crop) for image, crop in zip(decoded, crops, strict=True)]
-    batches = [torch.from_numpy(np.stack(cropped[row : row + 4])) for row in range(0, count, 4)]
-    return {
-        "picture: read and decode": lambda: [pictures.image(row) for row in range(count)],
-        "picture: resize, crop, mirror": lambda: [crop_image(*one) for one in zip(decoded, crops, strict=True)],
-        "label: decode": lambda: [rasters.decode_codes(one) for one in members],
-        "label: crop, mirror, scale": lambda: [
-            normalised_disparity(one, "affine_disparity", part=partial(crop_raster, crop=crop))
-            for one, crop in zip(codes, crops, strict=True)
-        ],
-        "normalise": lambda: [network_input(one) for one in batches],
-    }
-
-
-def _pair(
-    image: torch.Tensor, label: torch.Tensor, generator: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Resize, crop, mirror and normalise a uint8 (3, H, W) image and a label (1, h, w) the way torchvision does."""
+def _pair(image: Tensor, label: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Resize, crop, mirror and normalize a uint8 (3, H, W) image and a label (1, h, w) the way torchvision does."""
     size = network_size(*image.shape[1:], SIDE)
     image = functional.resize(image, size, InterpolationMode.BICUBIC, antialias=False)
     label = functional.resize(label, size, InterpolationMode.NEAREST)
@@ -145,8 +100,6 @@ def _pair(
 
 def loose_files(root: Path) -> None:
     """Read every picture once with torchvision from a JPEG and a 16-bit PNG."""
-    from torchvision.io import ImageReadMode, decode_image, read_file
-
     generator = np.random.default_rng(0)
     for path in sorted((root / "loose").iterdir()):
         image = decode_image(read_file(str(path)), ImageReadMode.RGB)
@@ -180,7 +133,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        write(root, given.images, given.max_side, disparities(given.teacher))
+        label = teacher_disparity(given.teacher) if given.teacher else smoothed_brightness
+        write(root, given.images, given.max_side, label)
         pool = SamplePool(root / "data", "unlabeled", {"pictures": {"samples": given.images}}, "pseudo")
         runs = {
             "torchvision, loose JPEG and PNG16": partial(loose_files, root),
@@ -188,11 +142,8 @@ def main() -> None:
             "ours": partial(ours, pool),
         }
         timings = measuring.interleaved(runs, next(iter(runs)), given.rounds, "cpu")
-        shares = measuring.interleaved(parts(root, given.images), "label: decode", given.rounds, "cpu")
     rows = [[name, f"{given.images / one.seconds:.0f}", f"{one.ratio:.2f}"] for name, one in timings.items()]
     print(measuring.table(["way", "images/s, one core", "× torchvision"], rows))
-    rows = [[name, f"{1000 * one.seconds / given.images:.2f}"] for name, one in shares.items()]
-    print(measuring.table(["part of ours", "ms an image"], rows))
 
 
 if __name__ == "__main__":

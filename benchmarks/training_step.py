@@ -8,7 +8,6 @@ All variants use our loss and torch's AdamW, the same weights and the same image
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
 import measuring
@@ -21,9 +20,7 @@ from depth_model.training.optimizers import adamw
 REFERENCE = "transformers, float32"
 
 
-def variants(
-    size: str, images: Tensor, target: Tensor, precisions: list[str]
-) -> dict[str, Callable[[], float]]:
+def variants(size: str, images: Tensor, target: Tensor, precisions: list[str]) -> dict[str, Callable[[], float]]:
     """Return the steps to compare, by name."""
     steps = {}
     for precision in precisions:
@@ -57,15 +54,8 @@ def step(
 
 def main() -> None:
     """Print the table for the size, side and batch given."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="vits")
-    parser.add_argument("--side", type=int, default=518)
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--clock", choices=list(measuring.CLOCKS), default="wall")
+    parser = measuring.arguments(__doc__, rounds=3, batch=2)
     parser.add_argument("--keep-memory", action="store_true", help="all variants with the allocation of our stages")
-    parser.add_argument("--bfloat16", action="store_true", help="that too; takes minutes where the CPU lacks it")
     given = parser.parse_args()
     precisions = ["float32", "bfloat16"][: 1 + given.bfloat16]
     measuring.prepare(given.threads, given.keep_memory)

@@ -16,9 +16,9 @@ def keep_freed_memory() -> bool:
     """Make glibc keep freed memory for the next map instead of giving it back; return whether it does.
 
     By default every map above some megabytes is fetched from the kernel anew and given back after use, and the kernel
-    clears it page by page when it is first written: a quarter of a training step in bfloat16 (docs/speed.md). Results
-    do not change. The price is that the process keeps the most it ever used. Does nothing, and returns False, under
-    another C library or operating system.
+    clears it page by page when it is first written: a quarter of a training step in bfloat16
+    (docs/measurements/speed.md). Results do not change. The price is that the process keeps the most it ever used. Does
+    nothing, and returns False, under another C library or operating system.
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False

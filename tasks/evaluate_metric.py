@@ -1,4 +1,4 @@
-"""Stage `evaluate_metric@<set>`: the metric models on one set, in metres as they are (paper.md 4.2)."""
+"""Stage `evaluate_metric@<set>`: the metric models on one set, in metres as they are (docs/paper.md 4.2)."""
 
 from __future__ import annotations
 

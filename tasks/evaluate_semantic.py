@@ -1,4 +1,4 @@
-"""Stage `evaluate_semantic@<set>`: the segmentation models with the classes of one set (paper 4.4; paper.md 4.3)."""
+"""Stage `evaluate_semantic@<set>`: the segmentation models on one set (paper 4.4; docs/paper.md 4.3)."""
 
 from __future__ import annotations
 

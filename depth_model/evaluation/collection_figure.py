@@ -52,9 +52,11 @@ def collection_figure(sources: Mapping[str, Mapping[str, Any]]) -> bytes:
     handles, labels = panels[0].get_legend_handles_labels()
     more = len(labels) - _LARGEST_LEGEND
     title = f"and {more} more" if more > 0 else None
-    figure.legend(
+    legend = figure.legend(
         handles[:_LARGEST_LEGEND], labels[:_LARGEST_LEGEND], loc="outside right upper", fontsize=8, title=title
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return png_bytes(figure)
 
 

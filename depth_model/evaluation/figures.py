@@ -67,7 +67,7 @@ def _draw_example(figure: Figure, row: Sequence[Axes], example: Example) -> None
     scale = LogNorm(low, max(high, low * 1.01), clip=True)
     count = len(example.aligned)
     row[0].imshow(example.image)
-    row[0].set_title(_short(example.key), fontsize=8)
+    row[0].set_title(_short(example.key), fontsize=8, parse_math=False)
     _draw_map(figure, row[1], example.depth, "truth", f"depth ({example.unit})", norm=scale, cmap=DEPTH_COLORS)
     for axes, (name, depth) in zip(row[2:], example.aligned.items()):
         title = f"{name}, {example.scores[name]}"
@@ -90,7 +90,7 @@ def _draw_map(
 
     colors = colormaps[cmap].with_extremes(bad=NO_LABEL)
     drawn = axes.imshow(values, interpolation="nearest", cmap=colors, **style)
-    axes.set_title(title, fontsize=8)
+    axes.set_title(title, fontsize=8, parse_math=False)
     logarithmic = "norm" in style
     bar = figure.colorbar(
         drawn, cax=axes.inset_axes((1.02, 0, 0.04, 1)), extend="both" if logarithmic else "max", extendfrac=0.03

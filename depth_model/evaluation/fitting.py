@@ -1,4 +1,4 @@
-"""From what a model says to depth that can be compared: align by the protocol, then clip (paper.md 4.1, 4.2)."""
+"""From what a model says to depth that can be compared: align by the protocol, then clip (docs/paper.md 4.1, 4.2)."""
 
 from __future__ import annotations
 

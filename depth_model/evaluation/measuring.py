@@ -1,6 +1,6 @@
 """The metrics of one image by a protocol: relative depth is aligned first, metric depth is taken as it is.
 
-Zero-shot relative depth is paper.md 4.1, metric depth 4.2 (ZoeDepth's nine metrics).
+Zero-shot relative depth is docs/paper.md 4.1, metric depth 4.2 (ZoeDepth's nine metrics).
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Protocol:
 
 
 GENERIC = Protocol(minimum=1e-3, maximum=80.0)
-"""For a set without a protocol of its own: the range of KITTI, DDAD and DIODE outdoor (paper.md 4.1, 4.2)."""
+"""For a set without a protocol of its own: the range of KITTI, DDAD and DIODE outdoor (docs/paper.md 4.1, 4.2)."""
 
 
 def set_names() -> list[str]:

@@ -49,7 +49,7 @@ def overlays_figure(examples: Sequence[LabelledExample], classes: ClassList) -> 
         for axes, (title, picture) in zip(row, shown.items()):
             axes.imshow(picture)
             axes.set_axis_off()
-            axes.set_title(title, fontsize=7)
+            axes.set_title(title, fontsize=7, parse_math=False)
     return png_bytes(figure)
 
 
@@ -68,8 +68,8 @@ def confusion_figure(confusion: np.ndarray, classes: ClassList) -> bytes:
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.subplots()
     drawn = axes.imshow(shares, vmin=0, vmax=1, cmap="viridis")
-    axes.set_xticks(range(len(shown)), names, rotation=90, fontsize=6)
-    axes.set_yticks(range(len(shown)), names, fontsize=6)
+    axes.set_xticks(range(len(shown)), names, rotation=90, fontsize=6, parse_math=False)
+    axes.set_yticks(range(len(shown)), names, fontsize=6, parse_math=False)
     axes.set(xlabel="predicted", ylabel="label")
     figure.colorbar(drawn, ax=axes, fraction=0.046, label="share of the label's pixels")
     return png_bytes(figure)

@@ -136,10 +136,7 @@ def heads(table: PaperTable) -> list[str]:
 
 
 def _title(metric: str) -> str:
-    if metric in SEGMENTATION:
-        return SEGMENTATION[metric]
-    known = ALL_METRICS[metric]
-    return f"{known.title} {'↑' if known.higher_is_better else '↓'}"
+    return SEGMENTATION[metric] if metric in SEGMENTATION else ALL_METRICS[metric].heading
 
 
 def markdown(table: PaperTable, rows: Sequence[tuple[str, bool, list[str]]]) -> str:

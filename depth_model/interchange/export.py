@@ -108,7 +108,7 @@ def _cubic(distance: Tensor, a: float) -> Tensor:
 
 
 def export_official(model: DepthAnything, path: Path) -> None:
-    """Write the state dict in the layout of the released `depth_anything_vit*14.pth` (paper.md 8.1)."""
+    """Write the state dict in the layout of the released `depth_anything_vit*14.pth` (docs/paper.md 8.1)."""
     buffer = io.BytesIO()
     torch.save({name: value.detach().cpu() for name, value in model.official_state().items()}, buffer)
     files.write_bytes(path, buffer.getvalue())

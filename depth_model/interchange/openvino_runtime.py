@@ -1,4 +1,4 @@
-"""A model that OpenVINO compiles for this CPU: the same function, in less time (docs/speed.md).
+"""A model that OpenVINO compiles for this CPU: the same function, in less time (docs/measurements/speed.md).
 
 It goes through ONNX, and is compiled once for every shape of a batch, in a second or two.
 """

@@ -12,7 +12,7 @@ VERTEX = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("gr
 def relative_depth(disparity: np.ndarray, farthest: float) -> np.ndarray:
     """Return depth float64 (H, W) from 1, where `disparity` (H, W) is largest, to `farthest`, where it is least.
 
-    Disparity has an unknown scale and shift (paper.md 8.4), so the ratio of farthest to nearest depth cannot follow
+    Disparity has an unknown scale and shift (docs/paper.md 8.4), so how far the farthest point is cannot follow
     from it: it has to be assumed. Flat disparity is at depth 1. Raises ValueError unless `farthest` > 1.
     """
     if not farthest > 1:

@@ -1,4 +1,4 @@
-"""Scale and shift of a prediction: least squares in disparity space, per image (paper.md 4.1, after MiDaS)."""
+"""Scale and shift of a prediction: least squares in disparity space, per image (docs/paper.md 4.1, after MiDaS)."""
 
 from __future__ import annotations
 

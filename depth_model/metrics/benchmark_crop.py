@@ -1,4 +1,4 @@
-"""KITTI's benchmark crop, which metric fine-tuning and evaluation cut alike (paper.md sections 4.2 and 5)."""
+"""KITTI's benchmark crop, which metric fine-tuning and evaluation cut alike (docs/paper.md 4.2 and 5)."""
 
 from __future__ import annotations
 

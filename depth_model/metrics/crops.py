@@ -1,4 +1,4 @@
-"""Which pixels of an image count, by the crops of the field (paper.md 4.2): windows of rows and columns.
+"""Which pixels of an image count, by the crops of the field (docs/paper.md 4.2): windows of rows and columns.
 
 Garg's and Eigen's crops are shares of the picture; "eigen_absolute" are the rows and columns of a 480x640 picture,
 taken at any size as ZoeDepth's code does, "eigen_scaled" the same as shares. KITTI's benchmark crop is one of the

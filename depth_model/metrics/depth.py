@@ -1,4 +1,4 @@
-"""Metrics of depth: what is measured, and in which direction it is better (paper.md 4.1, 4.2)."""
+"""Metrics of depth: what is measured, and in which direction it is better (docs/paper.md 4.1, 4.2)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ class Metric:
     key: str
     title: str
     higher_is_better: bool
+
+    @property
+    def heading(self) -> str:
+        """Its name with an arrow to where it is better."""
+        return f"{self.title} {'↑' if self.higher_is_better else '↓'}"
 
     def better(self, value: float, other: float) -> bool:
         """Whether `value` is better than `other`."""

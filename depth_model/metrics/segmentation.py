@@ -1,4 +1,4 @@
-"""How well labels are found: mIoU, pixel accuracy and IoU of each class, all from one confusion matrix (paper.md 4.3).
+"""How well labels are found: mIoU, pixel accuracy and IoU of each class, from one confusion matrix (docs/paper.md 4.3).
 
 Pixels without a label (255) count nowhere. Figures are over all pixels of a set, not means over its pictures.
 """

@@ -43,7 +43,7 @@ def prefers_plain(queries: Tensor) -> bool:
     """Return whether plain attention is faster for `queries`: bfloat16 on the CPU, with a gradient to come.
 
     There torch's fused kernel computes the weights again in the backward pass, in more time than it takes to keep them
-    (docs/speed.md). It is the faster one without gradients, in float32 and on a GPU.
+    (docs/measurements/speed.md). It is the faster one without gradients, in float32 and on a GPU.
     """
     return queries.requires_grad and queries.is_cpu and queries.dtype == torch.bfloat16
 

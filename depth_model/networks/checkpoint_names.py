@@ -1,7 +1,7 @@
 """Names of the same tensors in the layouts people have, without reading or writing any file.
 
 Inside the project every state dict has the names of the official `depth_anything_vit*14.pth` (`pretrained.*`,
-`depth_head.*`, paper.md section 8.1). Translated from: transformers' DepthAnything and Dinov2 (key names of
+`depth_head.*`, docs/paper.md 8.1). Translated from: transformers' DepthAnything and Dinov2 (key names of
 versions 4 and 5), plain DINOv2 and DINOv3, and timm; translated to: transformers as on the model hub (section 8.2).
 """
 
@@ -139,7 +139,7 @@ def _translate(name: str, table: dict[str, str]) -> str:
 
 
 def _name_table(depth: int) -> dict[str, str]:
-    """Return official name -> transformers' name of every tensor or module (paper.md section 8.2)."""
+    """Return official name -> transformers' name of every tensor or module (docs/paper.md 8.2)."""
     table = {
         "pretrained.cls_token": "backbone.embeddings.cls_token",
         "pretrained.mask_token": "backbone.embeddings.mask_token",

@@ -216,4 +216,4 @@ PREPROCESSOR = {
     "image_std": [0.229, 0.224, 0.225],
     "do_pad": False,
 }
-"""Resizing and normalisation of paper.md section 8.3 in transformers' words, but for sizes."""
+"""Resizing and normalisation of docs/paper.md 8.3 in transformers' words, but for sizes."""

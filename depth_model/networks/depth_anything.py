@@ -1,4 +1,4 @@
-"""Depth Anything: a DINOv2 encoder with a DPT decoder, for affine-invariant disparity (paper.md section 2.2)."""
+"""Depth Anything: a DINOv2 encoder with a DPT decoder, for affine-invariant disparity (docs/paper.md 2.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPREAD_BLOCKS = {"tiny": (0, 1, 2, 3), "vits": (2, 5, 8, 11), "vitb": (2, 5, 8, 
 SPREAD_BLOCKS |= {f"{size}_reg": blocks for size, blocks in SPREAD_BLOCKS.items()} | {
     f"dinov3_{size}16": blocks for size, blocks in SPREAD_BLOCKS.items()
 }
-"""The encoder blocks that the second Depth Anything reads, 0-based (paper.md 2.2); the first reads the last four."""
+"""Encoder blocks that the second Depth Anything reads, 0-based (docs/paper.md 2.2); the first reads the last four."""
 
 
 class DepthAnything(nn.Module):

@@ -1,4 +1,4 @@
-"""The DPT decoder of Depth Anything (paper.md section 2.2), with the official parameter names.
+"""The DPT decoder of Depth Anything (docs/paper.md 2.2), with the official parameter names.
 
 The same function as the official head, computed in a cheaper order: the 1x1 convolution of each fusion block runs
 before the bilinear upsampling instead of after it (the two commute exactly, since bilinear weights sum to one) and

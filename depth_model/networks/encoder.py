@@ -62,7 +62,7 @@ class BadWeights(UserError, RuntimeError):
 
 
 class Encoder(nn.Module):
-    """A DINOv2 ViT with patches of 14 pixels (paper.md section 2.2), or a DINOv3 one with patches of 16.
+    """A DINOv2 ViT with patches of 14 pixels (docs/paper.md 2.2), or a DINOv3 one with patches of 16.
 
     `size` is "tiny", "vits", "vitb" or "vitl"; the weights are random (LayerScale 1), drawn from `seed` alone. With
     "_reg" at its end the encoder has four register tokens beside the class token, which take up what DINOv2 otherwise

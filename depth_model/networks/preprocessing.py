@@ -1,4 +1,4 @@
-"""What the network wants of an image: size and normalisation, in training and in inference alike (paper.md 8.3)."""
+"""What the network wants of an image: size and normalization, in training and inference (docs/paper.md 8.3)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def network_size(height: int, width: int, short_side: int, patch: int = PATCH) -
 
 
 def transformers_size(height: int, width: int, short_side: int, patch: int = PATCH) -> tuple[int, int]:
-    """Return the (height, width) at which transformers' processor shows an image to the network (paper.md 8.3).
+    """Return the (height, width) at which transformers' processor shows an image to the network (docs/paper.md 8.3).
 
     The side that needs less of a change becomes `short_side`, the other follows: of an image that is enlarged in both
     directions the longer side does. Both are rounded to the nearest multiple of `patch`, never to 0.
@@ -43,7 +43,7 @@ def transformers_size(height: int, width: int, short_side: int, patch: int = PAT
 
 def squashed(image: np.ndarray, size: tuple[int, int]) -> Tensor:
     """Return `image`, float32 (H, W, 3), as (1, 3, *size): bilinear with corners aligned, whatever its aspect ratio, as
-    the released metric models see it (paper.md section 5)."""
+    the released metric models see it (docs/paper.md 5)."""
     values = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
     return functional.interpolate(values, size=size, mode="bilinear", align_corners=True)
 

@@ -138,7 +138,7 @@ def affine_invariant_loss(
     `prediction` and `target` are disparity maps (B, H, W) of any scale and shift, `mask` (B, H, W) is boolean,
     True where the target is known (the target may be NaN elsewhere). `trim` in [0, 1) leaves out that fraction
     of largest residuals of each image. With `reduction` "image" every image counts the same, with "batch" every valid
-    pixel (paper.md 1.4). Computed in float32 (float64 for float64 input).
+    pixel (docs/paper.md 1.4). Computed in float32 (float64 for float64 input).
     Raises ValueError for maps of different shapes, for `trim` out of range and for another `reduction`.
     """
     if reduction not in ("image", "batch"):

@@ -1,6 +1,6 @@
 """CutMix of unlabelled images and its loss (paper equations 5 to 8).
 
-The box is drawn as in UniMatch, by the same first author; the paper gives no numbers (paper.md section 1.6).
+The box is drawn as in UniMatch, by the same first author; the paper gives no numbers (docs/paper.md 1.6).
 Prediction and both pseudo labels are normalised inside each region only: four normalisations. Trimming looks at
 the whole mixed map after that. Nothing here draws from a global random generator.
 """

@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Return `values` in float32, or unchanged when they are float64 (paper.md 1.10: no median in half precision)."""
+    """Return `values` in float32, or unchanged if float64 (docs/paper.md 1.10: no median in half precision)."""
     return values if values.dtype == torch.float64 else values.float()

@@ -1,6 +1,6 @@
 """The one way to get depth for an image: pseudo labels, evaluation, registered models and users call it.
 
-Pre-processing is that of the released model (paper.md 8.3) unless asked otherwise: the shorter side goes to
+Pre-processing is that of the released model (docs/paper.md 8.3) unless asked otherwise: the shorter side goes to
 `short_side`, the aspect ratio is kept, both sides become multiples of the patch, bicubic without antialiasing, ImageNet
 normalisation.
 """
@@ -108,14 +108,14 @@ class DepthPredictor:
 
     `model` is used in evaluation mode on the device it is on. `short_side` in pixels is a multiple of its patch (paper:
     518, of 14); `batch` bounds how many images of one shape go through the network at once; `flip_averaging` takes the
-    mean with the mirrored map of the mirrored image (paper.md 4.2), at twice the cost. `preprocessing` is "official" or
-    "transformers", which resizes with antialiasing and shows small images smaller (paper.md 8.3): choose it to get what
-    a transformers pipeline gives. `tile`: for images larger than so many pixels, add the detail of overlapping tiles of
-    that side (see `tiling`); None takes every image whole. `precision` "bf16" computes with a copy of the
-    model in bfloat16 (`bfloat16_copy`), faster where the hardware has it, at the accuracy in docs/speed.md. `runtime`
-    "openvino" compiles it for the CPU first, faster still (see `OpenVinoModel`). Raises ValueError for a `short_side`
-    that is no positive multiple of the patch, for another `preprocessing`, `precision` or `runtime`, and for openvino
-    with a model that is not on the CPU; ExportUnavailable where openvino is not installed.
+    mean with the mirror image's map, mirrored (docs/paper.md 4.2), at twice the cost. `preprocessing` is "official" or
+    "transformers", which resizes with antialiasing, small images to less (docs/paper.md 8.3): choose it to get what a
+    transformers pipeline gives. `tile`: for images larger than so many pixels, add the detail of overlapping tiles of
+    that side (see `tiling`); None takes every image whole. `precision` "bf16" computes with a copy of the model in
+    bfloat16 (`bfloat16_copy`), faster where the hardware has it, at the accuracy in docs/measurements/speed.md.
+    `runtime` "openvino" compiles it for the CPU first, faster still (see `OpenVinoModel`). Raises ValueError for a
+    `short_side` that is no positive multiple of the patch, for another `preprocessing`, `precision` or `runtime`, and
+    for openvino with a model that is not on the CPU; ExportUnavailable where openvino is not installed.
     """
 
     def __init__(

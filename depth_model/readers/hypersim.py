@@ -134,7 +134,7 @@ def planar_depth(distance: np.ndarray, camera: np.ndarray = USUAL_CAMERA) -> np.
     """Return depth along the normal of the image plane, float32 (H, W), of distances to the optical centre (H, W).
 
     `camera` (3, 3) leads from (u, v, 1), pixel centres between -1 and 1 and v upwards, to a point on the ray, which
-    is where the ray cuts the image plane. Values that are not finite and positive become NaN (paper.md 4.4).
+    is where the ray cuts the image plane. Values that are not finite and positive become NaN (docs/paper.md 4.4).
     """
     height, width = distance.shape
     u = (2 * np.arange(width) + 1) / width - 1

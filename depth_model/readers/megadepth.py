@@ -49,7 +49,7 @@ def _load(root: Path, item: Item, options: Options) -> Sample:
 def cleaned(depth: np.ndarray) -> np.ndarray:
     """Return `depth`, float32 (H, W), NaN = no label, without labels above its 98th and below its 1st percentile.
 
-    Only with more than 10 labels, as in the authors' loader (paper.md 3.2).
+    Only with more than 10 labels, as in the authors' loader (docs/paper.md 3.2).
     """
     known = depth[np.isfinite(depth)]
     if known.size <= _FEWEST:

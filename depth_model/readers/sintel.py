@@ -1,7 +1,7 @@
 """MPI Sintel: an animated film with true depth, in two renderings.
 
 The sky is part of the scene and has very large depth, which is a label like any other here: protocols cap depth at 70
-or 72 m (paper.md 4.1).
+or 72 m (docs/paper.md 4.1).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The converted copy numbers the official test images; its depth is divided by 10,000 in the released evaluation code of
 Depth Anything, and its writers seem to have meant 6553.5 (10 m = 65535), which is why Table 5 has such large errors on
-this set (paper.md 4.2). Depth beyond 8 m, where the toolbox cuts off, is left to the protocol.
+this set (docs/paper.md 4.2). Depth beyond 8 m, where the toolbox cuts off, is left to the protocol.
 """
 
 from __future__ import annotations

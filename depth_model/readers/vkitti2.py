@@ -1,6 +1,6 @@
 """Virtual KITTI 2: five drives rendered in ten variants, with sky.
 
-The evaluation of the paper's Table 5 took a random 8 % of the frames, without a seed (paper.md 4.2). Depth Anything V2
+The evaluation of the paper's Table 5 took a random 8 % of the frames, unseeded (docs/paper.md 4.2). Depth Anything V2
 published what is very likely the rest, 19,559 lines: with that file as `list` and `complement`, the 1701 test frames.
 """
 

@@ -1,4 +1,4 @@
-"""From a stored target to what the losses see: disparity between 0 and 1 (paper.md 1.1 and 1.2).
+"""From a stored target to what the losses see: disparity between 0 and 1 (docs/paper.md 1.1 and 1.2).
 
 Which pixels have a label is decided here for the whole project; `labelled_pixels` is also what the manifest's
 valid fraction, minimum and maximum are taken over.

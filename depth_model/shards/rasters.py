@@ -10,7 +10,7 @@ codecs:
 - `float32`    lossless: the bit pattern of each value; NaN = no label.
 - `quantised`  codes 1 ... 2^bits - 1 linear from minimum to maximum; code 0 = no label. For pseudo labels.
 
-Class labels and masks are PNG files. docs/codecs.md compares the scheme with others on a teacher's maps.
+Class labels and masks are PNG files. docs/codecs.md specifies the format.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where the sky is in an image, by a segmenter of choice, and the sky masks of a whole source.
 
-A data set's own class labels come first; the segmenter decides only pixels that have none (paper.md 1.2: the
+A data set's own class labels come first; the segmenter decides only pixels that have none (docs/paper.md 1.2: the
 paper names SegFormer). Written to the sidecar `data/sky/<name>`, one mask per labeled image.
 """
 
@@ -50,10 +50,10 @@ def _packaged_probe() -> Segmenter:
     from depth_model.sky import probe
 
     try:
-        encoder, probe = probe.packaged_encoder(), probe.read_probe()
+        encoder, fitted = probe.packaged_encoder(), probe.read_probe()
     except PackagedEncoderMissing as error:
         raise SegmenterError(str(error)) from error
-    return lambda image: probe.sky_probability(encoder, probe, image)
+    return lambda image: probe.sky_probability(encoder, fitted, image)
 
 
 def segmenter_content(name: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """AdamW for an encoder that is pre-trained and a decoder that is not, and the decay of its learning rates.
 
 Paper 3.1: the decoder learns ten times as fast as the encoder; both rates fall linearly. Weight decay and betas are
-not published (paper.md 2.1); decay leaves out what it should not shrink: norms, biases, position embeddings,
-class and mask tokens, LayerScale, and the embeddings of queries and levels of Mask2Former (paper.md section 6).
+not published (docs/paper.md 2.1); decay leaves out what it should not shrink: norms, biases, position embeddings,
+class and mask tokens, LayerScale, and the embeddings of queries and levels of Mask2Former (docs/paper.md 6).
 """
 
 from __future__ import annotations

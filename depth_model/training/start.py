@@ -50,7 +50,7 @@ def label_terms(labeled: Callable[[Batch], Batch], gradient_matching: float) -> 
     """Return the losses on labels: the affine-invariant one (equations 1 to 3), and gradient matching with its weight.
 
     `labeled` gives the labelled part of a batch. The second Depth Anything takes 2 for gradient matching on its
-    synthetic labels, the first has no such term (paper.md 1.8).
+    synthetic labels, the first has no such term (docs/paper.md 1.8).
     """
 
     def informative(batch: Batch) -> Tensor:

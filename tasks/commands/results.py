@@ -16,11 +16,12 @@ COLORS = "Spectral_r"
 
 def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS, beside: np.ndarray | None = None) -> None:
     """Write float32 `disparity` (H, W) as `<stem>.npy`, and scaled to its own range as `.png` and `.color.png`, the
-    latter in the colour map `colors` of matplotlib and to the right of the image `beside` (H, W, 3) uint8 if given."""
+    latter in the color map `colors` of matplotlib and to the right of the image `beside` (H, W, 3) uint8 if given."""
     import numpy as np
 
-    low, high = float(disparity.min()), float(disparity.max())
-    share = (disparity - low) / max(high - low, np.finfo(np.float32).tiny)
+    from depth_model.media.pictures import spread
+
+    share = spread(disparity)
     _write_colored(share, stem, colors, beside)
     write_png((share * 65535).round().astype(np.uint16), stem, ".png")
     _write_npy(disparity, stem)
@@ -28,12 +29,12 @@ def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS, bes
 
 def write_metres(depth: np.ndarray, stem: Path, colors: str = COLORS, beside: np.ndarray | None = None) -> None:
     """Write float32 `depth` (H, W) in metres as `<stem>.npy`, as `.png` in whole millimetres (16 bits; 0 above 65.5 m)
-    and by nearness as `.color.png`, in the colour map `colors`, to the right of the image `beside` if given."""
+    and by nearness as `.color.png`, in the color map `colors`, to the right of the image `beside` if given."""
     import numpy as np
 
-    nearness = 1 / depth
-    low, high = float(nearness.min()), float(nearness.max())
-    _write_colored((nearness - low) / max(high - low, np.finfo(np.float32).tiny), stem, colors, beside)
+    from depth_model.media.pictures import spread
+
+    _write_colored(spread(1 / depth), stem, colors, beside)
     millimetres = np.rint(depth * 1000)
     write_png(np.where(millimetres <= 65535, millimetres, 0).astype(np.uint16), stem, ".png")
     _write_npy(depth, stem)
@@ -63,23 +64,20 @@ def _write_cloud(depth: np.ndarray, image: np.ndarray, stem: Path, given: argpar
 
 
 def _write_colored(share: np.ndarray, stem: Path, colors: str, beside: np.ndarray | None) -> None:
-    """Write `share` (H, W) in [0, 1] in the colour map `colors`, to the right of the image `beside` if given."""
+    """Write `share` (H, W) in [0, 1] in the color map `colors`, to the right of the image `beside` if given."""
     import numpy as np
-    from matplotlib import colormaps
 
-    colored = (colormaps[colors](share)[:, :, :3] * 255).round().astype(np.uint8)
-    write_png(colored if beside is None else np.concatenate([beside, colored], axis=1), stem, ".color.png")
+    from depth_model.media.pictures import colored
+
+    picture = colored(share, colors)
+    write_png(picture if beside is None else np.concatenate([beside, picture], axis=1), stem, ".color.png")
 
 
 def write_png(values: np.ndarray, stem: Path, suffix: str) -> None:
     """Write `values`, uint8 or uint16 of one or three channels, as PNG to `stem` with `suffix` added."""
-    import io
+    from depth_model.media.pictures import png
 
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, "PNG")
-    files.write_bytes(stem.with_name(stem.name + suffix), buffer.getvalue())
+    files.write_bytes(stem.with_name(stem.name + suffix), png(values))
 
 
 def _write_npy(values: np.ndarray, stem: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,23 +84,12 @@ def _summaries(given: Sequence[Path] | None) -> list[dict[str, Any]]:
 
 def _write(out: Path, filled: list[tuple[PaperTable, list[tuple[str, bool, list[str]]]]], source: str) -> None:
     from depth_model.evaluation.tables import MISSING, heads, markdown
-    from tasks.report.pages import document, html_table
+    from tasks.report.pages import render
 
     text = f"{_NOTE}{source}.\n\n" + "\n".join(markdown(table, rows) for table, rows in filled)
     files.write_text(out / "tables.md", text)
-    parts = []
-    for table, rows in filled:
-        body = [
-            ("", [f"<b>{escape(label)}</b>" if ours else escape(label), *_marked(texts, MISSING)])
-            for label, ours, texts in rows
-        ]
-        parts.append(f"<h2>Table {table.number}: {escape(table.title)}</h2>{html_table(['', *heads(table)], body, 1)}")
-    page = document("Open Depth Anything: tables", f"<h1>Tables</h1><p>{_NOTE}{escape(source)}.</p>{''.join(parts)}")
-    files.write_text(out / "tables.html", page)
-
-
-def _marked(texts: list[str], missing: str) -> list[str]:
-    return [f"<span class='soft'>{text}</span>" if text == missing else text for text in texts]
+    shown = [(table, heads(table), rows) for table, rows in filled]
+    files.write_text(out / "tables.html", render("tables", note=f"{_NOTE}{source}.", tables=shown, missing=MISSING))
 
 
 def _row(text: str) -> tuple[str, str, str]:

@@ -91,7 +91,8 @@ def _wanted(number: int, expectation: Expectation) -> Any:
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
     from pydantic.v1 import ValidationError
 
-    given = {"type": expectation.type, "kwargs": expectation.arguments, "meta": {"number": number}}
+    meta = {"number": number, "says": expectation.says}
+    given = {"type": expectation.type, "kwargs": expectation.arguments, "meta": meta}
     try:
         return ExpectationConfiguration(**given).to_domain_obj()
     except (GreatExpectationsError, ValidationError) as error:

@@ -1,13 +1,13 @@
-"""Data Docs: what is expected of the collection and what was found, as pages of Great Expectations.
+"""Data Docs: what is expected of the collection and what Great Expectations found, as pages.
 
 Writes `reports/data_docs/`: a page for the sources and one for the samples of each role that is collected, and
-`index.html`. The pages need no network: what Great Expectations would load from elsewhere is taken out, and a style
-sheet of the project takes its place. A by-product that no stage depends on: it says when it was made.
+`index.html`. The pages are ours: those of Great Expectations load scripts and styles from elsewhere, and take a file
+name as markup. A by-product that no stage depends on: it says when it was made.
 """
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,50 +18,47 @@ from depth_model.errors import UserError
 from tasks.gate.checks import checked
 from tasks.gate.suites import ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES, sample_suite
 from tasks.gate.tables import sample_pieces, sources_table
-from tasks.report.pages import document, html_table
+from tasks.report.pages import render
 from tasks.workspace.paths import known_sources
 
 FOLDER = Path("reports/data_docs")
-_STYLE = Path(__file__).with_name("data_docs.css")
-_HEAD = ["role", "looked at", "rows", "expectations met"]
-_INTRODUCTION = "What is expected of the collection, and what Great Expectations found."
-# Scripts need jQuery from elsewhere and only fold and filter; the pages show everything.
-_LOADED = re.compile(
-    r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*\bsrc=\"https?:[^>]*>|<footer\b.*?</footer>", re.DOTALL
-)
-_SUITE_PAGE = re.compile(r"<a href=\"(?:\.\./)+expectations/[^>]*>(.*?)</a>")
-_REMOTE_IMAGE = re.compile(r"url\(['\"]?https?:[^)]*\)")
-_FROM_ELSEWHERE = re.compile(
-    r"<(?!a\b)[a-z]+\b[^>]*\b(?:src|href)=[\"'](?:https?:)?//[^>]*>|@import|url\(['\"]?https?:"
-)
-
-
-def offline(page: str) -> str:
-    """Return the HTML `page` of Great Expectations with the project's style and nothing that is loaded from elsewhere.
-
-    Raises RuntimeError when something remains that this does not know: another version of Great Expectations.
-    """
-    page = _REMOTE_IMAGE.sub("none", _LOADED.sub("", page))
-    page = _SUITE_PAGE.sub(r"\1", page).replace("../../../../index.html", "index.html")
-    page = page.replace("</head>", f"<style>{_STYLE.read_text(encoding='utf-8')}</style></head>", 1)
-    if found := _FROM_ELSEWHERE.search(page):
-        raise RuntimeError(f"a page of Great Expectations would load {found.group()[:200]!r}")
-    return page
+_TABLE = "Table-Level Expectations"
 
 
 def rendered(result: Any) -> str:
-    """Return the page on an ExpectationSuiteValidationResult, complete HTML that needs no network, dated now."""
-    from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResultSchema
-    from great_expectations.core.run_identifier import RunIdentifier
-    from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
+    """Return the page on an ExpectationSuiteValidationResult of `checked`, dated now."""
+    # Once through JSON: lists would show the types of numpy with every value.
+    plain = json.loads(json.dumps(result.to_json_dict(), default=str))
+    columns: dict[str, list[dict[str, Any]]] = {}
+    for found, one in zip(result.results, plain["results"]):
+        column = one["expectation_config"]["kwargs"].pop("column", _TABLE)
+        columns.setdefault(column, []).append(_check(one) | {"success": bool(found.success)})
+    return render(
+        "validation",
+        name=plain["suite_name"],
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        success=result.success,
+        statistics=plain["statistics"],
+        meta=plain["meta"],
+        columns=dict(sorted(columns.items(), key=lambda one: (one[0] != _TABLE, one[0]))),
+    )
 
-    # Once through JSON: the pages would show the types of numpy with every value.
-    plain = ExpectationSuiteValidationResultSchema().load(result.to_json_dict())
-    now = datetime.now(UTC).replace(microsecond=0)
-    plain.meta["run_id"] = RunIdentifier(run_name=f"{now:%Y-%m-%d %H:%M} UTC", run_time=now)
-    plain.meta["batch_spec"] = {"data_asset_name": result.suite_name}
-    return offline(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(plain)))
+
+def _check(one: dict[str, Any]) -> dict[str, Any]:
+    """Return what a page says of one expectation; `rows` are a head and some rows that do not fit."""
+    config, result, raised = one["expectation_config"], one["result"], one["exception_info"]
+    index = result.get("unexpected_index_column_names", [])
+    rows = [{name: row[name] for name in index} | row for row in result.get("partial_unexpected_index_list") or []]
+    # By metric when an exception was raised.
+    raised = [info for info in raised.values() if isinstance(info, dict)] or [raised]
+    return {
+        "says": config["meta"]["says"],
+        "type": config["type"],
+        "arguments": {name: value for name, value in config["kwargs"].items() if name != "batch_id"},
+        "errors": sorted({info["exception_message"] for info in raised if info["raised_exception"]}),
+        "result": result,
+        "rows": [list(rows[0]), *(row.values() for row in rows)] if rows else [],
+    }
 
 
 def _results(role: str, sources: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, int, Any]]:
@@ -78,14 +75,11 @@ def _results(role: str, sources: Mapping[str, Mapping[str, Any]]) -> Iterator[tu
         yield "samples", len(samples), checked(samples, suite, ["source", "key"], f"{role} samples")
 
 
-def _written(role: str, sources: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
+def _written(role: str, sources: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
+    """Write the pages of `role`; yield (role, what was looked at, number of rows, what was counted) of each."""
     for what, rows, result in _results(role, sources):
-        name = f"{role}-{what}.html"
-        files.write_text(FOLDER / name, rendered(result))
-        counted = result.statistics
-        met = f"{counted['successful_expectations']} of {counted['evaluated_expectations']}"
-        link = f"<a href='{name}'>{what}</a>"
-        yield ("set" if what == "sources" else ""), [role, link, str(rows), "all" if result.success else met]
+        files.write_text(FOLDER / f"{role}-{what}.html", rendered(result))
+        yield role, what, rows, result.statistics
 
 
 def _is_collected(role: str, sources: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -97,13 +91,12 @@ def _is_collected(role: str, sources: Mapping[str, Mapping[str, Any]]) -> bool:
 
 def write_data_docs(roles: Iterable[str]) -> int:
     """Write the pages of `roles`, or of all that are collected when there are none, and return their number."""
-    chosen, rows = list(roles), []
+    chosen, pages = list(roles), []
     if unknown := sorted(set(chosen) - set(SAMPLE_SUITES)):
         raise UserError(f"{', '.join(unknown)}: no such role (allowed: {', '.join(SAMPLE_SUITES)})")
     for role in chosen or SAMPLE_SUITES:
         sources = known_sources(ANNOTATED.get(role, role))
         if role in chosen or _is_collected(role, sources):
-            rows += _written(role, sources)
-    body = f"<h1>Data Docs</h1><p>{_INTRODUCTION}</p>{html_table(_HEAD, rows, texts=2)}"
-    files.write_text(FOLDER / "index.html", document("Data Docs", body))
-    return len(rows)
+            pages += _written(role, sources)
+    files.write_text(FOLDER / "index.html", render("data_docs", pages=pages))
+    return len(pages)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 
+from markupsafe import Markup
+
 from depth_model import files
-from tasks.report.audit import audit_section
-from tasks.report.collection import collection_section
-from tasks.report.metric import metric_section
-from tasks.report.pages import html_table, page
-from tasks.report.scenes import scenes_section
-from tasks.report.semantic import semantic_section
+from tasks.report import sections
 from tasks.settings import params
 from tasks.workspace.paths import (
     AUDIT_REPORT,
@@ -62,53 +58,54 @@ def low_quality(minimum: float) -> list[tuple[str, int, int]]:
     return found
 
 
-def _left_out(minimum: float) -> dict[str, str]:
+def _left_out(minimum: float) -> dict[str, Markup]:
     """Return the section on pseudo labels that the student did without; none when there is no minimum."""
-    rows = [("", [escape(source), str(out), str(images)]) for source, out, images in low_quality(minimum)]
+    rows = low_quality(minimum)
     title = f"Pseudo labels left out: quality below {minimum:g}"
-    return {title: html_table(["source", "left out", "of"], rows, texts=1)} if rows else {}
+    return {title: sections.left_out_section(rows)} if rows else {}
 
 
-def _audit() -> str:
+def _audit() -> Markup:
     summary = files.read_json(AUDIT_REPORT / "summary.json")
     pictures = {one["picture"]: (AUDIT_REPORT / one["picture"]).read_bytes() for one in summary["pairs"]}
-    return audit_section(summary, pictures)
+    return sections.audit_section(summary, pictures)
 
 
-def _scenes() -> str:
+def _scenes() -> Markup:
     summary = files.read_json(SCENES_REPORT / "scenes.json")
     pictures = [(SCENES_REPORT / f"scene-{number:02d}.jpg").read_bytes() for number in range(len(summary["scenes"]))]
-    return scenes_section(summary, pictures)
+    return sections.scenes_section(summary, pictures)
 
 
-def _collection(settings: params.Params) -> str:
+def _collection(settings: params.Params) -> Markup:
     from depth_model.evaluation.collection_figure import collection_figure
 
     found = {role: one for role in params.ROLES if (one := files.read_json(statistics_path(role)))["sources"]}
     figures = {role: collection_figure(one["sources"]) for role, one in found.items()}
-    return collection_section(found, figures, settings.drift.tolerance)
+    return sections.collection_section(found, figures, settings.drift.tolerance)
 
 
-def _metric(settings: params.Params) -> str:
+def _metric(settings: params.Params) -> Markup:
     names = list(settings.evaluate_metric)
     pictures = {name: (evaluation_path("metric", name) / "examples.png").read_bytes() for name in names}
-    return metric_section({name: files.read_json(summary_path("metric", name)) for name in names}, pictures)
+    return sections.metric_section({name: files.read_json(summary_path("metric", name)) for name in names}, pictures)
 
 
-def _semantic(settings: params.Params) -> str:
+def _semantic(settings: params.Params) -> Markup:
     names = list(settings.evaluate_semantic)
     pictures = {
         f"{title} of {name}": (evaluation_path("semantic", name) / file).read_bytes()
         for name in names
         for title, file in (("Labels", "examples.png"), ("Confusion matrix", "confusion.png"))
     }
-    return semantic_section({name: files.read_json(summary_path("semantic", name)) for name in names}, pictures)
+    sets = {name: files.read_json(summary_path("semantic", name)) for name in names}
+    return sections.semantic_section(sets, pictures)
 
 
 def run(place: Workplace, settings: params.Params) -> None:
     """Write reports/index.html."""
     sets = list(files.read_json(catalog_path("evaluation")))
-    content = page(
+    content = sections.page(
         figures=files.read_json(METRICS),
         sets={name: files.read_json(summary_path("relative", name)) for name in sets},
         examples={name: (evaluation_path("relative", name) / "examples.png").read_bytes() for name in sets},

@@ -1,4 +1,4 @@
-"""The kill matrix of docs/training.md: every way of starting a stage, killed at every bad moment, and started again.
+"""The kill matrix (docs/measurements/training.md): every way to start a stage, killed at every bad moment, then again.
 
     python -m tests.pipeline.kill_matrix           # in a temporary copy with the tiny world; prints the table
     python -m tests.pipeline.kill_matrix train     # only rows whose stage or start has the word in it

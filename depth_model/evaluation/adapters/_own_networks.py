@@ -1,4 +1,4 @@
-"""What the networks of this project share: the pre-processing of the released model (paper.md 8.3)."""
+"""What the networks of this project share: the pre-processing of the released model (docs/paper.md 8.3)."""
 
 from __future__ import annotations
 

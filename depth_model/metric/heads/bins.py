@@ -1,4 +1,4 @@
-"""Metric bins: the head that turns relative depth into metres (paper 4.3 after ZoeDepth; paper.md section 5).
+"""Metric bins: the head that turns relative depth into metres (paper 4.3 after ZoeDepth; docs/paper.md 5).
 
 Every pixel gets 64 bin centres in metres. A coarse map proposes them, four finer maps move them towards attractor
 points, and a conditional log-binomial distribution over the bins weights them; the depth is the weighted sum. Centres
@@ -38,7 +38,7 @@ _SHARE_FLOOR = 1e-4
 def attract(centres: Tensor, points: Tensor, strength: float = STRENGTH) -> Tensor:
     """Return `centres` (..., K) moved towards attractor `points` (..., A), all in metres.
 
-    c + mean over A of d / (1 + strength d^2), d = A - c (paper.md section 5, gamma = 2): a near point pulls its whole
+    c + mean over A of d / (1 + strength d^2), d = A - c (docs/paper.md 5, gamma = 2): a near point pulls its whole
     distance, a far one hardly at all. The gradient is computed anew in the backward pass (once, not twice
     differentiable): torch would keep several tensors (..., A, K) for it.
     """
@@ -76,7 +76,7 @@ def log_binomial(probability: Tensor, temperature: Tensor, bins: int = BINS) -> 
     """Return the distribution (..., bins) over bins of `probability` in (0, 1) and `temperature`, both (...).
 
     softmax over k of (ln C(K, k) + k ln p + (K - k) ln(1 - p)) / t with K = bins - 1 and the binomial coefficient by
-    Stirling's form, as the released weights were trained with (paper.md section 5).
+    Stirling's form, as the released weights were trained with (docs/paper.md 5).
     """
     index = torch.arange(bins, device=probability.device, dtype=probability.dtype)
     odds = probability.clamp(1e-4, 1).log() - (1 - probability).clamp(1e-4, 1).log()

@@ -1,7 +1,7 @@
 """Checkpoints of metric models: names in the released layouts, and the configuration beside them.
 
 The released `depth_anything_metric_depth_{indoor,outdoor}.pt` hold ZoeDepth's names around an official relative model
-(paper.md section 5); those of the second Depth Anything and transformers' metric folders have the names of relative
+(docs/paper.md 5); those of the second Depth Anything and transformers' metric folders have the names of relative
 ones. Inside the project: `encoder.*`, `decoder.*` and, with metric bins, `head.*`.
 """
 

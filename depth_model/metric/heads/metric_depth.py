@@ -1,4 +1,4 @@
-"""Metric depth: Depth Anything with a head that answers in metres (paper 4.3; paper.md sections 5 and 10).
+"""Metric depth: Depth Anything with a head that answers in metres (paper 4.3; docs/paper.md 5 and 10).
 
 Two heads: "bins" of the paper and its released fine-tuning, "sigmoid" of the second Depth Anything. The encoder and
 decoder are those of the relative model, which says what they start from.
@@ -32,9 +32,9 @@ from depth_model.networks.dpt import CHANNELS, DPT, DecoderMaps
 from depth_model.networks.encoder import Encoder, patch_grid
 
 INPUT_SIZE = (392, 518)
-"""Height and width to which the released models squash every image (paper.md section 5)."""
+"""Height and width to which the released models squash every image (docs/paper.md 5)."""
 MINIMUM = 1e-3
-"""Least depth in metres that training and evaluation know (paper.md 4.2)."""
+"""Least depth in metres that training and evaluation know (docs/paper.md 4.2)."""
 
 
 class SigmoidDepth(nn.Module):
@@ -140,7 +140,7 @@ class MetricDepth(nn.Module):
             write_metric_folder(Path(folder), released_metric_names(state), MODEL_TYPE, settings)
 
     def export_released(self, path: str | Path) -> None:
-        """Write metric bins in the layout of `depth_anything_metric_depth_*.pt` (paper.md section 5), atomically.
+        """Write metric bins in the layout of `depth_anything_metric_depth_*.pt` (docs/paper.md 5), atomically.
 
         Raises ValueError for the other head and for MiDaS's encoder, which no such file has.
         """

@@ -1,4 +1,4 @@
-"""Depth in metres for an image, as the released metric models are used (paper.md section 5).
+"""Depth in metres for an image, as the released metric models are used (docs/paper.md 5).
 
 The whole image is squashed to the size that the model was trained at, whatever its aspect ratio, and the depth is
 brought back to the size of the image; both bilinear with corners aligned. Metric models know neither camera nor zoom:

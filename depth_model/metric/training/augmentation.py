@@ -1,4 +1,4 @@
-"""What metric fine-tuning does to an image and its depth before the network sees them (paper.md section 5).
+"""What metric fine-tuning does to an image and its depth before the network sees them (docs/paper.md 5).
 
 The released fine-tuning's: KITTI's benchmark crop first, a small rotation, a mirror image, and slight changes of
 gamma, brightness and colour. Depth is never interpolated. Random numbers come from a generator that is handed in.

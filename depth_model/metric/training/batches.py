@@ -27,7 +27,7 @@ def metric_batch(
     step: int,
     share: Share = WHOLE,
 ) -> Batch:
-    """Return a share of the `count` samples of batch `step`, augmented (paper.md section 5).
+    """Return a share of the `count` samples of batch `step`, augmented (docs/paper.md 5).
 
     images float32 (B, 3, height, width) in [0, 1], squashed to the network's input; depth float32 (B, h, w) in
     metres, at the size of the first sample's (other sizes by nearest neighbour); valid bool (B, h, w): where the

@@ -1,6 +1,6 @@
 """Metric fine-tuning (paper 4.3): the relative model's encoder with a head that answers in metres.
 
-As the released fine-tuning does it (paper.md section 5): the scale-invariant logarithmic loss alone, a tiny rate for
+As the released fine-tuning does it (docs/paper.md 5): the scale-invariant logarithmic loss alone, a tiny rate for
 all that was learned before and a fifty times larger one for the new head, one cycle of rate and momentum, and hard
 clipping. The simpler recipe of the second Depth Anything (section 10) goes with its sigmoid head.
 """
@@ -109,7 +109,7 @@ def metric_output(model: MetricDepth, batch: Batch) -> tuple[Tensor, Tensor, Ten
 
 def metric_terms(form: str) -> list[Term]:
     """Return the scale-invariant logarithmic loss in one of `silog_loss`'s forms, over all labelled pixels of a batch
-    (paper.md section 5), and how far depth is from the labels.
+    (docs/paper.md 5), and how far depth is from the labels.
 
     The loss of a batch that several processes share is the mean of theirs, as in the released code: its variance is
     that of the pixels of one process.
@@ -131,10 +131,10 @@ def _relative_error(predicted: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
 
 
 def metric_groups(model: MetricDepth, settings: MetricSettings) -> list[dict[str, Any]]:
-    """Return the parameter groups for AdamW: encoder, position embedding, decoder and head (paper.md section 5).
+    """Return the parameter groups for AdamW: encoder, position embedding, decoder and head (docs/paper.md 5).
 
     All but the head learn at `learning_rate` / `reduction`; all have the same weight decay. A sigmoid head has no
-    parameters, so that there the decoder is what learns at the whole rate (paper.md section 10).
+    parameters, so that there the decoder is what learns at the whole rate (docs/paper.md 10).
     """
     slow, fast = settings.learning_rate / settings.reduction, settings.learning_rate
     rates = {"encoder": slow, "position_embedding": slow, "decoder": slow, "head": fast}
@@ -154,7 +154,7 @@ def metric_groups(model: MetricDepth, settings: MetricSettings) -> list[dict[str
 
 def one_cycle(group: Mapping[str, Any], step: int, total: int) -> dict[str, Any]:
     """Return rate and betas of a group at `step`: torch's OneCycleLR with div_factor 1, final_div_factor 1e4 and
-    pct_start 0.7, momentum cycled between 0.85 and 0.95 (paper.md section 5).
+    pct_start 0.7, momentum cycled between 0.85 and 0.95 (docs/paper.md 5).
 
     The rate stays at its maximum for 70 % of the steps while the momentum falls, then it falls along a cosine.
     """
@@ -168,7 +168,7 @@ def one_cycle(group: Mapping[str, Any], step: int, total: int) -> dict[str, Any]
 
 
 def polynomial_decay(group: Mapping[str, Any], step: int, total: int) -> dict[str, Any]:
-    """Return the rate of a group at `step`: (1 - step / total)^0.9 of its base rate (paper.md section 10)."""
+    """Return the rate of a group at `step`: (1 - step / total)^0.9 of its base rate (docs/paper.md 10)."""
     return {"lr": group["base_lr"] * (1 - step / total) ** POWER}
 
 

@@ -1,6 +1,6 @@
 """Mask2Former on the encoder's tokens: pixel decoder, queries and losses are those of the transformers library.
 
-Its parts take any feature pyramid; here a simple one from the last four blocks (paper.md section 6). The library is an
+Its parts take any feature pyramid; here a simple one from the last four blocks (docs/paper.md 6). The library is an
 optional extra and imported only where a model of this kind is built.
 """
 
@@ -21,7 +21,7 @@ from depth_model.semantic.heads.simple_pyramid import SimplePyramid
 
 NO_OBJECT_WEIGHT = 0.1
 LOSS_WEIGHTS = {"class": 2.0, "mask": 5.0, "dice": 5.0}
-"""Weights of the losses, and of the costs by which labels are matched to queries (paper.md section 6)."""
+"""Weights of the losses, and of the costs by which labels are matched to queries (docs/paper.md 6)."""
 NAMES = {"class": "loss_cross_entropy", "mask": "loss_mask", "dice": "loss_dice"}
 @dataclass(frozen=True)
 class QueryOutput:
@@ -67,7 +67,7 @@ def query_scores(output: QueryOutput, size: tuple[int, int]) -> Tensor:
 
 
 def query_losses(output: QueryOutput, labels: Tensor, criterion: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Return the losses `class`, `mask` and `dice` of a batch, each summed over decoder layers (paper.md section 6).
+    """Return the losses `class`, `mask` and `dice` of a batch, each summed over decoder layers (docs/paper.md 6).
 
     `labels` are uint8 (B, H, W), 255 = ignore; the classes of a picture are the objects that queries are matched to,
     anew in every layer. Points are drawn from `seed` alone. A batch without any label has no mask to compare.

@@ -1,4 +1,4 @@
-"""A feature pyramid from a plain ViT, whose maps all have one stride (paper.md section 6)."""
+"""A feature pyramid from a plain ViT, whose maps all have one stride (docs/paper.md 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class labels for an image, by windows and scales (paper.md 4.3).
+"""Class labels for an image, by windows and scales (docs/paper.md 4.3).
 
 The shorter side goes to `short_side`, windows as large as the training crops cover the picture, their scores are
 averaged where they overlap. With several scales and mirrored pictures, class probabilities are averaged.

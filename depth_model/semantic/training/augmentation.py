@@ -1,4 +1,4 @@
-"""What fine-tuning to segmentation does to an image and its labels (paper.md section 6).
+"""What fine-tuning to segmentation does to an image and its labels (docs/paper.md 6).
 
 The released configuration's: a random scale, a crop in which no class may take up nearly all, a mirror image and
 photometric distortion. Labels are never interpolated. Random numbers come from a generator that is handed in.

@@ -19,7 +19,7 @@ SEMANTIC, POINTS = 4, 5
 def semantic_batch(
     pool: SamplePool, seed: int, count: int, side: int, classes: int, step: int, share: Share = WHOLE
 ) -> Batch:
-    """Return a share of the `count` samples of batch `step`, augmented to `side` pixels (paper.md section 6).
+    """Return a share of the `count` samples of batch `step`, augmented to `side` pixels (docs/paper.md 6).
 
     images uint8 (B, S, S, 3); labels uint8 (B, S, S), below `classes` or 255 = ignore; points_seed: an integer from
     which a loss may draw for this share; keys. Raises BadInput for a sample without labels, or with other ones.

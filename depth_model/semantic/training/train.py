@@ -1,6 +1,6 @@
 """Fine-tuning to semantic segmentation (paper 4.4): the depth model's encoder with a head of classes.
 
-As the released configuration does it (paper.md section 6): AdamW with a tenth of the rate for the encoder, linear
+As the released configuration does it (docs/paper.md 6): AdamW with a tenth of the rate for the encoder, linear
 warm-up, then linear decay to 0, hard clipping. A linear head learns by cross entropy, Mask2Former by matching.
 """
 

@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from depth_model.evaluation.collection_figure import collection_figure
 from depth_model.evaluation.figures import ACTIVE, NO_LABEL, Example, examples_figure, training_figure
+from depth_model.evaluation.segmentation_figures import LabelledExample, confusion_figure, overlays_figure
+from depth_model.semantic.classes import ClassList
 
 
 def an_example():
@@ -25,6 +28,20 @@ def test_examples_have_the_same_bytes_each_time():
     assert first == second
     assert b"Software" not in first
     assert Image.open(io.BytesIO(first)).format == "PNG"
+
+
+def test_names_that_look_like_formulas_are_drawn_as_they_are():
+    formula = r"$\x$"
+    one = an_example()
+    hostile = Example(formula, one.image, one.depth, {formula: one.depth}, {formula: formula}, "m")
+    assert examples_figure([hostile]) != examples_figure([one])
+    source = {"histograms": {"size": [1] + [0] * 20}}
+    assert collection_figure({formula: source}) != collection_figure({"a": source})
+    classes = ClassList(formula, (formula, "b"), ((10, 20, 30), (200, 100, 0)))
+    assert confusion_figure(np.eye(2, dtype=int), classes)
+    labels = np.zeros((8, 8), np.uint8)
+    shown = LabelledExample(formula, np.zeros((8, 8, 3), np.uint8), labels, {formula: labels})
+    assert overlays_figure([shown], classes)
 
 
 def test_pixels_without_truth_are_grey_in_truth_and_error():

@@ -131,7 +131,7 @@ def test_zoedepths_nine_metrics_with_its_absolute_crop(shape):
         assert measured[name] == pytest.approx(value, rel=1e-9), name
 
 
-def test_check_values_of_the_nine_metrics():  # paper.md, appendix A 9
+def test_check_values_of_the_nine_metrics():  # docs/paper.md A.9
     prediction, depth = (np.tile(values, (3, 1)) for values in ([1.0, 2, 4, 5], [1.1, 1.8, 4.4, 5.5]))
     measured = metric_depth_metrics(prediction, depth, GENERIC)
     assert measured["sq_rel"] == pytest.approx(0.0282828, abs=1e-7)

@@ -9,7 +9,7 @@ from depth_model.evaluation import align_disparity, depth_metrics
 from depth_model.metrics.alignment import is_constant
 
 
-def test_check_values_of_the_alignment():  # paper.md, appendix A 11
+def test_check_values_of_the_alignment():  # docs/paper.md A.11
     depth, prediction = np.array([2.0, 4, 5, 10]), np.array([9, 5.1, 4.2, 2.4])
     scale, shift = align_disparity(prediction, 1 / depth)
     assert scale == pytest.approx(0.061031, abs=1e-6)

@@ -13,7 +13,7 @@ from tasks.settings import params
 
 
 @pytest.mark.parametrize(
-    ("crop", "size", "rows", "columns"),  # paper.md, appendix A 10 and 4.2
+    ("crop", "size", "rows", "columns"),  # docs/paper.md A.10 and 4.2
     [
         ("garg", (352, 1216), (143, 349), (43, 1172)),
         ("garg", (375, 1242), (153, 371), (44, 1197)),
@@ -51,7 +51,7 @@ def test_every_set_has_its_declared_variants():
 
 
 @pytest.mark.parametrize(
-    ("name", "images", "maximum"),  # paper.md 4.1, 4.2
+    ("name", "images", "maximum"),  # docs/paper.md 4.1, 4.2
     [("kitti", 652, 80), ("nyu", 654, 10), ("sintel", 1064, 72), ("ddad", 3950, 80), ("diode", 325, 10)]
     + [("sun_rgbd", 5050, 8), ("ibims", 100, 10), ("hypersim", 7690, 80), ("vkitti2", 1701, 80)],
 )

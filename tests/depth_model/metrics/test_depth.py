@@ -8,7 +8,7 @@ import pytest
 from depth_model.evaluation import METRICS, depth_metrics
 
 
-def test_check_values_of_the_metrics():  # paper.md, appendix A 9
+def test_check_values_of_the_metrics():  # docs/paper.md A.9
     measured = depth_metrics(np.array([1.0, 2, 4, 5]), np.array([1.1, 1.8, 4.4, 5.5]))
     assert measured["delta1"] == 1
     assert measured["abs_rel"] == pytest.approx(0.0959596, abs=1e-7)

@@ -1,4 +1,4 @@
-"""Depth Anything as its authors define it (paper.md 2.2, 8.1), operation by operation from a state dict.
+"""Depth Anything as its authors define it (docs/paper.md 2.2, 8.1), operation by operation from a state dict.
 
 Written from the definition, not for speed: plain attention, every 1x1 convolution after its upsampling. It shares no
 code with the project.

@@ -1,4 +1,4 @@
-"""Architecture, gradients and numerics of the model against the facts of paper.md section 2.2."""
+"""Architecture, gradients and numerics of the model against the facts of docs/paper.md 2.2."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_tokens_and_disparity_come_from_the_same_pass(block):
 
 
 def plain_dpt(decoder: DPT, tokens: list[torch.Tensor], rows: int, columns: int) -> torch.Tensor:
-    """The decoder as paper.md section 2.2 words it: contiguous, the 1x1 convolution after the upsampling."""
+    """The decoder as docs/paper.md 2.2 words it: contiguous, the 1x1 convolution after the upsampling."""
     scratch = decoder.scratch
     maps = []
     for tap, values in enumerate(tokens):

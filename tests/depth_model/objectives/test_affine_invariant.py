@@ -1,4 +1,4 @@
-"""The vectorised loss against slow float64 loops and the worked examples of paper.md Appendix A."""
+"""The vectorised loss against slow float64 loops and the worked examples of docs/paper.md A."""
 
 from __future__ import annotations
 

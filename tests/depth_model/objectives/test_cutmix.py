@@ -1,4 +1,4 @@
-"""CutMix against the worked example of paper.md Appendix A 5 and a slow loop over both regions."""
+"""CutMix against the worked example of docs/paper.md A.5 and a slow loop over both regions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Feature alignment on tokens of known cosine similarity (paper.md Appendix A 6)."""
+"""Feature alignment on tokens of known cosine similarity (docs/paper.md A.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradient matching against paper.md Appendix A 7 and a slow loop over pixels."""
+"""Gradient matching against docs/paper.md A.7 and a slow loop over pixels."""
 
 from __future__ import annotations
 

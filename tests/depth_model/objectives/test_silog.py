@@ -1,4 +1,4 @@
-"""The scale-invariant logarithmic loss against paper.md Appendix A 8, numpy and its own invariances."""
+"""The scale-invariant logarithmic loss against docs/paper.md A.8, numpy and its own invariances."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from depth_model.prediction.predictor import (
 
 @pytest.mark.parametrize(
     ("found", "expected"),
-    [  # paper.md 8.3
+    [  # docs/paper.md 8.3
         ((480, 640), (518, 686)),
         ((375, 1242), (518, 1722)),
         ((436, 1024), (518, 1218)),

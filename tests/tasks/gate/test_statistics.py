@@ -14,7 +14,7 @@ from depth_model.errors import UserError
 from depth_model.evaluation.collection_figure import collection_figure
 from tasks.commands import accept
 from tasks.gate import statistics
-from tasks.report.collection import collection_section
+from tasks.report.sections import collection_section
 from tasks.settings import presets
 from tasks.workspace.paths import statistics_path
 from tests.tasks.starting import start

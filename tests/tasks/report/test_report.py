@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from html.parser import HTMLParser
 
 import pytest
 
 from tasks import summarise
 from tasks.commands import summary
-from tasks.report import audit, metric, pages, scenes
+from tasks.report import sections
+from tests.tasks.page_reader import Page
 
 METRICS = ("abs_rel", "delta1", "delta2", "delta3", "rmse", "log10", "silog")
 
@@ -62,20 +62,6 @@ def test_the_closing_table_shows_every_set(project):
     assert [line.split()[0] for line in text.splitlines()[2:]] == ["fog", "columns", "mean"]
 
 
-class Outside(HTMLParser):
-    """Collects what a page would fetch."""
-
-    def __init__(self):
-        super().__init__()
-        self.fetched, self.text = [], []
-
-    def handle_starttag(self, tag, attributes):
-        self.fetched += [value for name, value in attributes if name in ("src", "href") and value[:5] != "data:"]
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
 def a_page(**changes):
     figures = {
         "fog": {"teacher": measured(0.2), "student": measured(0.1), "constant": measured(0.6)},
@@ -91,16 +77,15 @@ def a_page(**changes):
         "quarantine": [("labeled/rooms", "truncated <script>", 2)],
         "parameters": {"alpha": 0.85, "student": {"trim": 0.1}},
     }
-    return pages.page(**(values | changes))
+    return sections.page(**(values | changes))
 
 
 def test_the_page_fetches_nothing_and_escapes_what_it_shows():
     page = a_page()
-    outside = Outside()
-    outside.feed(page)
-    assert outside.fetched == []
+    found = Page(page)
+    assert found.fetched == found.links == []
     assert "<script>" not in page
-    text = " ".join(outside.text)
+    text = found.text
     for part in ("fog", "0.1000", "student.trim", "labeled/rooms", "50.0% lower"):
         assert part in text
 
@@ -118,9 +103,7 @@ def test_a_student_that_loses_is_said_so():
 
 
 def text_of(page):
-    outside = Outside()
-    outside.feed(page)
-    return " ".join(outside.text)
+    return Page(page).text
 
 
 def test_what_does_not_beat_the_constant_is_said_so():
@@ -149,7 +132,7 @@ def test_the_audit_names_both_images_of_a_pair_and_shows_them():
     leak = pair | {"reason": "finetuning_leak", "picture": "0001.jpg", "distance": 0, "correlation": 1.0}
     pairs = [pair | {"distance": 4, "correlation": 0.93}, leak]
     summary = {"sources": sources, "finetuning": finetuning, "pairs": pairs}
-    section = audit.audit_section(summary, {"0000.jpg": b"jpeg", "0001.jpg": b"jpeg"})
+    section = sections.audit_section(summary, {"0000.jpg": b"jpeg", "0001.jpg": b"jpeg"})
     text = text_of(section)
     assert "Of 12 training images, 3 are left out of training" in text
     assert "labeled/rooms: <a> repeats evaluation/fog: b (4 bits, correlation 0.93)" in text
@@ -159,16 +142,16 @@ def test_the_audit_names_both_images_of_a_pair_and_shows_them():
     assert section.count("data:image/jpeg;base64,anBlZw==") == 2
     assert "<a>" not in section
     clean = {"unlabeled/hills": sources["unlabeled/hills"]}
-    assert "None of the 7" in text_of(audit.audit_section({"sources": clean, "finetuning": {}, "pairs": []}, {}))
+    assert "None of the 7" in text_of(sections.audit_section({"sources": clean, "finetuning": {}, "pairs": []}, {}))
 
 
 def test_metric_models_stand_beside_the_constant_in_metres():
     values = {"abs_rel": 0.25, "delta1": 0.5, "rmse": 1.5, "log10": 0.1, "silog": 20.0}
     models = {"metric/nyu": values, "constant": values | {"abs_rel": 0.75}}
-    section = metric.metric_section({"nyu": {"models": models, "images": 24}}, {"nyu": b"png"})
+    section = sections.metric_section({"nyu": {"models": models, "images": 24}}, {"nyu": b"png"})
     assert section.count("<tr") == 3
     assert "0.2500" in section and "0.7500" in section and "data:image/png;base64,cG5n" in section
-    assert "No metric model" in metric.metric_section({}, {})
+    assert "No metric model" in sections.metric_section({}, {})
 
 
 def test_scenes_are_shown_with_the_share_of_every_source():
@@ -178,10 +161,10 @@ def test_scenes_are_shown_with_the_share_of_every_source():
         "effective": {"labeled": 1.0, "unlabeled": 1.8},
         "scenes": [{"unlabeled/<hills>": 75.0}, {"labeled/rooms": 40.0, "unlabeled/<hills>": 25.0}],
     }
-    section = scenes.scenes_section(summary, [b"first", b"second"])
+    section = sections.scenes_section(summary, [b"first", b"second"])
     assert "<td>40</td><td></td><td>100</td>" in section
     assert "<td>100</td><td>75</td><td>25</td>" in section
     assert "<td>0</td><td></td><td></td>" in section
     assert "Scene 1: 53.6 % of all. About unlabeled/&lt;hills&gt; 75" in section
     assert section.count("data:image/jpeg;base64,") == 2 and "<hills>" not in section
-    assert scenes.scenes_section(summary | {"scenes": []}, []) == "<p>There are no training images.</p>"
+    assert sections.scenes_section(summary | {"scenes": []}, []).strip() == "<p>There are no training images.</p>"

@@ -1,0 +1,149 @@
+"""The report and its sections, from values to HTML. Their words stand in the templates; reads no file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from depth_model.metrics.depth import METRIC_DEPTH_METRICS, METRICS, Metric
+from depth_model.shards.target_statistics import DEPTH_EDGES, degenerate, median_bin
+from tasks.gate.statistics import ACCEPTED, beyond
+from tasks.report.pages import render
+
+_SHOWN = [metric for metric in METRICS if metric.key in ("abs_rel", "delta1", "rmse", "silog")]
+_SHOWN_IN_METERS = [
+    metric for metric in METRIC_DEPTH_METRICS if metric.key in ("abs_rel", "delta1", "rmse", "log10", "silog")
+]
+_SHOWN_OF_SEGMENTATION = [
+    Metric("miou", "mIoU", True),
+    Metric("miou_multi_scale", "mIoU, multi-scale", True),
+    Metric("pixel_accuracy", "pixel accuracy", True),
+]
+_COMPARED = ("teacher", "student")
+_LEFT_OUT = {
+    "leak": "shows the picture of an evaluation image",
+    "near_duplicate": "repeats another training image",
+    "exact_duplicate": "is the same file as another training image",
+}
+
+Table = Mapping[str, Mapping[str, Mapping[str, float]]]
+Summaries = Mapping[str, Mapping[str, Any]]
+
+
+def page(
+    *, figures: Table, sets: Summaries, parameters: Mapping[str, Any], more: Mapping[str, Markup], **shown: Any
+) -> str:
+    """Return the whole page. `figures` is reports/metrics.json, `sets` the summary per evaluation set, `more` further
+    sections by title. `shown` are `examples` (by set) and `curves`, PNG bytes, `catalogs` by role, and `quarantine`,
+    (source, reason, count) of what was refused."""
+    return render(
+        "report",
+        metrics=_SHOWN,
+        sets={name: {"models": one, "images": sets.get(name, {}).get("images", "")} for name, one in figures.items()},
+        best={(name, *one) for name, models in figures.items() for one in _best(models)},
+        verdicts={name: _verdict(models) for name, models in figures.items() if name != "mean"},
+        captions={name: _caption(summary) for name, summary in sets.items()},
+        parameters=list(_flat(parameters)),
+        more=more,
+        **shown,
+    )
+
+
+def _best(models: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]]:
+    """Yield (model, key of metric) for the better of teacher and student, never for the constant."""
+    for metric in _SHOWN:
+        for model, rival in (_COMPARED, _COMPARED[::-1]):
+            if metric.better(models[model][metric.key], models[rival][metric.key]):
+                yield model, metric.key
+
+
+def _verdict(models: Mapping[str, Mapping[str, float]]) -> str:
+    """Return who has the lower AbsRel on a set, and who does not beat the constant."""
+    teacher, student, constant = (models[model]["abs_rel"] for model in (*_COMPARED, "constant"))
+    change = (student - teacher) / teacher if teacher else 0.0
+    if student == teacher:
+        sentence = "student and teacher have the same AbsRel"
+    else:
+        sentence = f"the student's AbsRel is {abs(change):.1%} {'lower' if change < 0 else 'higher'} than its teacher's"
+    beaten = [model for model in _COMPARED if models[model]["abs_rel"] >= constant]
+    return f"{sentence}; not better than the constant: {' and '.join(beaten)}" if beaten else sentence
+
+
+def _caption(summary: Mapping[str, Any]) -> str:
+    caption = f"From the student's best image to its worst; {_counted(summary['images'], 'image')} measured."
+    if skipped := Counter(one["reason"] for one in summary["skipped"]):
+        reasons = "; ".join(f"{reason} ({images})" for reason, images in skipped.most_common(3))
+        caption += f" {_counted(skipped.total(), 'image')} could not be measured: {reasons}."
+    for model, images in summary["constant_predictions"].items():
+        caption += f" The {model}'s prediction is one constant on {_counted(images, 'image')}."
+    return caption
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in parameters.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def audit_section(summary: Mapping[str, Any], pictures: Mapping[str, bytes]) -> Markup:
+    """Return the HTML of `summary` (reports/audit/summary.json) with `pictures`, JPEG bytes by name, of its pairs."""
+    found = summary["sources"].values()
+    excluded = {reason: sum(one[reason] for one in found) for reason in _LEFT_OUT}
+    images = sum(one["images"] for one in found)
+    return render("audit", **summary, pictures=pictures, reasons=_LEFT_OUT, excluded=excluded, images=images)
+
+
+def collection_section(found: Summaries, figures: Mapping[str, bytes], tolerance: float) -> Markup:
+    """Return the HTML of `found`, the content of `data/statistics/<role>.json` by role, with a PNG per role.
+
+    It says what moved beyond `tolerance` since the collection that was accepted.
+    """
+    compared = [role for role, one in found.items() if one["compared"]]
+    moved = [f"{role}: {line}" for role in compared for line in beyond(found[role], tolerance)]
+    return render(
+        "collection",
+        roles=found,
+        figures=figures,
+        compared=compared,
+        moved=moved,
+        accepted=ACCEPTED,
+        tolerance=tolerance,
+        degenerate=degenerate,
+        median_depth=_median_depth,
+    )
+
+
+def _median_depth(counts: Sequence[int]) -> str:
+    index = median_bin(counts)
+    if index in (0, len(DEPTH_EDGES)):
+        return f"below {DEPTH_EDGES[0]:g} m" if index == 0 else f"above {DEPTH_EDGES[-1]:g} m"
+    return f"{DEPTH_EDGES[index - 1]:.2g} to {DEPTH_EDGES[index]:.2g} m"
+
+
+def left_out_section(rows: Iterable[tuple[str, int, int]]) -> Markup:
+    """Return the HTML on pseudo labels that the student did without: `rows` of (source, left out, of how many)."""
+    return render("left_out", rows=rows)
+
+
+def metric_section(sets: Summaries, examples: Mapping[str, bytes]) -> Markup:
+    """Return the HTML of `sets` (summary by name) and the PNG `examples` of each: depth as predicted, unaligned."""
+    return render("metric", sets=sets, examples=examples, metrics=_SHOWN_IN_METERS)
+
+
+def scenes_section(summary: Mapping[str, Any], pictures: Sequence[bytes]) -> Markup:
+    """Return the HTML of `summary` (reports/collection/scenes.json) with `pictures`, a JPEG for each scene."""
+    return render("scenes", **summary, pictures=pictures)
+
+
+def semantic_section(sets: Summaries, pictures: Mapping[str, bytes]) -> Markup:
+    """Return the HTML of `sets` (segmentation summary by name) and PNG `pictures` by title."""
+    return render("semantic", sets=sets, pictures=pictures, metrics=_SHOWN_OF_SEGMENTATION)
