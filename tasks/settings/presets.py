@@ -56,7 +56,7 @@ def written(path: Path) -> str:
 
 def _lines(values: Mapping[str, Any], given: Any, section: type | None, indent: str) -> Iterator[str]:
     """Yield the lines of a mapping; `given` is it as the preset has it, `section` whose fields explain its keys."""
-    for number, (key, value) in enumerate(values.items()):
+    for key, value in values.items():
         hint = hints(section).get(key) if section else None
         note = _comment(given, key) or (_said(section, key) if hint is not None else "")
         below = given.get(key) if isinstance(given, CommentedMap) else None
@@ -72,9 +72,7 @@ def _lines(values: Mapping[str, Any], given: Any, section: type | None, indent: 
             yield _with_note(f"{indent}{key}: {_text(value)}", note)
 
 
-def _entry(
-    name: str, value: Any, given: Any, section: type, indent: str, explained: bool
-) -> Iterator[str]:
+def _entry(name: str, value: Any, given: Any, section: type, indent: str, explained: bool) -> Iterator[str]:
     """Yield the lines of one of many entries of a kind; only the first one is explained."""
     below = given.get(name) if isinstance(given, CommentedMap) else None
     if not isinstance(value, Mapping) or _is_flow(below):
