@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
+from depth_model.errors import UserError
 from tasks import entry
 from tasks.settings import params
 
@@ -139,7 +140,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def _published(table: str, label: str) -> str:
-    from depth_model.evaluation.tables import paper_tables
+    from depth_model.comparison.tables import paper_tables
 
     one = paper_tables()[table.removeprefix("table-")]
     if label not in one.rows:
@@ -156,10 +157,10 @@ def _without(settings: params.Params, *sections: str) -> dict[str, Any]:
 def setting_of(settings: params.Params) -> str:
     """Return the digest of parameters, without the seed, and of the committed code that measures.
 
-    Raises StageError when that code was changed and not committed: a result must say what made it.
+    Raises UserError when that code was changed and not committed: a result must say what made it.
     """
     if _git("status", "--porcelain", "--", *CODE):
-        raise entry.StageError(f"{', '.join(CODE)}: commit the changes there before you measure with them")
+        raise UserError(f"{', '.join(CODE)}: commit the changes there before you measure with them")
     code = _git("rev-parse", *(f"HEAD:{path}" for path in CODE)).split()
     return files.sha256_of_json([_without(settings, "seed", "machine", "resume"), code])
 
@@ -182,7 +183,7 @@ def run_rows(
 ) -> None:
     """Run the experiments of `rows` that the results file lacks, seed by seed; each result is kept at once.
 
-    `read` gives the figures of an experiment by its name: set -> model -> metric -> value. Raises StageError when an
+    `read` gives the figures of an experiment by its name: set -> model -> metric -> value. Raises UserError when an
     experiment fails; those before it are kept.
     """
     setting = setting_of(settings)
@@ -205,7 +206,7 @@ def run_rows(
 def _run(words: list[str]) -> None:
     code = subprocess.run([sys.executable, "-m", *words], check=False, env=_environment()).returncode
     if code:
-        raise entry.StageError(
+        raise UserError(
             f"{shlex.join(words)} ended with {code}; results before it are kept, the same command goes on"
         )
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from depth_model.errors import UserError
 from experiments.ablations import Row, read_results, run_rows, setting_of, spread
 from tasks import entry
 from tasks.settings import params
@@ -33,7 +34,7 @@ def rows_of(initials: Sequence[str], settings: params.Params) -> list[Row]:
     names = [f"finetune_metric.{name}" for name in settings.finetune_metric]
     names += [f"finetune_semantic.{name}" for name in settings.finetune_semantic]
     if not names:
-        raise entry.StageError("params.yaml: finetune_metric and finetune_semantic are empty: name what is fine-tuned")
+        raise UserError("params.yaml: finetune_metric and finetune_semantic are empty: name what is fine-tuned")
     return [Row(initial, _overrides(initial, names)) for initial in initials]
 
 

@@ -32,6 +32,7 @@ from prefect.states import Completed
 from prefect.utilities.urls import url_for
 from pydantic import Field
 
+from depth_model.errors import UserError
 from tasks.settings import params
 from tasks.tracking.mlflow_runs import FLOW_RUN_URL
 
@@ -50,7 +51,7 @@ _running: set[subprocess.Popen[str]] = set()
 _stopping = threading.Event()
 
 
-class StageFailed(RuntimeError):
+class StageFailed(UserError):
     """DVC ended a stage with an error; `killed` tells whether the stage was killed rather than wrong."""
 
     def __init__(self, message: str, killed: bool = False) -> None:
@@ -229,7 +230,7 @@ def _alone() -> Iterator[None]:
 def full_pipeline(workers: Annotated[int, Field(ge=1)] = 2) -> State[dict[str, str]]:
     """Bring the whole pipeline up to date, at most `workers` stages at a time.
 
-    The result is the outcome of each stage. Raises ParamsError before anything runs when params.yaml is wrong,
+    The result is the outcome of each stage. Raises UserError before anything runs when params.yaml is wrong,
     and StageFailed when a stage failed, naming what therefore did not run.
     """
     params.load()

@@ -47,7 +47,7 @@ def module_of(address: str) -> ModuleType:
     Raises UserError for a name without a module.
     """
     name, here = address.partition("@")[0], Path(__file__).parent
-    for candidate in (name, name.rpartition("_")[0], name.partition("_")[0]):
+    for candidate in (name, name.partition("_")[0]):
         if (here / f"{candidate}.py").exists() or (here / candidate / "__init__.py").exists():
             module = import_module(f"tasks.{candidate}")
             if hasattr(module, "run"):

@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 from depth_model.errors import UserError
 
-StageError = UserError
-
 
 def run(main: Callable[[], None]) -> None:
     """Call `main` and end the process with 1 and a line on stderr for a fault that a user can mend.

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model import files
-from depth_model.errors import BadInput, UserError
-from tasks.evaluation.evaluated import draw, log, measured, summary_of, write
+from depth_model.errors import UserError, named
 from tasks.settings import params
-from tasks.tracking import mlflow_runs, registry
+from tasks.tracking import evaluations, mlflow_runs, registry
 from tasks.workspace.paths import summary_path
 from tasks.workspace.work import Workplace
 
@@ -23,10 +22,11 @@ def run(place: Workplace, settings: params.Params) -> None:
     from depth_model.evaluation.baselines import constant_depth
     from depth_model.evaluation.cases import CollectedCases
     from depth_model.evaluation.harness import CONSTANT
+    from depth_model.evaluation.results import evaluate_set
     from depth_model.shards.source import SourceFolder
 
     name, wanted = place.key, settings.section("evaluate_metric", place.key)
-    names = _models(settings)
+    names, where = _models(settings), f"sources.metric.{wanted.source}"
     if not names:
         raise UserError("params.yaml: finetune_metric is empty: there is no metric model to evaluate")
     models, protocol = _estimators(names), protocols.get(wanted.protocol)
@@ -34,15 +34,12 @@ def run(place: Workplace, settings: params.Params) -> None:
         learned_from = settings.finetune_metric[name].source
         models[CONSTANT] = constant_depth(SourceFolder(Path("data/metric", learned_from)))
     with mlflow_runs.stage_run(place) as run:
-        try:
+        with named(where):
             cases = CollectedCases(SourceFolder(Path("data/metric", wanted.source)))
-        except BadInput as error:
-            raise UserError(f"sources.metric.{wanted.source}: {error}") from error
-        table, skipped = measured(f"sources.metric.{wanted.source}", models, cases, protocol)
-        write(place, summary_of(name, table, skipped, protocol), table)
-        main_model = f"metric/{name}" if f"metric/{name}" in names else names[0]
-        draw(place, table, models, cases, protocol, main_model)
-        log(run, place)
+        main = f"metric/{name}" if f"metric/{name}" in names else names[0]
+        folder, summary = evaluations.details(place), evaluations.summary_file(place)
+        evaluate_set(name, where, models, cases, protocol, folder, summary, main)
+        evaluations.log(run, place)
 
 
 def conclude(key: str, settings: params.Params) -> None:
@@ -67,7 +64,7 @@ def _models(settings: params.Params) -> list[str]:
 
 
 def _estimators(names: list[str]) -> dict[str, Estimator]:
-    from depth_model.evaluation.adapters.depth_anything_metric import of_metric
     from depth_model.metric.heads.metric_depth import MetricDepth
+    from depth_model.metric.prediction.estimator import of_metric
 
     return {name: of_metric(MetricDepth.load(Path("models", name))) for name in names}

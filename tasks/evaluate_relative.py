@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depth_model.errors import BadInput, UserError
-from tasks.evaluation.evaluated import draw, log, measured, summary_of, write
+from depth_model.errors import named
 from tasks.settings import params
-from tasks.tracking import mlflow_runs
+from tasks.tracking import evaluations, mlflow_runs
 from tasks.workspace.paths import MODELS
 from tasks.workspace.work import Workplace
 
@@ -20,20 +19,18 @@ def run(place: Workplace, settings: params.Params) -> None:
     """Evaluate teacher and student on the set `place.key`."""
     from depth_model.evaluation import protocols
     from depth_model.evaluation.cases import CollectedCases
+    from depth_model.evaluation.results import evaluate_set
     from depth_model.shards.source import SourceFolder
 
-    name = place.key
+    name, where = place.key, f"sources.evaluation.{place.key}"
     models = _models(settings.evaluation.short_side)
     protocol = protocols.get(settings.sources.evaluation[name].protocol)
     with mlflow_runs.stage_run(place) as run:
-        try:
+        with named(where):
             cases = CollectedCases(SourceFolder(Path("data/evaluation", name)))
-        except BadInput as error:
-            raise UserError(f"sources.evaluation.{name}: {error}") from error
-        table, skipped = measured(f"sources.evaluation.{name}", models, cases, protocol)
-        write(place, summary_of(name, table, skipped, protocol), table)
-        draw(place, table, models, cases, protocol, MODELS[-1])
-        log(run, place)
+        folder, summary = evaluations.details(place), evaluations.summary_file(place)
+        evaluate_set(name, where, models, cases, protocol, folder, summary, MODELS[-1])
+        evaluations.log(run, place)
 
 
 def _models(short_side: int) -> dict[str, Estimator]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from depth_model import files
-from depth_model.errors import BadInput, UserError
-from tasks.evaluation.evaluated import details, summary_file
+from depth_model.errors import UserError, named
 from tasks.settings import params
-from tasks.tracking import mlflow_runs, registry
+from tasks.tracking import evaluations, mlflow_runs, registry
+from tasks.tracking.evaluations import details, summary_file
 from tasks.workspace.paths import known_sources, summary_path
 from tasks.workspace.work import Workplace
 
@@ -35,10 +35,8 @@ def run(place: Workplace, settings: params.Params) -> None:
     segmenters, where = _segmenters(names, wanted), f"sources.semantic.{wanted.source}"
     source = SourceFolder(Path("data/semantic", wanted.source))
     with mlflow_runs.stage_run(place) as run:
-        try:
+        with named(where):
             totals = _measured(where, segmenters, source)
-        except BadInput as error:
-            raise UserError(f"{where}: {error}") from error
         classes = segmenters[names[0]].model.classes
         summary = summary_of(name, protocol_name(name, settings), len(source), totals, classes, wanted.multi_scale)
         details(place).mkdir(exist_ok=True)
@@ -46,10 +44,7 @@ def run(place: Workplace, settings: params.Params) -> None:
         every = {model: by_class(one, classes) for model, one in totals.items()}
         files.write_json(details(place) / "class_iou.json", every)
         _draw(place, name, segmenters, source, totals)
-        for model, measured in summary["models"].items():
-            run.log_metrics({f"{model}/{metric}": value for metric, value in measured.items()})
-        for figure in ("examples.png", "confusion.png"):
-            run.artifact(details(place) / figure, "figures")
+        evaluations.log(run, place, ("examples.png", "confusion.png"))
 
 
 def conclude(key: str, settings: params.Params) -> None:
@@ -89,7 +84,7 @@ def _segmenters(names: list[str], wanted: params.EvaluateSemantic) -> dict[str, 
     from depth_model.semantic.heads.segmentation import Segmentation
     from depth_model.semantic.prediction.predictor import MULTI_SCALE, Segmenter
 
-    scales = {"scales": MULTI_SCALE, "flip": True} if wanted.multi_scale else {}
+    scales = {"scales": MULTI_SCALE, "flip": True, "of_original": True} if wanted.multi_scale else {}
     models = {name: Segmentation.load(Path("models", name)).to(inference_device()) for name in names}
     return {name: Segmenter(model, wanted.short_side, wanted.stride, **scales) for name, model in models.items()}
 
@@ -104,13 +99,13 @@ def _measured(where: str, segmenters: dict[str, Segmenter], source: SourceFolder
         for number in range(len(source)):
             image, labels = source.image(number), source.semantic(number)
             if labels is None:
-                raise UserError(f"{where}: {source.key(number)} has no class labels")
+                raise UserError(f"{source.key(number)} has no class labels")
             for name, segmenter in segmenters.items():
                 found = confusion_matrix(segmenter.at(image, labels.shape), labels, len(segmenter.model.classes))
                 totals[name] = totals.get(name, 0) + found
             bar.update()
     if not totals or not all(one.sum() for one in totals.values()):
-        raise UserError(f"{where}: no pixel has a label: there is nothing to measure")
+        raise UserError("no pixel has a label: there is nothing to measure")
     return totals
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files, readers
-from depth_model.errors import UserError
+from depth_model.errors import UserError, named
 from tasks.settings import params
 from tasks.workspace.paths import inventory_path, known_path, role_path
 from tasks.workspace.work import Workplace
@@ -50,10 +50,8 @@ def run(place: Workplace, settings: params.Params) -> None:
     if faults := [line for role, name, source in listed if (line := _root_fault(role, name, source))]:
         raise UserError("\n".join(faults))
     for role, name, source in listed:
-        try:
+        with named(f"params.yaml: sources.{role}.{name}.root"):
             write_inventory(inventory_path(role, name), _watched(source))
-        except UserError as error:
-            raise UserError(f"params.yaml: sources.{role}.{name}.root: {error}") from error
         files.write_json(known_path(role, name), {"sky_label": readers.get(source.reader).sky_label})
     for role, sources in roles.items():
         files.write_json(role_path(role), {name: _known(source) for name, source in sources.items()})

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from depth_model import files
-from depth_model.errors import UserError
+from depth_model.errors import named
 from tasks.settings import params
 from tasks.workspace.paths import known_path
 from tasks.workspace.work import Workplace
@@ -20,20 +20,22 @@ def run(place: Workplace, settings: params.Params) -> None:
 
     source = SourceFolder(Path("data", "labeled", place.key))
     sky_label = files.read_json(known_path("labeled", place.key))["sky_label"]
-    loaded = cache(lambda: masks.load_segmenter(settings.sky.segmenter))  # not at all where class labels say it all
+
+    @cache
+    def loaded() -> masks.Segmenter:  # not at all where class labels say it all
+        with named("params.yaml: sky.segmenter"):
+            return masks.load_segmenter(settings.sky.segmenter)
+
     with progress_bar(f"sky_mask {place.key}", len(source), "images") as bar:
         for shard, _ in source.shards():
-            try:
-                masks.write_sky_shard(
-                    place.scratch,
-                    source.part(shard),
-                    shard,
-                    lambda image: loaded()(image),
-                    sky_label,
-                    settings.sky.threshold,
-                    bar.update,
-                    settings.data.root,
-                )
-            except masks.SegmenterError as error:
-                raise UserError(f"params.yaml: sky.segmenter: {error}") from error
+            masks.write_sky_shard(
+                place.scratch,
+                source.part(shard),
+                shard,
+                lambda image: loaded()(image),
+                sky_label,
+                settings.sky.threshold,
+                bar.update,
+                settings.data.root,
+            )
     join_sidecar(place.scratch, place.out(), source)

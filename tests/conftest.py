@@ -40,7 +40,7 @@ def s3_server():
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -59,7 +59,7 @@ def bucket(s3_server, monkeypatch):
     import boto3
     from fault_proxy import FaultProxy
 
-    from depth_model.shards import object_store
+    from depth_model.shards import store
 
     proxy = FaultProxy(s3_server)
     for name, value in {
@@ -72,7 +72,7 @@ def bucket(s3_server, monkeypatch):
         "AWS_MAX_ATTEMPTS": "3",
     }.items():
         monkeypatch.setenv(name, value)
-    for cached in (object_store._client_of, object_store._listing):
+    for cached in (store._client_of, store._listing):
         cached.cache_clear()
     direct = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{s3_server}")
     name = f"bucket-{uuid.uuid4().hex[:12]}"

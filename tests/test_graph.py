@@ -145,5 +145,5 @@ def test_the_graph_is_short(repository):
 
 def test_editing_how_shards_are_read_is_a_change_of_every_training(repository, imports):
     for stage in ("train_teacher", "train_student", "finetune_metric", "finetune_semantic"):
-        assert "depth_model/shards/shard_reader.py" in needed(repository, stage, imports)
+        assert "depth_model/shards/shard_store.py" in needed(repository, stage, imports)
         assert "depth_model/shards" in code(stage)

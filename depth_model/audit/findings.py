@@ -10,9 +10,9 @@ are proposed. Does not look for images that are merely of the same place: frames
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tqdm import tqdm
 from depth_model.audit.settings import AuditRules
 from depth_model.audit.similarity import WindowIndex, similar_pairs
 from depth_model.shards import fingerprints, manifest
+from depth_model.shards.pool import numbered
 from depth_model.shards.source import SourceFolder
 
 TRAINING = ("labeled", "unlabeled")
@@ -71,54 +72,39 @@ class Collection:
     """
 
     def __init__(self, data: Path, catalogs: Mapping[str, Mapping[str, Any]], roles: Sequence[str]) -> None:
-        self._data = Path(data)
         self.sources = [(role, name) for role in roles for name in catalogs.get(role, {})]
-        tables = [self._table(role, name) for role, name in self.sources]
-        self.ends = np.cumsum([len(digests) for digests, _ in tables], dtype=np.int64)
-        self.digests = np.concatenate([digests for digests, _ in tables] or [np.empty(0, np.uint64)])
-        self.bits = np.concatenate([bits for _, bits in tables] or [np.empty((0, 2, 2), np.uint64)])
-        self.thumbnail: Callable[[int], np.ndarray] = lru_cache(_THUMBNAILS_KEPT)(self._thumbnail)
+        folders = [Path(data, role, name) for role, name in self.sources]
+        tables = [manifest.read_table(one / manifest.MANIFEST, ["image_digest", "fingerprint"]) for one in folders]
+        self.ends = np.cumsum([len(table) for table in tables], dtype=np.int64)
+        digests = (table["image_digest"].to_numpy() for table in tables)
+        self.digests = np.concatenate([np.empty(0, np.uint64), *digests])
+        bits = (_bits(chunk) for table in tables for chunk in table["fingerprint"].chunks if len(chunk))
+        self.bits = np.concatenate([np.empty((0, 2, 2), np.uint64), *bits])
+        self.folder = cache(lambda number: SourceFolder(folders[number]))  # opened when it is needed, once
+        self.thumbnail = lru_cache(_THUMBNAILS_KEPT)(lambda row: fingerprints.thumbnail(self.image(row)))
 
     def __len__(self) -> int:
         return len(self.digests)
 
-    def _table(self, role: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-        path = self._data / role / name / manifest.MANIFEST
-        table = manifest.read_table(path, ["image_digest", "fingerprint"])
-        stored = b"".join(
-            chunk.buffers()[1][chunk.offset * 32 : (chunk.offset + len(chunk)) * 32]
-            for chunk in table["fingerprint"].chunks
-            if len(chunk)
-        )
-        bits = np.frombuffer(stored, ">u8").astype(np.uint64).reshape(-1, 2, 2)
-        return table["image_digest"].to_numpy(), bits
-
     def place(self, row: int) -> tuple[str, str, int]:
         """Return (role, source name, row of its manifest) of image `row`."""
-        number = int(np.searchsorted(self.ends, row, side="right"))
-        role, name = self.sources[number]
-        return role, name, int(row - (self.ends[number - 1] if number else 0))
-
-    def source(self, role: str, name: str) -> SourceFolder:
-        """Return the folder of a source, opened once."""
-        return self._folders.setdefault((role, name), SourceFolder(self._data / role / name))
-
-    @cached_property
-    def _folders(self) -> dict[tuple[str, str], SourceFolder]:
-        return {}
+        number, index = numbered(self.ends, row)
+        return *self.sources[number], index
 
     def key(self, row: int) -> str:
         """Return the key of image `row` inside its source."""
-        role, name, index = self.place(row)
-        return self.source(role, name).key(index)
+        number, index = numbered(self.ends, row)
+        return self.folder(number).key(index)
 
     def image(self, row: int) -> np.ndarray:
         """Return image `row`, uint8 (H, W, 3); raises BadInput for a damaged shard."""
-        role, name, index = self.place(row)
-        return self.source(role, name).image(index)
+        number, index = numbered(self.ends, row)
+        return self.folder(number).image(index)
 
-    def _thumbnail(self, row: int) -> np.ndarray:
-        return fingerprints.thumbnail(self.image(row))
+
+def _bits(fingerprints: pa.FixedSizeBinaryArray) -> np.ndarray:
+    first, end = (32 * row for row in (fingerprints.offset, fingerprints.offset + len(fingerprints)))
+    return np.frombuffer(fingerprints.buffers()[1][first:end], ">u8").astype(np.uint64).reshape(-1, 2, 2)
 
 
 def audit(training: Collection, evaluation: Collection, rules: AuditRules) -> Findings:

@@ -29,7 +29,7 @@ def encoder_settings(encoder: AnyEncoder) -> dict[str, Any]:
 def encoder_of(settings: Mapping[str, Any]) -> AnyEncoder:
     """Return a random encoder as `settings`, of `encoder_settings`, describe it.
 
-    Raises KeyError, TypeError or ValueError for settings that are none, and TransformersMissing.
+    Raises KeyError, TypeError or ValueError for settings that are none, and UserError.
     """
     if "midas" in settings:
         return MidasEncoder(settings["size"], settings["midas"])

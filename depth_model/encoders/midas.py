@@ -42,7 +42,7 @@ class MidasEncoder(nn.Module):
 
     `size` names the decoder it is put under (`CHANNELS` of the DPT decoder); its own width is in `shape`, with
     `model_type` ("dpt" or "beit") and the numbers in `SHAPE`. The weights are drawn from `seed` alone. Raises
-    TransformersMissing, and KeyError for a shape that lacks something.
+    UserError, and KeyError for a shape that lacks something.
     """
 
     patch = PATCH
@@ -114,7 +114,7 @@ def read_midas(folder: str | Path, size: str) -> MidasEncoder:
     """Return the encoder in a folder for which `is_midas`, to be put under the decoder of `size`.
 
     Nothing is downloaded, and no pickle is read but as tensors alone. Raises BadCheckpoint for another backbone than
-    ViT and BEiT and for weights that do not fit it, and TransformersMissing.
+    ViT and BEiT and for weights that do not fit it, and UserError.
     """
     kind, config = _configuration(Path(folder))
     theirs = _loaded(config, checkpoints.read_tensors(folder), str(folder))

@@ -22,7 +22,7 @@ def constant_depth(source: SourceFolder) -> Estimator:
     if not depths.size:
         raise ValueError(f"{source.folder}: no sample has a depth")
     constant = np.full((1, 1), np.median(depths), np.float32)
-    return Estimator("metric_depth", lambda image, key: constant)
+    return Estimator("metric_depth", lambda image, names: constant)
 
 
 def _labels(target: np.ndarray | None) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from depth_model.errors import BadInput
 from depth_model.evaluation.fitting import SPACES
 from depth_model.evaluation.protocols import Protocol
-from depth_model.metrics.benchmark_crop import kb_window
+from depth_model.metrics.crops import kb_window
 
 if TYPE_CHECKING:
     from depth_model.prediction.predictor import DepthPredictor
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimator:
-    """`predict(image uint8 (H, W, 3), key)` returns float (h, w) of any size, in `space` (one of SPACES).
+    """`predict(image uint8 (H, W, 3), names)` returns float (h, w) of any size, in `space` (one of SPACES).
 
-    `stored` predictions were made elsewhere, of the whole image: nothing about the network's input applies to them.
+    `names` are what the image is called: its key, then the ends of its path. `stored` predictions were made elsewhere,
+    of the whole image: nothing about the network's input applies to them.
     Raises ValueError for an unknown space.
     """
 
     space: str
-    predict: Callable[[np.ndarray, str], np.ndarray]
+    predict: Callable[[np.ndarray, tuple[str, ...]], np.ndarray]
     stored: bool = False
 
     def __post_init__(self) -> None:
@@ -38,7 +39,7 @@ class Estimator:
 
 def of_predictor(predictor: DepthPredictor) -> Estimator:
     """Return a relative model of ours as an estimator."""
-    return Estimator("disparity", lambda image, key: predictor(image))
+    return Estimator("disparity", lambda image, names: predictor(image))
 
 
 def cut(image: np.ndarray, target: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
@@ -57,16 +58,16 @@ def cut(image: np.ndarray, target: np.ndarray, protocol: Protocol) -> tuple[np.n
 
 
 def predicted(
-    estimator: Estimator, image: np.ndarray, key: str, size: tuple[int, ...], protocol: Protocol
+    estimator: Estimator, image: np.ndarray, names: tuple[str, ...], size: tuple[int, ...], protocol: Protocol
 ) -> np.ndarray:
     """Return the prediction at `size` (h, w), that of the truth, for an image as `cut` returns it."""
     if estimator.stored:
-        values = _cut_prediction(estimator.predict(image, key), size, protocol)
+        values = _cut_prediction(estimator.predict(image, names), size, protocol)
     else:
         shown = _shown(image, protocol)
-        values = estimator.predict(shown, key)
+        values = estimator.predict(shown, names)
         if protocol.flip_averaging:
-            mirrored = estimator.predict(np.ascontiguousarray(shown[:, ::-1]), key)
+            mirrored = estimator.predict(np.ascontiguousarray(shown[:, ::-1]), names)
             values = (values + mirrored[:, ::-1]) / 2
     return _enlarged(values, size, protocol.align_corners)
 

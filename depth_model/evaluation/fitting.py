@@ -68,6 +68,16 @@ def fit(prediction: np.ndarray, truth: Truth, space: str, protocol: Protocol) ->
     return Fit(space, protocol, *align_disparity(values, true, chosen), truth.minimum, truth.maximum)
 
 
+def remark(prediction: np.ndarray, truth: Truth, found: Fit) -> str:
+    """Return what `prediction` (H, W) looks like instead of what it was taken for, "" for nothing to remark."""
+    if found.scale < 0:
+        return "inverted (a negative scale fits best)"
+    predicted = prediction.ravel().take(truth.places)
+    if found.protocol.is_metric and 300 < np.median(predicted) / np.median(truth.depth) < 3000:
+        return "like millimeters, not meters"
+    return ""
+
+
 def _values(prediction: np.ndarray, space: str, protocol: Protocol) -> np.ndarray:
     """Return `prediction` as float64 in the space of alignment, raised to the protocol's floor of disparity."""
     values = prediction.astype(np.float64)
@@ -92,8 +102,9 @@ def _aligned_on(values: np.ndarray, truth: Truth, protocol: Protocol) -> np.ndar
     on_grid = None
     if side is not None and max(height, width) > side:
         share = side / max(height, width)
-        rows, columns = (_kept(size, share) for size in (height, width))
-        on_grid = rows[truth.places // width] & columns[truth.places % width]
+        on_grid = _kept(width, share)[truth.places % width]
+        if not protocol.alignment_columns:
+            on_grid &= _kept(height, share)[truth.places // width]
     if not protocol.positive_only:
         return on_grid
     return values > 0 if on_grid is None else on_grid & (values > 0)

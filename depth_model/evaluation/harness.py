@@ -1,12 +1,13 @@
-"""Every model on every image of a set, by one protocol: a row per image and model, and means over images.
+"""Every model on every image of a set, by one protocol: a row per image and model.
 
 Where predictions are aligned, a constant prediction, aligned like any other, is measured beside the models: what a
-model must beat to have seen anything.
+model must beat to have seen anything. An image without truth, or one that cannot be read, counts for no model; one that
+a model fails on (a prediction that is not finite, or missing) is that model's failure, and counts for the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,50 +16,63 @@ from depth_model.errors import BadInput
 from depth_model.evaluation.cases import Case, Cases
 from depth_model.evaluation.estimator import Estimator, cut, predicted
 from depth_model.evaluation.figures import Example
-from depth_model.evaluation.fitting import fit
-from depth_model.evaluation.measuring import measured, metrics_of
+from depth_model.evaluation.fitting import fit, remark
+from depth_model.evaluation.image_metrics import image_metrics, metrics_of
 from depth_model.evaluation.protocols import Protocol
-from depth_model.evaluation.truth import Truth, measurable
+from depth_model.evaluation.truth import Truth, truth_of
 from depth_model.metrics.alignment import is_constant
-from depth_model.metrics.depth import ALL_METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CONSTANT = "constant"
-COLLAPSED = "constant_prediction"
+COLLAPSED, FAILURE, REMARK = "constant_prediction", "failure", "remark"
+Result = dict[str, Any]
+"""Of one image: key and `rows`, or key and the `reason` why it cannot be measured for any model."""
 
 
 def evaluate(
-    models: Mapping[str, Estimator], cases: Cases, protocol: Protocol, progress: Callable[[], None]
+    models: Mapping[str, Estimator], cases: Cases, protocol: Protocol, progress: Callable[[], Any] = lambda: None
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Measure `models` and, for relative depth, the constant on every case; `progress()` is called after each.
+    """Evaluate `models` and, for relative depth, the constant on every case; `progress()` is called after each.
 
-    Returns a row per image and model (key, model, the metrics, and whether the prediction was one constant, as that
-    of a dead model is) and the images that could not be measured (key, reason), which count for no model.
-    Raises ValueError for metric depth by a model that does not give metres.
+    Returns what `joined` does. Raises ValueError for metric depth by a model that does not give metres.
     """
-    rows: list[dict[str, Any]] = []
-    skipped: list[dict[str, str]] = []
+    results = []
     for index in range(len(cases)):
-        try:
-            rows += image_rows(models, cases.load(index), protocol)
-        except (BadInput, OSError) as error:
-            skipped.append({"key": cases.key(index), "reason": reason_of(error)})
+        results.append(image_result(models, cases, index, protocol))
         progress()
-    return table_of(rows, protocol), skipped
+    return joined([results], protocol)
 
 
-def evaluate_metric(
-    models: Mapping[str, Estimator], cases: Cases, protocol: Protocol, progress: Callable[[], None] = lambda: None
-) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """Measure metric `models` (estimators whose space is "metric_depth") as `evaluate` does; nothing is aligned.
+def joined(results: Iterable[Iterable[Result]], protocol: Protocol) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Return the table of `results`, each of some models on the same images, and the images that count for no model.
 
-    Raises ValueError for a protocol that aligns.
+    The table has a row per image and model: key, model, the metrics (NaN where the model failed), whether the
+    prediction was one constant, as that of a dead model is, why the model failed, and what the prediction looks like
+    instead of what it was taken for (see `fitting.remark`); the others are key, reason.
     """
-    if not protocol.is_metric:
-        raise ValueError(f"{protocol.name} aligns in {protocol.alignment}: it is no protocol of metric depth")
-    return evaluate(models, cases, protocol, progress)
+    import pandas as pd
+
+    rows, skipped = [], []
+    for of_models in zip(*results, strict=True):
+        reasons = [one["reason"] for one in of_models if "reason" in one]
+        if reasons:
+            skipped.append({"key": of_models[0]["key"], "reason": reasons[0]})
+            continue
+        # The constant that every one of them has last stands once, behind the models.
+        by_model = {row["model"]: row for one in of_models for row in one["rows"]}
+        rows += sorted(by_model.values(), key=lambda row: row["model"] == CONSTANT)
+    keys = (metric.key for metric in metrics_of(protocol))
+    return pd.DataFrame(rows, columns=["key", "model", *keys, COLLAPSED, FAILURE, REMARK]), skipped
+
+
+def image_result(models: Mapping[str, Estimator], cases: Cases, index: int, protocol: Protocol) -> Result:
+    """Return the result of case `index`."""
+    try:
+        return {"key": cases.key(index), "rows": image_rows(models, cases.load(index), protocol)}
+    except (BadInput, OSError) as error:
+        return {"key": cases.key(index), "reason": reason_of(error)}
 
 
 def reason_of(error: BadInput | OSError) -> str:
@@ -66,93 +80,47 @@ def reason_of(error: BadInput | OSError) -> str:
     return str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error.strerror or error}"
 
 
-def table_of(rows: Iterable[Mapping[str, Any]], protocol: Protocol) -> pd.DataFrame:
-    """Return the rows of `image_rows` as a table with the columns that `protocol` measures."""
-    import pandas as pd
-
-    return pd.DataFrame(rows, columns=["key", "model", *(metric.key for metric in metrics_of(protocol)), COLLAPSED])
-
-
 def image_rows(models: Mapping[str, Estimator], case: Case, protocol: Protocol) -> list[dict[str, Any]]:
-    """Return a row per model, and for relative depth one of the constant; raises BadInput that names the model."""
+    """Return a row per model, and for relative depth one of the constant; raises BadInput when no truth counts."""
     image, truth = _seen(case, protocol)
+    everyone = models if protocol.is_metric else {**models, CONSTANT: _CONSTANT}
     rows = []
-    for name, space, prediction in _predictions(models, image, case.key, truth, protocol):
+    for name, model in everyone.items():
+        row = {"key": case.key, "model": name, COLLAPSED: False, FAILURE: "", REMARK: ""}
         try:
-            values = measured(prediction, truth, space, protocol)
-        except BadInput as error:
-            raise BadInput(f"{name}: {error}") from error
-        dead = name != CONSTANT and is_constant(prediction)
-        rows.append({"key": case.key, "model": name, **values, COLLAPSED: dead})
+            prediction = predicted(model, image, (case.key, *case.names), truth.shape, protocol)
+            found = fit(prediction, truth, model.space, protocol)
+            row |= image_metrics(prediction, truth, found)
+            row |= {COLLAPSED: name != CONSTANT and is_constant(prediction), REMARK: remark(prediction, truth, found)}
+        except (BadInput, OSError) as error:
+            row[FAILURE] = reason_of(error)
+        rows.append(row)
     return rows
+
+
+# One in disparity is one in depth too, and positive in both.
+_CONSTANT = Estimator("disparity", lambda image, names: np.ones(image.shape[:2], np.float32), stored=True)
 
 
 def _seen(case: Case, protocol: Protocol) -> tuple[np.ndarray, Truth]:
     image, target = cut(case.image, case.target, protocol)
-    return image, measurable(target, case.kind, protocol)
-
-
-def _predictions(
-    models: Mapping[str, Estimator], image: np.ndarray, key: str, truth: Truth, protocol: Protocol
-) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yield (name, space, prediction at the size of the truth) of the models and of the constant."""
-    for name, model in models.items():
-        yield name, model.space, predicted(model, image, key, truth.shape, protocol)
-    if not protocol.is_metric:
-        # One in disparity is one in depth too, and positive in both.
-        yield CONSTANT, "disparity", np.ones(truth.shape, np.float32)
-
-
-def means(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
-    """Return model -> metric -> mean over images of the table that `evaluate` returns.
-
-    Images where a metric has no value (boundaries, where the truth has none) do not count for it; None when none does.
-    """
-    keys = [key for key in table.columns if key in ALL_METRICS]
-    averages = table.groupby("model", sort=False)[keys].mean()
-    return {str(name): {key: _number(row[key]) for key in keys} for name, row in averages.iterrows()}
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def collapsed(table: pd.DataFrame) -> dict[str, int]:
-    """Return model -> number of images on which its prediction was one constant, of the models that have some."""
-    counts = table.groupby("model", sort=False)[COLLAPSED].sum()
-    return {str(name): int(count) for name, count in counts.items() if count}
-
-
-def chosen_examples(table: pd.DataFrame, model: str, count: int) -> list[str]:
-    """Return at most `count` keys of `table` from the best to the worst AbsRel of `model`, evenly spaced in rank."""
-    ranked = _ranked(table, model)
-    places = np.unique(np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int))
-    return [ranked[place] for place in places]
-
-
-def worst(table: pd.DataFrame, model: str, count: int) -> list[str]:
-    """Return the keys of the `count` images with the highest AbsRel of `model`, the worst first."""
-    return _ranked(table, model)[::-1][:count]
-
-
-def _ranked(table: pd.DataFrame, model: str) -> list[str]:
-    return table[table["model"] == model].sort_values(["abs_rel", "key"])["key"].tolist()
+    return image, truth_of(target, case.kind, protocol)
 
 
 def example(models: Mapping[str, Estimator], case: Case, table: pd.DataFrame, protocol: Protocol) -> Example:
     """Return what the figure of a case shows: its truth and the depth of every model, aligned as it was measured."""
     image, truth = _seen(case, protocol)
-    aligned = {
-        name: fit(prediction, truth, space, protocol).depth(prediction)
-        for name, space, prediction in _predictions(models, image, case.key, truth, protocol)
-        if name in models
-    }
     scores = table[table["key"] == case.key].set_index("model")["abs_rel"]
+    aligned = {name: np.full(truth.shape, np.nan) for name in models}
+    for name in models:
+        if np.isfinite(scores[name]):
+            prediction = predicted(models[name], image, (case.key, *case.names), truth.shape, protocol)
+            aligned[name] = fit(prediction, truth, models[name].space, protocol).depth(prediction)
     return Example(
         key=case.key,
         image=image,
         depth=truth.map(),
         aligned=aligned,
-        scores={name: f"AbsRel {scores[name]:.3f}" for name in models},
+        scores={name: f"AbsRel {scores[name]:.3f}" if np.isfinite(scores[name]) else "failed" for name in models},
         unit="m" if case.kind == "metric_depth" else "any scale",
     )

@@ -2,7 +2,8 @@
 
 A variant is what one group of authors does. `paper` is the recommended reading of Depth Anything's zero-shot tables,
 whose code was never released; `midas`, `marigold` and `video-depth-anything` are the published procedures of those
-works on the sets that they use; the others change one point that the paper leaves open. Variants with
+works on the sets that they use, `marigold-published` with what Marigold's code does unintended and `moge` on the
+truth as MoGe's bundle of sets has it; the others change one point that the paper leaves open. Variants with
 `alignment: none` are for metric depth: `zoedepth` has every quirk of ZoeDepth's code, `clean` has none.
 """
 
@@ -32,10 +33,13 @@ class Protocol:
 
     Truth counts if minimum < depth < maximum (metres; depth = maximum too if `closed`) inside `crop` (see `crops`).
     `alignment` is the space of least squares: "disparity", "depth", or "none" for metric depth. Predicted depth is
-    then clipped to `clip_minimum` and `clip_maximum`, by default the range that counts; 0 does not clip.
-    `prediction_floor`: predicted disparity is raised to it before alignment. `positive_only`: only pixels of positive
-    prediction are aligned on. `alignment_side`: align on a nearest-neighbour reduction of at most so many pixels a
-    side. `epsilon` is added to true depth when its disparity is taken.
+    then clipped to `clip_minimum` and `clip_maximum`, by default the range that counts; 0 does not clip. With
+    `clip_to_truth` it is clipped to the largest depth that counts in the image instead, and nowhere else.
+    `farthest_ratio`: truth beyond so many times its own 1 % quantile does not count. `prediction_floor`: predicted
+    disparity is raised to it before alignment. `positive_only`: only pixels of positive prediction are aligned on.
+    `alignment_side`: align on a nearest-neighbour reduction of at most so many pixels a side; `alignment_columns`: of
+    the columns only, by the share that the longer side asks for. `epsilon` is added to true depth when its disparity is
+    taken.
     `image_crop` ("none" or "kb") cuts image and truth; then the image goes to `image_size` (height, width) or its
     shorter side to `image_short_side`, the truth keeps its size. `network_size` squashes the input of our networks;
     `flip_averaging` takes the mean with the mirrored image; `align_corners` says how the prediction is enlarged;
@@ -51,9 +55,12 @@ class Protocol:
     alignment: str = "disparity"
     clip_minimum: float | None = None
     clip_maximum: float | None = None
+    clip_to_truth: bool = False
+    farthest_ratio: float | None = None
     prediction_floor: float | None = None
     positive_only: bool = False
     alignment_side: int | None = None
+    alignment_columns: bool = False
     epsilon: float = 0.0
     image_crop: str = "none"
     image_size: tuple[int, int] | None = None
@@ -77,7 +84,7 @@ class Protocol:
         if not 0 <= self.minimum < self.maximum:
             raise ValueError(f"{self.name}: 0 <= minimum < maximum does not hold: {self.minimum}, {self.maximum}")
         farthest = self.maximum if self.clip_maximum is None else self.clip_maximum
-        if not math.isfinite(farthest):
+        if not (self.clip_to_truth or math.isfinite(farthest)):
             raise ValueError(f"{self.name}: clip_maximum: an aligned prediction may be infinitely far; give a number")
 
     @property
@@ -164,7 +171,10 @@ def depth_range(depth: np.ndarray, kind: str, protocol: Protocol) -> tuple[float
 
 
 def clip_range(low: float, high: float, kind: str, protocol: Protocol) -> tuple[float, float]:
-    """Return the (minimum, maximum) to which predictions are clipped, where truth counts between `low` and `high`."""
+    """Return the (minimum, maximum) to which predictions are clipped, where truth counts between `low` and `high`.
+
+    Not with `protocol.clip_to_truth`: there it is (0, the largest depth that counts).
+    """
     if kind in UNKNOWN_SCALE:
         return low, high
     least, most = protocol.clip_minimum, protocol.clip_maximum

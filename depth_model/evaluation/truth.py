@@ -11,6 +11,7 @@ from depth_model.evaluation.protocols import Protocol, check_kind, clip_range, d
 from depth_model.metrics.crops import window
 
 FEWEST_PIXELS = 10
+FAR_QUANTILE = 0.01
 
 
 @dataclass(frozen=True)
@@ -34,27 +35,31 @@ class Truth:
         return values
 
 
-def measurable(target: np.ndarray, kind: str, protocol: Protocol) -> Truth:
+def truth_of(target: np.ndarray, kind: str, protocol: Protocol) -> Truth:
     """Return what counts of `target` (H, W) of `kind`; NaN and values that are not above 0 are no truth.
 
     Raises BadInput with fewer than 10 pixels that count, or as `check_kind` does.
     """
     check_kind(kind)
-    places = _labelled(target, protocol.crop)
+    places = _labeled(target, protocol.crop)
     depth = target.ravel().take(places).astype(np.float64)
     depth = 1 / depth if kind == "disparity" else depth
     low, high = depth_range(depth, kind, protocol)
     counts = (depth > low) & ((depth <= high) if protocol.closed else (depth < high))
+    if protocol.farthest_ratio is not None and depth.size:
+        counts &= depth <= np.quantile(depth, FAR_QUANTILE) * protocol.farthest_ratio
     number = np.count_nonzero(counts)
     if number < FEWEST_PIXELS:
         raise BadInput(f"{number} pixels of truth between {low:g} and {high:g}, {FEWEST_PIXELS} are needed")
-    return Truth(target.shape, places[counts], depth[counts], *clip_range(low, high, kind, protocol))
+    depth = depth[counts]
+    limits = (0.0, float(depth.max())) if protocol.clip_to_truth else clip_range(low, high, kind, protocol)
+    return Truth(target.shape, places[counts], depth, *limits)
 
 
-def _labelled(target: np.ndarray, crop: str) -> np.ndarray:
+def _labeled(target: np.ndarray, crop: str) -> np.ndarray:
     if crop == "none":
         return np.flatnonzero(np.isfinite(target) & (target > 0))
     inside = window(crop, *target.shape)
-    labelled = np.zeros(target.shape, bool)
-    labelled[inside] = np.isfinite(target[inside]) & (target[inside] > 0)
-    return np.flatnonzero(labelled)
+    labeled = np.zeros(target.shape, bool)
+    labeled[inside] = np.isfinite(target[inside]) & (target[inside] > 0)
+    return np.flatnonzero(labeled)

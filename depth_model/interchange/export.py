@@ -32,10 +32,6 @@ ANTIALIASED = -0.5
 """The same with antialiasing."""
 
 
-class ExportUnavailable(UserError, RuntimeError):
-    """A package that export needs is not installed; the message names it and the remedy."""
-
-
 class AnySize(nn.Module):
     """`model` as a graph without branches on the size of the image; the same function to rounding."""
 
@@ -135,12 +131,12 @@ def export_program(model: DepthAnything, path: Path) -> None:
 def onnx_bytes(model: DepthAnything) -> bytes:
     """Return an ONNX model: input `images` (batch, 3, height, width), output `disparity` (batch, height, width).
 
-    Raises ExportUnavailable without the package onnxscript.
+    Raises UserError without the package onnxscript.
     """
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ExportUnavailable("ONNX export needs onnxscript: pip install 'open-depth-anything[export]'") from error
+        raise UserError("ONNX export needs onnxscript: pip install 'open-depth-anything[export]'") from error
     names = {"output_names": ["disparity"], "opset_version": OPSET}
     program = torch.onnx.export(exported(model), dynamo=True, verbose=False, **names)
     return program.model_proto.SerializeToString(deterministic=True)
@@ -155,12 +151,12 @@ def onnx_difference(model: DepthAnything, path: Path, rows: int = 9, columns: in
     """Return the largest difference between `model` and the ONNX file on one random image, as a share of the range.
 
     The image has `rows` x `columns` patches.
-    Raises ExportUnavailable without the package onnxruntime.
+    Raises UserError without the package onnxruntime.
     """
     try:
         import onnxruntime
     except ImportError as error:
-        raise ExportUnavailable("checking ONNX needs onnxruntime: pip install 'open-depth-anything[export]'") from error
+        raise UserError("checking ONNX needs onnxruntime: pip install 'open-depth-anything[export]'") from error
     size = rows * model.encoder.patch, columns * model.encoder.patch
     images = np.random.default_rng(0).standard_normal((1, 3, *size), np.float32)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

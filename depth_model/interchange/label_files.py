@@ -62,14 +62,15 @@ def _pseudo_labels(folder: Path) -> Labels:
     sidecar = SidecarFolder(folder)
     if len(sidecar) and not sidecar.suffix.endswith(rasters.SUFFIX):
         raise BadInput(f"{folder}: holds {sidecar.suffix}, no depth or disparity")
-    table = sidecar.sidecar.assign(kind="affine_disparity")[_COLUMNS]
+    table = sidecar.frame(["key", "minimum", "maximum"]).assign(kind="affine_disparity")[_COLUMNS]
     return Labels(table, sidecar.raster, 0, files.sha256(folder / manifest.SIDECAR))
 
 
 def _targets(folder: Path) -> Labels:
     source = SourceFolder(folder)
-    rows = np.flatnonzero(source.manifest["target_size"])
-    table = source.manifest.iloc[rows].rename(columns={"target_kind": "kind"})[_COLUMNS].reset_index(drop=True)
+    table = source.frame(["key", "target_kind", "minimum", "maximum", "target_size"])
+    rows = np.flatnonzero(table["target_size"])
+    table = table.iloc[rows].rename(columns={"target_kind": "kind"})[_COLUMNS].reset_index(drop=True)
     without = len(source) - len(rows)
     return Labels(table, lambda row: source.target(int(rows[row])), without, files.sha256(folder / manifest.MANIFEST))
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from depth_model.interchange.export import LEAST_ROWS, ExportUnavailable, onnx_bytes
+from depth_model.errors import UserError
+from depth_model.interchange.export import LEAST_ROWS, onnx_bytes
 from depth_model.networks.depth_anything import DepthAnything
 
 SHAPES = 16
@@ -24,7 +25,7 @@ class OpenVinoModel:
     """`model`, as it is now, for disparity on the CPU: called like it, in float32 or with most work in bfloat16.
 
     Runs as many threads as torch does at the time. A CPU without bfloat16 computes "bf16" in float32. Raises
-    ExportUnavailable without the packages openvino and onnxscript.
+    UserError without the packages openvino and onnxscript.
     """
 
     def __init__(self, model: DepthAnything, precision: Literal["fp32", "bf16"] = "fp32") -> None:
@@ -65,5 +66,5 @@ def _core() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise ExportUnavailable("this needs openvino: pip install 'open-depth-anything[openvino]'") from error
+        raise UserError("this needs openvino: pip install 'open-depth-anything[openvino]'") from error
     return openvino.Core()

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.depth_anything import DepthAnything
-from depth_model.networks.encoder import BadWeights, Encoder, build_encoder, frozen_encoder
-from depth_model.networks.packaged_encoder import PackagedEncoderMissing
-from depth_model.networks.transformers_library import TransformersMissing
+from depth_model.networks.encoder import Encoder, build_encoder, frozen_encoder
 
 __all__ = [
     "BadCheckpoint",
-    "BadWeights",
     "DepthAnything",
     "Encoder",
-    "PackagedEncoderMissing",
-    "TransformersMissing",
     "build_encoder",
     "frozen_encoder",
 ]

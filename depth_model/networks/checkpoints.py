@@ -19,6 +19,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from depth_model import files
+from depth_model.errors import named
 from depth_model.networks.checkpoint_names import (
     BadCheckpoint,
     block_count,
@@ -104,10 +105,8 @@ def read_encoder(path: str | Path) -> dict[str, Tensor]:
 
 def _official(path: str | Path) -> dict[str, Tensor]:
     tensors = read_tensors(path)
-    try:
+    with named(str(path)):
         return official_names(tensors)
-    except BadCheckpoint as error:
-        raise BadCheckpoint(f"{path}: {error}") from error
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:

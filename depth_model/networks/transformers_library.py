@@ -8,18 +8,14 @@ from typing import Any
 from depth_model.errors import UserError
 
 
-class TransformersMissing(UserError, RuntimeError):
-    """The transformers library is not installed; the message says what needs it and what to do."""
-
-
 def transformers_module(name: str, purpose: str, remedy: str) -> Any:
     """Return the module `transformers.models.<name>`.
 
-    Raises TransformersMissing, which says that `purpose` needs the library, and what to do instead (`remedy`).
+    Raises UserError, which says that `purpose` needs the library, and what to do instead (`remedy`).
     """
     try:
         return importlib.import_module(f"transformers.models.{name}")
     except ImportError as error:
-        raise TransformersMissing(
+        raise UserError(
             f"{purpose} needs the library transformers: pip install 'open-depth-anything[semantic]', or {remedy}"
         ) from error

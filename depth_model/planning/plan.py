@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from depth_model.errors import UserError
+
 TABLE = Path(__file__).with_name("plan.yaml")
 REFERENCE_SIDE = 518
 _TERABYTE = 1e12
@@ -67,14 +69,14 @@ def table() -> dict[str, Any]:
 def seconds_per_image(device: str, size: str, side: int, aspect: float = 1.0) -> float:
     """Return the seconds of one forward pass of network `size` on an image of `side` x `side * aspect` pixels.
 
-    Raises ValueError for a device or size that the table lacks.
+    Raises UserError for a device or size that the table lacks.
     """
     devices = table()["devices"]
     if device not in devices:
-        raise ValueError(f"device {device!r} is unknown: choose one of {', '.join(devices)}")
+        raise UserError(f"device {device!r} is unknown: choose one of {', '.join(devices)}")
     known = devices[device]["milliseconds"]
     if size not in known:
-        raise ValueError(f"encoder {size!r} was not measured on {device}: choose one of {', '.join(known)}")
+        raise UserError(f"encoder {size!r} was not measured on {device}: choose one of {', '.join(known)}")
     return known[size] / 1000 * (side / REFERENCE_SIDE) ** 2 * aspect
 
 
@@ -86,7 +88,7 @@ def student_steps(work: Work) -> float:
 def stages(work: Work, device: str, workers: int, cores: int) -> list[Stage]:
     """Return the cost of each stage on `workers` devices, and on `cores` for each of them where no network runs.
 
-    Raises ValueError as `seconds_per_image` does.
+    Raises UserError as `seconds_per_image` does.
     """
     return [
         _collect("labeled", work.labeled, workers * cores),

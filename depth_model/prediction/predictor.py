@@ -115,7 +115,7 @@ class DepthPredictor:
     bfloat16 (`bfloat16_copy`), faster where the hardware has it, at the accuracy in docs/measurements/speed.md.
     `runtime` "openvino" compiles it for the CPU first, faster still (see `OpenVinoModel`). Raises ValueError for a
     `short_side` that is no positive multiple of the patch, for another `preprocessing`, `precision` or `runtime`, and
-    for openvino with a model that is not on the CPU; ExportUnavailable where openvino is not installed.
+    for openvino with a model that is not on the CPU; UserError where openvino is not installed.
     """
 
     def __init__(

@@ -23,25 +23,17 @@ import torch
 
 from depth_model.errors import UserError
 from depth_model.metrics.alignment import align_disparity, is_constant
-from depth_model.networks import BadCheckpoint, DepthAnything
+from depth_model.networks import DepthAnything
 from depth_model.networks.preprocessing import network_size
 from depth_model.prediction.predictor import DepthPredictor, inference_device, network_image
 from depth_model.reading.engines import Engine, ordered, slot
 from depth_model.shards import rasters
-from depth_model.shards.object_store import StoreRoot
 from depth_model.shards.source import SourceFolder, finished_shards, join_sidecar, write_sidecar_shard
+from depth_model.shards.store import Bucket
 
 SUFFIX = f"target.{rasters.SUFFIX}"
 _HELPERS = min(8, os.cpu_count() or 1)
 """Threads that read, and as many that encode, in each worker."""
-
-
-class BadTeacher(UserError, RuntimeError):
-    """The teacher's predictions cannot serve as labels; the message says where it was seen and what to do."""
-
-
-class NoDevice(UserError, RuntimeError):
-    """A worker has no GPU although `device` asks for one."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,7 @@ def label_source(
     progress: Callable[[int], None],
     engine: Engine = "local",
     processes: int = 1,
-    store: StoreRoot | None = None,
+    store: Bucket | None = None,
 ) -> None:
     """Write the pseudo labels of every sample of `source` to `result`: shards and sidecar.parquet.
 
@@ -82,9 +74,9 @@ def label_source(
     Finished shards in `scratch` are used again; on several machines it must be on a file system that they share.
     `processes` is how many shards are in the works at once, by this machine or by a Ray cluster (see
     `depth_model.reading.engines.ordered`). `progress(images)` is called with how many images are newly done or found
-    done. Raises BadInput for a damaged shard, BadTeacher when a teacher gives a value that is not finite, NoDevice
-    for a GPU that is not there, WorkerKilled when a worker is killed time and again, BadCheckpoint for no model, and
-    StoreError when a store cannot be used.
+    done. Raises BadInput for a damaged shard, UserError when a teacher gives a value that is not finite, for
+    a GPU that is not there and when a worker is killed time and again, BadCheckpoint for no model, and StoreError when
+    a store cannot be used.
     """
     done = finished_shards(scratch)
     shards = source.shards()
@@ -97,7 +89,7 @@ def label_source(
     join_sidecar(scratch, result, source)
 
 
-def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path, StoreRoot | None]) -> int:
+def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path, Bucket | None]) -> int:
     """Write the labels of `source`, the samples of one shard, into a folder; return how many they are."""
     labelling, scratch, store = shared
     [(shard, rows)] = source.shards()
@@ -125,23 +117,23 @@ def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path, StoreRoot 
 
 
 def _teachers(labelling: Labelling, device: torch.device) -> list[DepthPredictor]:
-    """Return the teachers on `device`; raises BadTeacher when they cannot all see an image at one size."""
+    """Return the teachers on `device`; raises UserError when they cannot all see an image at one size."""
     try:
         teachers = [_teacher(path, labelling.short_side, labelling.precision, device) for path in labelling.teachers]
     except ValueError as error:
-        raise error if isinstance(error, BadCheckpoint) else BadTeacher(f"pseudo_label.{error}") from error
+        raise error if isinstance(error, UserError) else UserError(f"pseudo_label.{error}") from error
     patches = sorted({teacher.patch for teacher in teachers})
     if len(patches) > 1:
         sides = " and ".join(map(str, patches))
-        raise BadTeacher(f"the teachers have patches of {sides} pixels: name teachers with one kind of encoder")
+        raise UserError(f"the teachers have patches of {sides} pixels: name teachers with one kind of encoder")
     return teachers
 
 
 def worker_device(device: str) -> torch.device:
-    """Return where this worker runs the network; local workers share the GPUs by turns. Raises NoDevice."""
+    """Return where this worker runs the network; local workers share the GPUs by turns. Raises UserError."""
     count = torch.cuda.device_count()
     if device == "gpu" and not count:
-        raise NoDevice("machine.pseudo_label.device = 'gpu': a worker sees no GPU; choose 'auto' or 'cpu'")
+        raise UserError("machine.pseudo_label.device = 'gpu': a worker sees no GPU; choose 'auto' or 'cpu'")
     if device == "cpu":
         return torch.device("cpu")
     return torch.device("cuda", slot() % count) if count else inference_device()
@@ -173,7 +165,7 @@ def _predicted(
         maps = [teacher.batch_disparity(inputs) for teacher in teachers]
         if not all(np.isfinite(one).all() for one in maps):
             where = ", ".join(source.keys(np.array(batch)))
-            raise BadTeacher(
+            raise UserError(
                 f"{source.folder.name}, one of the images {where}: the teacher's disparity is not finite; train it "
                 "again with lower learning rates"
             )
@@ -190,7 +182,7 @@ def _batches(
     """Cut `rows` into batches of images that the network sees at one size, so that each fills one pass."""
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row, height, width in zip(
-        rows, *(source.manifest[side].iloc[rows] for side in ("height", "width")), strict=True
+        rows, *(source.rows[side].take(rows).to_pylist() for side in ("height", "width")), strict=True
     ):
         by_size[network_size(height, width, labelling.short_side, patch)].append(int(row))
     step = labelling.batch

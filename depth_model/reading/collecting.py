@@ -18,15 +18,13 @@ import pyarrow as pa
 
 from depth_model import files
 from depth_model.errors import BadInput
-from depth_model.reading import inputs
-from depth_model.reading.engines import Engine, WorkerKilled, ordered
+from depth_model.reading.engines import Engine, ordered
 from depth_model.reading.parts import Part, listed_parts, parts
 from depth_model.reading.reader import Reader
-from depth_model.shards import images, manifest, object_store, rasters, shard_store, shards, target_statistics
+from depth_model.shards import images, manifest, rasters, shard_store, shards, target_statistics
 from depth_model.shards.disparity import labelled_pixels
 from depth_model.shards.sample import TARGET_KINDS, Item, Sample, check_key
-
-__all__ = ["WorkerKilled", "collect_source"]
+from depth_model.shards.store import Bucket, located, opened
 
 _NO_MEMBER = (0, 0)
 
@@ -43,7 +41,7 @@ class _Rules:
     minimum_side: int
     labels: bool
     earlier: tuple[Path, ...]
-    store: object_store.StoreRoot | None
+    store: Bucket | None
 
     def digest(self, content: str) -> str:
         """Return the digest of what a shard depends on besides its items; `content` stands for their content."""
@@ -74,7 +72,7 @@ def collect_source(
     engine: Engine = "local",
     content: str = "",
     earlier: Sequence[Path] = (),
-    store: object_store.StoreRoot | None = None,
+    store: Bucket | None = None,
     progress: Callable[[int, int, int], None] = lambda kept, refused, total: None,
     labels: bool = True,
 ) -> None:
@@ -88,10 +86,10 @@ def collect_source(
     unlabeled role wants it. `progress(kept, refused, total)` is called when all is listed and after each shard, with
     the numbers so far and that of all samples.
     BadInput and OSError of one input put it into the quarantine; any other exception is a fault of the software
-    or of an object store and ends the collection, WorkerKilled the loss of a worker.
+    or of an object store and ends the collection, UserError the loss of a worker.
     """
     plain = reader.options(**{field.name: getattr(options, field.name) for field in fields(reader.options)})
-    place, scratch, result = object_store.place(root), Path(scratch), Path(result)
+    place, scratch, result = located(root), Path(scratch), Path(result)
     rules = _Rules(reader, place, plain, scratch, max_side, minimum_side, labels, tuple(earlier), store)
     kept = refused = 0
     finished, counted = [], target_statistics.total(())
@@ -112,7 +110,8 @@ def collect_source(
 def _state(rules: _Rules) -> Callable[[Item], Any]:
     if not rules.reader.loose_files:
         return lambda item: None
-    return lambda item: [inputs.state_below(rules.root, path) for path in item.paths if path]
+    state = opened(rules.root).state
+    return lambda item: [state(path) for path in item.paths if path]
 
 
 def _collect_part(part: Part, rules: _Rules) -> _Finished:
@@ -148,7 +147,7 @@ def _finished(table: Path, rules: _Rules) -> dict[str, Any] | None:
 def _is_kept(entry: dict[str, Any] | None, folder: Path, rules: _Rules) -> bool:
     if entry is None:  # every input was refused
         return True
-    return shard_store.kept_in(entry) == rules.store and shard_store.is_there(folder, entry)
+    return shard_store.is_kept(entry, folder, rules.store)
 
 
 def _taken_over(path: Path, folder: Path, rules: _Rules) -> dict[str, Any] | None:

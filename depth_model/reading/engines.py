@@ -29,10 +29,6 @@ _TRIES = 4
 _LOCAL_TRIES = 2
 
 
-class WorkerKilled(UserError, RuntimeError):
-    """A worker ended without a result; what is finished is kept."""
-
-
 def ordered(
     function: Callable[..., Result],
     parts: Iterable[Part],
@@ -46,7 +42,7 @@ def ordered(
 
     `local` uses processes of this machine (none with one worker), `ray` tasks on the cluster that RAY_ADDRESS
     names, or on this machine without one; `cpus` and `gpus` are what a Ray task reserves. A killed worker costs the
-    part it was at, which is tried again. Raises WorkerKilled when that happens time and again; an exception of
+    part it was at, which is tried again. Raises UserError when that happens time and again; an exception of
     `function` is raised as it is.
     """
     if engine == "ray":
@@ -65,7 +61,7 @@ class _Process:
         self._pool: ProcessPoolExecutor | None = None
 
     def call(self, function: Callable[..., Result], part: Part, shared: Any) -> Result:
-        """Return `function(part, shared)`, tried again once when the process is killed; then raises WorkerKilled."""
+        """Return `function(part, shared)`, tried again once when the process is killed; then raises UserError."""
         for _ in range(_LOCAL_TRIES):
             if self._pool is None:
                 self._pool = ProcessPoolExecutor(1, get_context("spawn"), _start_worker, (self._slot,))
@@ -74,7 +70,7 @@ class _Process:
             except BrokenProcessPool as error:
                 killed = error
                 self.end()
-        raise WorkerKilled(
+        raise UserError(
             f"a worker process was killed {_LOCAL_TRIES} times at the same part (out of memory?); finished shards are "
             "kept: run the same command again, with fewer workers if memory is short"
         ) from killed
@@ -164,7 +160,7 @@ def _by_ray(
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     except ray.exceptions.RayError as error:
-        raise WorkerKilled(
+        raise UserError(
             f"Ray lost a task {_TRIES + 1} times or cannot be reached ({type(error).__name__}); finished shards are "
             "kept: run the same command again"
         ) from error

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from depth_model.errors import BadInput
-from depth_model.reading.reader import entries_below
-from depth_model.shards import object_store
+from depth_model.shards.store import Bucket, opened
 
 Decoded = TypeVar("Decoded")
 
@@ -22,28 +20,21 @@ IMAGE_PATTERNS = ("*.jpg", "*.jpeg", "*.png", "*.webp", "*.bmp", "*.tif", "*.tif
 _UNSAFE = re.compile(r"[^A-Za-z0-9_/-]")
 
 
-def path_below(root: Path, relative: str) -> Path:
+def path_below(root: Path | Bucket, relative: str) -> Path:
     """Return the real path of `relative` (POSIX path) below the folder `root`.
 
     Raises BadInput when a link or `..` leads out of `root`, and for a store, which has no paths.
     """
-    if isinstance(root, object_store.StoreRoot):
-        raise BadInput("archives and videos are read from folders, not from a store: unpack it there")
-    base, path = os.path.realpath(root), os.path.realpath(os.path.join(root, relative))
-    if os.path.commonpath((base, path)) != base:
-        raise BadInput("a link leads out of the root of the source")
-    return Path(path)
+    return opened(root).path(relative)
 
 
-def read_below(root: Path, relative: str) -> bytes:
+def read_below(root: Path | Bucket, relative: str) -> bytes:
     """Return the content of the file `relative` (POSIX path) below `root`, a folder or a store.
 
     Raises BadInput when a link or `..` leads out of `root`, OSError as the file system does, and BadInput or
-    StoreError as `object_store.read_object` does.
+    StoreError as `store.Bucket.read` does.
     """
-    if isinstance(root, object_store.StoreRoot):
-        return object_store.read_object(root, relative)
-    return path_below(root, relative).read_bytes()
+    return opened(root).read(relative)
 
 
 def decoded(root: Path, relative: str, decode: Callable[..., Decoded], *arguments: object) -> Decoded:
@@ -60,34 +51,23 @@ def decoded(root: Path, relative: str, decode: Callable[..., Decoded], *argument
         raise BadInput(f"{relative}: {reason}") from error
 
 
-def state_below(root: Path, relative: str) -> tuple[int, int | str] | None:
+def state_below(root: Path | Bucket, relative: str) -> tuple[int, int | str] | None:
     """Return what changes when the file `relative` below `root` does, None when no such file can be seen.
 
     Size in bytes and modification time in ns, or the etag of an object in a store.
     """
-    if isinstance(root, object_store.StoreRoot):
-        return object_store.listed_state(root, relative)
-    try:
-        status = os.stat(f"{root}/{relative}")  # os.path.join costs more than asking the file system
-    except OSError:  # not there, a circle of links, or in a folder that may not be looked into
-        return None
-    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+    return opened(root).state(relative)
 
 
-def paths_below(root: Path, within: str = "") -> Iterator[str]:
+def paths_below(root: Path | Bucket, within: str = "") -> Iterator[str]:
     """Yield the POSIX path, relative to `root`, of every file below it, folder by folder in sorted order.
 
     Only those in the folder `within` when that is given; one that is not there holds nothing.
     """
-    if isinstance(root, object_store.StoreRoot):
-        return (entry["path"] for entry in object_store.listed(root, within))
-    if within and not (root / within).is_dir():
-        return iter(())
-    start = f"{within}/" if within else ""
-    return (f"{start}{folder}{entry.name}" for folder, entry in entries_below(root / within))
+    return opened(root).paths(within)
 
 
-def matching(root: Path, pattern: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+def matching(root: Path | Bucket, pattern: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield (path, what its wildcards stand for) of the files below `root` that match `pattern`, in sorted order.
 
     Wildcards are those of `wildcard`. Only the folder that the pattern starts with is searched; one that is not there

@@ -6,7 +6,6 @@ into shards and spread over processes before a single image is opened.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,38 +13,16 @@ from typing import Any
 
 from depth_model.errors import BadInput
 from depth_model.reading import roots
-from depth_model.shards import object_store
 from depth_model.shards.sample import Item, Sample
+from depth_model.shards.store import Bucket, located, opened
 
 
-def files_below(root: Path) -> Iterator[dict[str, Any]]:
-    """Yield path (relative, POSIX), size in bytes and modification time in ns of every file below `root`.
+def files_below(root: Path | Bucket) -> Iterator[dict[str, Any]]:
+    """Yield path (relative, POSIX), size in bytes and modification time in ns (of objects: etag) of every file.
 
-    In sorted order, without following links to folders; hidden files are left out. Objects of a store (`root` is
-    an `object_store.StoreRoot`) have an `etag` instead of the time.
+    In sorted order; hidden files are left out (see `store.Folder.listed`).
     """
-    if isinstance(root, object_store.StoreRoot):
-        yield from object_store.listed(root)
-        return
-    for folder, entry in entries_below(root):
-        status = entry.stat()
-        yield {"path": folder + entry.name, "size": status.st_size, "modified": status.st_mtime_ns}
-
-
-def entries_below(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield (its folder relative to `root`, "" or with a final slash, entry) of the files of `files_below`.
-
-    Asks the file system for names only: the size of a file costs as much again as finding it.
-    """
-    pending = [""]
-    while pending:
-        folder = pending.pop()
-        entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
-        entries = [entry for entry in entries if not entry.name.startswith(".")]
-        pending.extend(f"{folder}{entry.name}/" for entry in reversed(entries) if entry.is_dir(follow_symlinks=False))
-        for entry in entries:
-            if entry.is_file():
-                yield folder, entry
+    return opened(root).listed()
 
 
 def _watch_files(root: Path, options: Any) -> Iterator[dict[str, Any]]:
@@ -91,10 +68,9 @@ class Reader:
 
     def check_root(self, root: Path | str, options: Any) -> None:
         """Raise BadInput, one line, when the folder is missing or something that the layout has is not in it."""
-        place = object_store.place(root)
-        if isinstance(place, object_store.StoreRoot) or not self.needs_root:
-            return  # a store says itself what is missing, when it is listed
-        if fault := roots.fault(place, self.expected(options), self.where):
+        place = located(root)  # a bucket says itself what is missing, when it is listed
+        looked_at = self.needs_root and isinstance(place, Path)
+        if looked_at and (fault := roots.fault(place, self.expected(options), self.where)):
             raise BadInput(f"{self.name}: {fault}")
 
     def listed(self, root: Path | str, options: Any) -> Iterator[Item]:
@@ -104,7 +80,7 @@ class Reader:
         """
         self.check_root(root, options)
         empty = True
-        for item in self.items(object_store.place(root), options):
+        for item in self.items(located(root), options):
             empty = False
             yield item
         if empty and (expected := self.expected(options)):
@@ -122,7 +98,7 @@ class Reader:
         A bad input raises BadInput, or is handed to `on_rejected(item, reason)` when that is given; an incomplete
         root raises BadInput as `listed` does.
         """
-        chosen, place = self.options(**options), object_store.place(root)
+        chosen, place = self.options(**options), located(root)
         for item in self.listed(place, chosen):
             try:
                 yield self.load(place, item, chosen)

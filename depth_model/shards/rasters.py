@@ -1,16 +1,14 @@
 """Depth, disparity and label rasters to bytes and back; the one owner of the codecs in the shards.
 
-A float raster is `DAR1`, the length of a JSON header (uint32, little-endian), the header, and the payload:
-unsigned integers predicted from their left and upper neighbours (2-D delta, modulo the word size; twice where the
-header says `order` 2), zigzag coded, split into byte planes and compressed with zstandard including its checksum. Three
-codecs:
+A float raster is a JSON header and zstandard-compressed differences of integer codes; docs/dar.md specifies every byte.
+Three codecs:
 
-- `integer`    lossless: (code + offset) / scale in float32 arithmetic; code 0 = no label. Chosen whenever it
-               gives back every value bit by bit, as it does for depth read from 16-bit PNGs.
-- `float32`    lossless: the bit pattern of each value; NaN = no label.
-- `quantised`  codes 1 ... 2^bits - 1 linear from minimum to maximum; code 0 = no label. For pseudo labels.
+- `integer`    lossless: (code + offset) / scale. Chosen whenever it gives back every value bit by bit, as it does for
+               depth read from 16-bit PNGs.
+- `float32`    lossless: the bit pattern of each value.
+- `quantised`  codes linear from minimum to maximum. For pseudo labels.
 
-Class labels and masks are PNG files. docs/codecs.md specifies the format.
+Class labels and masks are PNG files. docs/codecs.md says what is stored by which codec.
 """
 
 from __future__ import annotations

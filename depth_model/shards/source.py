@@ -8,6 +8,7 @@ engine that is killed goes on with the shards that are missing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,54 +17,87 @@ import numpy as np
 import pyarrow as pa
 
 from depth_model.shards import images, manifest, rasters, shard_store, shards
-from depth_model.shards.object_store import StoreRoot
-from depth_model.shards.shard_reader import ShardReader
+from depth_model.shards.shard_store import ShardReader
+from depth_model.shards.store import Bucket
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_MEMBERS = ("image", "target", "semantic")
+_PLACES = [f"{member}_{what}" for member in _MEMBERS for what in ("offset", "size")]
 
-class SourceFolder:
+
+class _Members:
+    """The `rows` of one table, and the members of shards that they name: each by one ranged read.
+
+    Only the columns that reading needs are held, as Arrow: no Python object for a row.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        path = self.folder / self.name
+        # Without the list of shards in its metadata, which would be sent with every part.
+        self.rows = manifest.read_table(path, list(self.columns)).replace_schema_metadata()
+        self.first = 0  # row of the table that `rows` begin with
+        self.reader = ShardReader(self.folder, manifest.metadata(path)["shards"])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def value(self, column: str, index: int) -> Any:
+        """Return the value of row `index` in one of the columns that are held."""
+        return self.rows[column][index].as_py()
+
+    def frame(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return all columns of these rows, or `columns`, read for this call, with a row number as index."""
+        whole = manifest.read_frame(self.folder / self.name, columns)
+        return whole.iloc[self.first : self.first + len(self)].reset_index(drop=True)
+
+    def member(self, index: int, member: str = "", digest: int | None = None) -> bytes:
+        """Return a member of row `index`, b"" when it has none; raises BadInput when the shard is damaged."""
+        offset, size = (self.value(f"{member}{what}", index) for what in ("offset", "size"))
+        return self.reader.read(self.value("shard", index), offset, size, digest) if size else b""
+
+
+class SourceFolder(_Members):
     """One collected source, `data/<role>/<name>`: random access to its samples by row of the manifest."""
 
-    def __init__(
-        self, folder: Path, members: pd.DataFrame | None = None, reader: ShardReader | None = None
-    ) -> None:
-        self.folder = Path(folder)
-        self._members = manifest.read_frame(self.folder / manifest.MANIFEST) if members is None else members
-        self._reader = reader or ShardReader(
-            self.folder, manifest.metadata(self.folder / manifest.MANIFEST)["shards"]
-        )
+    name = manifest.MANIFEST
+    columns = ("key", "shard", "target_kind", "image_digest", "height", "width", *_PLACES)
 
     def part(self, shard: str) -> SourceFolder:
         """Return the samples of one shard alone, with rows from 0: little to send to another process."""
-        rows = self._members.iloc[self._rows_by_shard[shard]].reset_index(drop=True)
-        rows = rows.assign(shard=rows["shard"].cat.remove_unused_categories())
-        return SourceFolder(self.folder, rows, self._reader.part(shard))
+        chosen, one = self._rows_by_shard[shard], copy(self)
+        one.__dict__.pop("_rows_by_shard")
+        # Taken, as a slice is sent with all that it was cut from; its column `shard` holds the names of all shards.
+        rows = self.rows.drop_columns(["shard"]).slice(chosen[0], len(chosen)).take(np.arange(len(chosen)))
+        one.rows = rows.append_column("shard", pa.array([shard] * len(rows)).dictionary_encode())
+        one.first, one.reader = self.first + int(chosen[0]), self.reader.part(shard)
+        return one
 
     @property
     def manifest(self) -> pd.DataFrame:
         """The manifest: a row per sample, the columns of `manifest.MANIFEST_SCHEMA`."""
-        return self._members
-
-    def __len__(self) -> int:
-        return len(self._members)
+        return self.frame()
 
     @cached_property
     def target_kind(self) -> str | None:
         """The kind of the targets of this source, None when there are none; ValueError when they differ."""
-        kinds = list(self._members["target_kind"].dropna().unique())
+        kinds = self.rows["target_kind"].unify_dictionaries().unique().drop_null().to_pylist()
         if len(kinds) > 1:
             raise ValueError(f"{self.folder}: targets of more than one kind: {', '.join(sorted(kinds))}")
         return kinds[0] if kinds else None
 
     def key(self, index: int) -> str:
         """Return the key of sample `index`."""
-        return self._members["key"].iat[index]
+        return self.value("key", index)
 
     def image_bytes(self, index: int) -> bytes:
         """Return the encoded image of sample `index` as stored."""
-        return self._member(index, "image")
+        return self.member(index, "image_", self.value("image_digest", index))
 
     def image(self, index: int) -> np.ndarray:
         """Return the image of sample `index`, uint8 (H, W, 3); raises BadInput when the shard is damaged."""
@@ -75,18 +109,22 @@ class SourceFolder:
         Targets are stored lossless as read: (h, w) is the size of the image as found, which is larger than
         that of the stored image when that was scaled down to `collect.max_side`.
         """
-        data = self._member(index, "target")
+        data = self.member(index, "target_")
         return rasters.decode(data) if data else None
 
     def semantic(self, index: int) -> np.ndarray | None:
         """Return the class labels of sample `index`, uint8 (h, w), 255 = ignore; None when it has none."""
-        data = self._member(index, "semantic")
+        data = self.member(index, "semantic_")
         return rasters.decode_labels(data) if data else None
 
     def intrinsics(self, index: int) -> tuple[float, float, float, float] | None:
         """Return (fx, fy, cx, cy) of the stored image of sample `index` in pixels; None when unknown."""
-        values = [float(self._members[name].iat[index]) for name in ("fx", "fy", "cx", "cy")]
-        return None if np.isnan(values).any() else tuple(values)
+        values = self._intrinsics.iloc[index]
+        return None if values.isna().any() else tuple(map(float, values))
+
+    @cached_property
+    def _intrinsics(self) -> pd.DataFrame:
+        return self.frame(["fx", "fy", "cx", "cy"])
 
     def shards(self) -> list[tuple[str, np.ndarray]]:
         """Return (shard file name, rows of its samples as an integer array), in the order of the manifest."""
@@ -94,53 +132,37 @@ class SourceFolder:
 
     def keys(self, rows: np.ndarray) -> list[str]:
         """Return the keys of the samples `rows`."""
-        return self._members["key"].iloc[rows].tolist()
+        return self.rows["key"].take(rows).to_pylist()
 
     @cached_property
     def _rows_by_shard(self) -> dict[str, np.ndarray]:
-        column = self._members["shard"].cat
-        codes = column.codes.to_numpy()
+        column = self.rows["shard"].unify_dictionaries().combine_chunks()
+        codes = column.indices.to_numpy()
         starts = np.flatnonzero(np.diff(codes, prepend=-1))
         parts = np.split(np.arange(len(codes)), starts[1:]) if starts.size else []
-        return {column.categories[codes[rows[0]]]: rows for rows in parts}
-
-    def _member(self, index: int, member: str) -> bytes:
-        size = int(self._members[f"{member}_size"].iat[index])
-        if not size:
-            return b""
-        digest = int(self._members["image_digest"].iat[index]) if member == "image" else None
-        offset = int(self._members[f"{member}_offset"].iat[index])
-        return self._reader.read(self._members["shard"].iat[index], offset, size, digest)
+        return {column.dictionary[codes[rows[0]]].as_py(): rows for rows in parts}
 
 
-class SidecarFolder:
+class SidecarFolder(_Members):
     """The sidecar of one source, `data/sky/<name>` or `data/pseudo/<name>`: a raster per row of its manifest."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
-        self._rows = manifest.read_frame(self.folder / manifest.SIDECAR)
-        details = manifest.metadata(self.folder / manifest.SIDECAR)
-        self.suffix: str = details["suffix"]
-        self._reader = ShardReader(self.folder, details["shards"])
+    name = manifest.SIDECAR
+    columns = ("key", "shard", "offset", "size")
+
+    @cached_property
+    def suffix(self) -> str:
+        """The end of the names of the members, which says their codec; "" without any."""
+        return manifest.metadata(self.folder / self.name)["suffix"]
 
     @property
     def sidecar(self) -> pd.DataFrame:
         """The sidecar table: key, shard, offset, size and what the stage that wrote it added."""
-        return self._rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
+        return self.frame()
 
     def raster(self, index: int) -> np.ndarray:
         """Return raster `index`: float32 (h, w) with NaN = no label of a `.dar`, bool (h, w) of a `.sky.png`."""
-        row = self._rows.iloc[index]
-        data = self._reader.read(row["shard"], int(row["offset"]), int(row["size"]))
-        return decoded_raster(data, self.suffix)
-
-
-def decoded_raster(data: bytes, suffix: str) -> np.ndarray:
-    """Return the content of a sidecar member with `suffix`, by its codec; raises BadInput for damaged data."""
-    return rasters.decode(data) if suffix.endswith(rasters.SUFFIX) else rasters.decode_mask(data)
+        decode = rasters.decode if self.suffix.endswith(rasters.SUFFIX) else rasters.decode_mask
+        return decode(self.member(index))
 
 
 def finished_shards(scratch: Path) -> set[str]:
@@ -155,7 +177,7 @@ def write_sidecar_shard(
     suffix: str,
     encoded: Iterable[bytes],
     columns: Mapping[str, Sequence[Any]],
-    store: StoreRoot | None = None,
+    store: Bucket | None = None,
 ) -> None:
     """Write the sidecar of the shard named `shard` of `source` into `scratch`, unless it is finished already.
 

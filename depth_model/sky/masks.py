@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 
 from depth_model import files
-from depth_model.errors import UserError
 from depth_model.shards import rasters
-from depth_model.shards.object_store import StoreRoot
 from depth_model.shards.source import SourceFolder, finished_shards, write_sidecar_shard
+from depth_model.shards.store import Bucket
 
 Segmenter = Callable[[np.ndarray], np.ndarray]
 """From an image, uint8 (H, W, 3), to the probability of sky, float32 (H, W) in [0, 1]."""
@@ -25,16 +24,12 @@ SUFFIX = "sky.png"
 _UNKNOWN = 255
 
 
-class SegmenterError(UserError, RuntimeError):
-    """The segmenter cannot be used; the message says why and what to do."""
-
-
 def load_segmenter(name: str) -> Segmenter:
     """Return the segmenter `name`.
 
     "packaged_probe" is a linear probe on the packaged encoder (`sky_probe`), "none" finds no sky anywhere, and
     anything else is a folder or hub id of a transformers segmentation model with a class "sky".
-    Raises SegmenterError when it cannot be had.
+    Raises UserError when it cannot be had.
     """
     if name == "none":
         return lambda image: np.zeros(image.shape[:2], np.float32)
@@ -46,13 +41,9 @@ def load_segmenter(name: str) -> Segmenter:
 
 
 def _packaged_probe() -> Segmenter:
-    from depth_model.networks import PackagedEncoderMissing
     from depth_model.sky import probe
 
-    try:
-        encoder, fitted = probe.packaged_encoder(), probe.read_probe()
-    except PackagedEncoderMissing as error:
-        raise SegmenterError(str(error)) from error
+    encoder, fitted = probe.packaged_encoder(), probe.read_probe()
     return lambda image: probe.sky_probability(encoder, fitted, image)
 
 
@@ -95,7 +86,7 @@ def write_sky_shard(
     sky_label: int | None,
     threshold: float,
     progress: Callable[[int], None] | None = None,
-    store: StoreRoot | None = None,
+    store: Bucket | None = None,
 ) -> None:
     """Write the sky masks of the shard named `shard` of `source` into `scratch`, unless that is done already.
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from depth_model.sky.masks import SegmenterError
+from depth_model.errors import UserError
 
 MASK_MODELS = ("maskformer", "mask2former", "oneformer")
 _TASK = "the task is semantic"
@@ -24,7 +24,7 @@ Inputs = Callable[[np.ndarray], dict[str, torch.Tensor]]
 def load_transformers_segmenter(name: str) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from image, uint8 (H, W, 3), to the probability of sky, float32 (H, W) in [0, 1].
 
-    `name` is a folder or the id of a model on the hub. Raises SegmenterError when transformers is not installed,
+    `name` is a folder or the id of a model on the hub. Raises UserError when transformers is not installed,
     the model cannot be read, is of another kind, or has no class "sky".
     """
     transformers = _transformers(name)
@@ -44,7 +44,7 @@ def _transformers(name: str) -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise SegmenterError(
+        raise UserError(
             f"sky segmenter {name!r} needs the library transformers: pip install 'open-depth-anything[sky]', "
             "or set sky.segmenter to packaged_probe or none"
         ) from error
@@ -65,7 +65,7 @@ def _read(transformers: Any, name: str) -> tuple[Inputs, Any]:
         inputs = read(transformers, name, config)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise SegmenterError(
+        raise UserError(
             f"sky segmenter {name!r} cannot be loaded ({reason[:300]}); give packaged_probe, none, or the folder or "
             "hub id of a semantic segmentation model with safetensors weights"
         ) from error
@@ -98,7 +98,7 @@ def _sky_class(name: str, id2label: dict[int, str]) -> int:
     """Return the number of the class one of whose comma-separated names is "sky"."""
     numbers = [k for k, label in id2label.items() if "sky" in (part.strip().lower() for part in label.split(","))]
     if len(numbers) != 1:
-        raise SegmenterError(
+        raise UserError(
             f"sky segmenter {name!r}: {len(numbers)} of its {len(id2label)} classes are named 'sky', one is needed"
         )
     return int(numbers[0])

@@ -24,8 +24,8 @@ from depth_model.errors import BadInput
 from depth_model.networks.preprocessing import IMAGENET_DEVIATION, IMAGENET_MEAN
 from depth_model.objectives import sample_box
 from depth_model.shards.disparity import normalised_disparity
-from depth_model.shards.object_store import StoreError
 from depth_model.shards.pool import SamplePool
+from depth_model.shards.store import StoreError
 from depth_model.training.augmentation import crop_image, crop_raster, draw_crop, perturb
 from depth_model.training.sampling import WHOLE, Share, batch_indices
 from depth_model.training.settings import Perturbation

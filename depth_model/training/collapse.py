@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from depth_model.training.guard import TrainingFailed
+from depth_model.errors import UserError
 from depth_model.training.history import History
 from depth_model.training.start import Seen
 from depth_model.training.terms import Samples, Term
@@ -47,17 +47,17 @@ def unhealthy(found: Mapping[str, float]) -> str:
 
 
 def check_learned(name: str, history: History) -> None:
-    """Raise TrainingFailed unless the loss on labelled images over the last tenth lies between 0 and `CONSTANT`.
+    """Raise UserError unless the loss on labelled images over the last tenth lies between 0 and `CONSTANT`.
 
     It is exactly 0 when no labelled image was usable.
     """
     loss = history.recent("affine_invariant", max(1, len(history.rows) // 10))
     if not loss < CONSTANT:
-        raise TrainingFailed(
+        raise UserError(
             f"{name}: no better than a constant prediction: the affine-invariant loss ends at {loss:.3f}, a constant"
             f" has 1, less than {CONSTANT} is needed; {_REMEDY}"
         )
     if loss == 0:
-        raise TrainingFailed(
+        raise UserError(
             f"{name}: no labelled image had a usable target; look at the manifests in data/labeled"
         )

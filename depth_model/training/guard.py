@@ -33,10 +33,6 @@ SHOWN_KEYS = 12
 _REMEDY = "lower the learning rates, set another seed, or set training.precision to fp32 in params.yaml"
 
 
-class TrainingFailed(UserError, RuntimeError):
-    """Training cannot give a usable model; the message says why and what to change."""
-
-
 @dataclass
 class Guard:
     """What the losses of one run were lately, how many batches were skipped, and since when the model is unhealthy."""
@@ -64,12 +60,12 @@ class Guard:
         return ", ".join(wrong)
 
     def refuse(self, step: int, fault: str, keys: Sequence[str]) -> None:
-        """Skip and count the bad batch of `step` (from 1); raise TrainingFailed if that is not wanted, or no more."""
+        """Skip and count the bad batch of `step` (from 1); raise UserError if that is not wanted, or no more."""
         found = f"{self.name}: step {step}: {fault}; the batch: {shown(keys)}"
         if self.bad_batch == "stop":
-            raise TrainingFailed(f"{found}; look at these samples; {_REMEDY}; training.bad_batch: skip passes over it")
+            raise UserError(f"{found}; look at these samples; {_REMEDY}; training.bad_batch: skip passes over it")
         if self.skipped >= self.largest_skips:
-            raise TrainingFailed(f"{found}; training.largest_skips = {self.largest_skips} is used up; {_REMEDY}")
+            raise UserError(f"{found}; training.largest_skips = {self.largest_skips} is used up; {_REMEDY}")
         self.skipped += 1
         print(f"{found}; skipped, {self.skipped} of at most {self.largest_skips}", file=sys.stderr, flush=True)
 
@@ -81,7 +77,7 @@ class Guard:
         return f"the loss has grown from {start:.4g} to {level:.4g}" if level > DRIFT * start > 0 else ""
 
     def take(self, step: int, loss: float, trouble: str, keys: Callable[[], Sequence[str]]) -> None:
-        """Take in the loss of a good batch. Raises TrainingFailed when the model is unhealthy for too long."""
+        """Take in the loss of a good batch. Raises UserError when the model is unhealthy for too long."""
         self.recent = [*self.recent, loss][-WINDOW:]
         self.first = self.first if len(self.first) == WINDOW else [*self.first, loss]
         if not trouble:
@@ -94,8 +90,8 @@ class Guard:
             self.give_up(trouble)
 
     def give_up(self, trouble: str) -> None:
-        """Raise TrainingFailed for an unhealthy model."""
-        raise TrainingFailed(f"{self.name}: {trouble} {self.unhealthy_since}; {_REMEDY}")
+        """Raise UserError for an unhealthy model."""
+        raise UserError(f"{self.name}: {trouble} {self.unhealthy_since}; {_REMEDY}")
 
 
 def shown(keys: Sequence[str]) -> str:

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from depth_model.errors import UserError
 from depth_model.progress import progress_bar
 from depth_model.training import processes, stopping
 from depth_model.training.batches import Batch, loader, moved, sample_keys
-from depth_model.training.guard import Guard, TrainingFailed
+from depth_model.training.guard import Guard
 from depth_model.training.history import History
 from depth_model.training.optimizers import Schedule, set_schedule
 from depth_model.training.processes import best_device
@@ -96,8 +97,7 @@ def train(
 
     A checkpoint holds the state before a step whose batch has shown that state to be sound. SIGINT and SIGTERM end
     the step in hand, save a checkpoint and raise KeyboardInterrupt or SystemExit.
-    Raises TrainingFailed when training goes wrong (see `divergence`) or a checkpoint cannot be written, and
-    `processes.ProcessLost` when another process ends.
+    Raises UserError when training goes wrong (see `divergence`), no checkpoint can be written or another process ends.
     """
     shares = processes.shares(settings.accumulation)
     learner = processes.fabric().setup_module(_Objective(run))
@@ -219,7 +219,7 @@ def _judged(
     checkpoint_every: int,
     scratch: Path,
 ) -> bool:
-    """Learn from a good batch and return True; skip a bad one and return False, or raise TrainingFailed."""
+    """Learn from a good batch and return True; skip a bad one and return False, or raise UserError."""
 
     def keys() -> list[str]:
         return processes.gathered([key for part in parts for key in sample_keys(part)])
@@ -249,7 +249,7 @@ def _save_sound(run: Run, course: _Course, scratch: Path, asked: bool) -> None:
         elif not asked:
             course.guard.give_up("the run ended while its output was dead or its loss too large")
     elif not asked:
-        raise TrainingFailed(f"{run.name}: the last step left weights that are not finite; lower the learning rates")
+        raise UserError(f"{run.name}: the last step left weights that are not finite; lower the learning rates")
 
 
 def _save(run: Run, course: _Course, scratch: Path) -> None:
@@ -267,7 +267,7 @@ def _save(run: Run, course: _Course, scratch: Path) -> None:
     try:
         save_checkpoint(scratch, course.finished, state)
     except OSError as error:
-        raise TrainingFailed(
+        raise UserError(
             f"{run.name}: the checkpoint after step {course.finished} cannot be written to {scratch}:"
             f" {error.strerror}; the one before is kept, the same command goes on from it"
         ) from error

@@ -31,10 +31,6 @@ PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others, for example while the first one writes a checkpoint."""
 
 
-class ProcessLost(UserError, RuntimeError):
-    """Another process of the training ended, or did not answer in time."""
-
-
 @functools.cache
 def fabric() -> Fabric:
     """Return the Fabric of this process, joined with the others if torchrun started it."""
@@ -105,13 +101,13 @@ def from_first(value: Any) -> Any:
 
 @contextmanager
 def losses_named() -> Iterator[None]:
-    """Raise ProcessLost for what gloo and nccl raise when another process is gone."""
+    """Raise UserError for what gloo and nccl raise when another process is gone."""
     try:
         yield
     except RuntimeError as error:
         if not distributed.is_torchelastic_launched() or not _of_the_exchange(error):
             raise
-        raise ProcessLost(str(error).splitlines()[0]) from error
+        raise UserError(f"another process of the training is gone: {str(error).splitlines()[0]}") from error
 
 
 def _of_the_exchange(error: RuntimeError) -> bool:

@@ -8,11 +8,11 @@ from functools import partial
 
 from torch import Tensor
 
+from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
 from depth_model.networks.depth_anything import SPREAD_BLOCKS
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss, informative_images
 from depth_model.training.batches import Batch
-from depth_model.training.guard import TrainingFailed
 from depth_model.training.processes import best_device, shares
 from depth_model.training.settings import TrainingMachine, TrainingSettings
 from depth_model.training.terms import Term
@@ -82,10 +82,10 @@ def _unusable(seen: Seen) -> Tensor:
 
 
 def check_shares(name: str, images: int, accumulation: int) -> None:
-    """Raise TrainingFailed unless every process has an image of each batch of `images` in each of its parts."""
+    """Raise UserError unless every process has an image of each batch of `images` in each of its parts."""
     parts = shares(accumulation)[0].of
     if parts > images:
-        raise TrainingFailed(
+        raise UserError(
             f"{name} = {images} images in a batch cannot be shared by {parts // accumulation} processes"
             f" with training.accumulation = {accumulation}; enlarge it or lower them"
         )

@@ -46,7 +46,7 @@ def train_student(
     """Learn the student from `labeled` and the pseudo-labelled `unlabeled` samples (paper 3.2 and 3.3).
 
     Student and frozen encoder both start from encoder `weights`. Continues from the checkpoints in `scratch`.
-    Raises TrainingFailed when the result is no better than a constant, and what
+    Raises UserError when the result is no better than a constant, and what
     `depth_model.training.loop.train` and `DepthAnything` raise.
     """
     _check(settings, alignment, training.accumulation)
@@ -75,7 +75,7 @@ def train_student(
 
 
 def _check(settings: StudentSettings, alignment: FeatureAlignment, accumulation: int) -> None:
-    """Raise TrainingFailed for shares too small, ValueError for alignment on images that no step takes."""
+    """Raise UserError for shares too small, ValueError for alignment on images that no step takes."""
     if settings.pseudo_labels:
         check_shares("student.unlabeled_per_batch", settings.unlabeled_per_batch, accumulation)
     elif alignment.images == "unlabeled":

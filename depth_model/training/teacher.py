@@ -30,7 +30,7 @@ def train_teacher(
 ) -> tuple[DepthAnything, History]:
     """Learn the teacher from the labelled samples of `pool`, starting from encoder `weights` (paper 3.1).
 
-    Continues from the checkpoints in `scratch`. Raises TrainingFailed when the result is no better than a
+    Continues from the checkpoints in `scratch`. Raises UserError when the result is no better than a
     constant, and what `depth_model.training.loop.train` and `DepthAnything` raise.
     """
     check_shares("teacher.batch", settings.batch, training.accumulation)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
-from tasks import entry
-from tasks.commands.evaluate_run import Plan, chosen_cases, evaluated
+from depth_model.errors import UserError
+from tasks.commands.evaluate_run import chosen_cases, tell
 from tasks.settings import params
 
 SETS = ("kitti", "nyu", "sintel", "ddad", "eth3d", "diode")
@@ -48,13 +48,13 @@ def calibrate(given: argparse.Namespace) -> None:
     """Measure the checkpoints that are there on the sets that are there, and print them beside Table 2; write
     calibration.json.
 
-    Raises StageError that says which files are wanted when no checkpoint or no set is there.
+    Raises UserError that says which files are wanted when no checkpoint or no set is there.
     """
     models = _models(given.checkpoints, given.hub)
     sets = [name for name in SETS if given.root and (Path(given.root) / name).is_dir()]
     wanted = [*_wanted_models(models, given.checkpoints), *_wanted_sets(sets, given.root)]
     if not models or not sets:
-        raise entry.StageError("--calibrate: nothing can be measured; wanted are\n" + "\n".join(wanted))
+        raise UserError("--calibrate: nothing can be measured; wanted are\n" + "\n".join(wanted))
     results = {name: _measured(given, name, models) for name in sets}
     files.write_json(given.out / "calibration.json", results)
     print("\n".join(line for name, figures in results.items() for line in calibration_lines(name, figures)))
@@ -85,8 +85,9 @@ def _wanted_sets(found: list[str], root: str | None) -> Iterator[str]:
 
 
 def _measured(given: argparse.Namespace, dataset: str, models: Mapping[str, str]) -> Figures:
+    from depth_model.comparison.adapters import Settings
+    from depth_model.comparison.compare import Plan, compare
     from depth_model.evaluation import protocols
-    from depth_model.evaluation.adapters import Settings
 
     figures: Figures = {}
     for variant, protocol in protocols.variants(dataset).items():
@@ -99,7 +100,8 @@ def _measured(given: argparse.Namespace, dataset: str, models: Mapping[str, str]
         plan = Plan(
             dataset, models, Settings(given.short_side), cases, protocol, given.out / dataset / variant, given.processes
         )
-        summary, _ = evaluated(plan)
+        summary, table = compare(plan)
+        tell(plan, summary, table)
         figures[variant] = {title: _chosen(summary["models"][title]) for title in models}
     return figures
 
@@ -110,7 +112,7 @@ def _chosen(values: Mapping[str, Any]) -> dict[str, float]:
 
 def published(dataset: str, title: str) -> dict[str, float]:
     """Return what Table 2 says of a checkpoint on a set."""
-    from depth_model.evaluation.tables import paper_tables
+    from depth_model.comparison.tables import paper_tables
 
     table = paper_tables()["2"]
     row = dict(zip(table.columns, table.rows[CHECKPOINTS[title].row], strict=True))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import entry
+from depth_model.errors import UserError
 from tasks.commands.shared import load_model, purpose
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def convert(given: argparse.Namespace) -> None:
     """Write a model as transformers folder, official .pth, ONNX or torch.export program.
 
-    The input is recognised by its content. Raises StageError for an input that is no model.
+    The input is recognised by its content. Raises UserError for an input that is no model.
     """
     model = load_model(given.model, given.blocks, given.position_embedding)
     print(FORMATS[given.to](model, given.out))
@@ -50,16 +50,13 @@ def _official(model: DepthAnything, out: Path) -> str:
 
 
 def _onnx(model: DepthAnything, out: Path) -> str:
-    from depth_model.interchange.export import ExportUnavailable, export_onnx, onnx_difference
+    from depth_model.interchange.export import export_onnx, onnx_difference
 
-    try:
-        export_onnx(model, out)
-        difference = onnx_difference(model, out)
-    except ExportUnavailable as error:
-        raise entry.StageError(str(error)) from error
+    export_onnx(model, out)
+    difference = onnx_difference(model, out)
     if difference > TOLERANCE:
         out.unlink()
-        raise entry.StageError(f"ONNX in onnxruntime differs from the model by {difference:.1e} of the range: not kept")
+        raise UserError(f"ONNX in onnxruntime differs from the model by {difference:.1e} of the range: not kept")
     return f"{out}: onnxruntime differs by {difference:.1e} of the range"
 
 

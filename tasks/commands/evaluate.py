@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import entry
+from depth_model.errors import UserError
 from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side, value_of
 from tasks.settings import params
 
 if TYPE_CHECKING:
-    from depth_model.evaluation.adapters import Settings
+    from depth_model.comparison.adapters import Settings
     from depth_model.evaluation.protocols import Protocol
 
 SPACES = ("disparity", "depth", "metric_depth")
@@ -69,16 +69,18 @@ def evaluate(given: argparse.Namespace) -> None:
     table of every image (Parquet), a summary, examples and the worst twenty as pictures. Stopped, the same command goes
     on.
 
-    Raises StageError for a wrong model, set, protocol, reader, root or option, and when nothing could be measured.
+    Raises UserError for a wrong model, set, protocol, reader, root or option, and when nothing could be measured.
     """
+    from depth_model.comparison.compare import Plan, compare, draw
+    from depth_model.evaluation.summary import summary_lines
     from tasks.commands import calibrate, evaluate_pairs
-    from tasks.commands.evaluate_run import Plan, chosen_cases, draw, evaluated, result_lines, titles
+    from tasks.commands.evaluate_run import chosen_cases, tell, titles
 
     if given.calibrate:
         calibrate.calibrate(given)
         return
     if not given.model:
-        raise entry.StageError("--model: name at least one")
+        raise UserError("--model: name at least one")
     if given.set == evaluate_pairs.SET:
         evaluate_pairs.evaluate_pairs_of(given)
         return
@@ -89,39 +91,40 @@ def evaluate(given: argparse.Namespace) -> None:
     plan = Plan(
         given.set or given.reader, models, settings_of(given, protocol), cases, protocol, folder, given.processes
     )
-    summary, table = evaluated(plan)
+    summary, table = compare(plan)
+    tell(plan, summary, table)
     if not given.no_pictures:
         draw(plan, table)
-    print("\n".join(result_lines(summary)))
+    print("\n".join(summary_lines(summary)))
     print(os.path.relpath(folder), file=sys.stderr)
 
 
 def settings_of(given: argparse.Namespace, protocol: Protocol) -> Settings:
     """Return how models are run, by the command line and the protocol."""
-    from depth_model.evaluation.adapters import Settings
+    from depth_model.comparison.adapters import Settings
 
     return Settings(given.short_side, protocol.network_size, given.model_maximum, given.predictions, given.unit)
 
 
 def chosen_protocol(given: argparse.Namespace) -> Protocol:
-    """Return the protocol that the command line describes; raises StageError for one that there is not."""
+    """Return the protocol that the command line describes; raises UserError for one that there is not."""
     from depth_model.evaluation import protocols
     from tasks.commands.evaluate_run import changed
 
     if (given.set is None) == (given.reader is None):
-        raise entry.StageError("name the data by one of --set (with protocols) and --reader (any layout)")
-    variant = given.protocol or (protocols.DEFAULT_METRIC if given.metric else "")
+        raise UserError("name the data by one of --set (with protocols) and --reader (any layout)")
+    variant = given.protocol or (protocols.DEFAULT_METRIC if given.metric and given.set else "")
     try:
         protocol = protocols.get(f"{given.set}/{variant}".rstrip("/") if given.set else variant or "generic")
     except KeyError as error:
-        raise entry.StageError(f"--protocol {variant or given.set}: {error.args[0]}") from error
+        raise UserError(f"--protocol {variant or given.set}: {error.args[0]}") from error
     if given.metric and not given.set and not given.protocol:
         protocol = replace(protocol, alignment="none", name="generic-metric")
     if given.metric and not protocol.is_metric:
-        raise entry.StageError(f"--protocol {protocol.name} aligns predictions: it is not for metric depth")
+        raise UserError(f"--protocol {protocol.name} aligns predictions: it is not for metric depth")
     changes = [(name, str(value)) for name in ("minimum", "maximum") if (value := getattr(given, name)) is not None]
     if given.minimum and given.maximum and given.minimum >= given.maximum:
-        raise entry.StageError(f"--minimum {given.minimum:g} must be less than --maximum {given.maximum:g}")
+        raise UserError(f"--minimum {given.minimum:g} must be less than --maximum {given.maximum:g}")
     return changed(protocol, [*changes, *given.change])
 
 
@@ -131,7 +134,7 @@ def _source(given: argparse.Namespace, protocol: Protocol) -> params.Source:
     options = {**protocol.options, **own} if given.set else own
     source = checked_source(given.reader or str(protocol.reader), given.root, options)
     if given.root is not None and not Path(given.root).is_dir():
-        raise entry.StageError(f"--root {given.root}: there is no such folder")
+        raise UserError(f"--root {given.root}: there is no such folder")
     return source
 
 

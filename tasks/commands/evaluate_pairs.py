@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from depth_model import files
-from tasks import entry
+from depth_model.errors import UserError, named
 from tasks.commands.evaluate_run import titles
 from tasks.commands.shared import model_folder
 
@@ -17,26 +17,24 @@ PUBLISHED = "published accuracy: Depth Anything ViT-L 88.5 %; V2 ViT-S, B, L, G 
 
 def evaluate_pairs_of(given: argparse.Namespace) -> None:
     """Print the accuracy of every model per type of scene, and write a table of every image."""
-    from depth_model.evaluation import adapters, point_pairs
+    from depth_model.comparison import adapters, point_pairs
     from depth_model.progress import progress_bar
     from depth_model.readers import da2k
 
     if given.root is None or not Path(given.root).is_dir():
-        raise entry.StageError(f"--root {given.root}: there is no such folder")
+        raise UserError(f"--root {given.root}: there is no such folder")
     root = Path(given.root)
     settings = adapters.Settings(given.short_side, predictions=given.predictions, unit=given.unit)
     for title, model in titles(given.model).items():
-        try:
+        with named(f"--set {SET}, --model {model}", ValueError, OSError):
             count = len(da2k.pairs(root))
             estimator = adapters.load(model_folder(model), settings)
-        except (ValueError, OSError) as error:
-            raise entry.StageError(f"--set {SET}, --model {model}: {error}") from error
         with progress_bar(f"evaluate {title}", count, "images") as bar:
             table, skipped = point_pairs.evaluate_pairs(estimator, root, bar.update)
         for one in skipped:
             print(f"not measured: {one['key']}: {one['reason']}", file=sys.stderr)
         if table.empty:
-            raise entry.StageError(f"--root {given.root}: no image could be measured")
+            raise UserError(f"--root {given.root}: no image could be measured")
         with files.atomic_path(given.out / SET / f"{title}.parquet") as temporary:
             table.to_parquet(temporary, index=False)
         for scene, accuracy, count in point_pairs.accuracies(table):

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from tasks import entry
+from depth_model.errors import UserError
 from tasks.commands.shared import purpose
 
 
@@ -31,7 +31,7 @@ def export_labels(given: argparse.Namespace) -> None:
     """Write every target or pseudo label of a folder of shards to a file of its own, and labels.csv with the least and
     the largest value of each. The same command goes on where a killed one ended.
 
-    Raises BadInput for a folder without labels and an output folder that holds anything else, StageError at the end for
+    Raises BadInput for a folder without labels and an output folder that holds anything else, UserError at the end for
     labels that could not be read.
     """
     from depth_model.interchange import label_files
@@ -42,6 +42,6 @@ def export_labels(given: argparse.Namespace) -> None:
     with progress_bar("export-labels", len(labels.table), "labels") as bar:
         refused = label_files.export_labels(labels, given.out, given.format, bar.update)
     if refused:
-        raise entry.StageError("\n".join(refused))
+        raise UserError("\n".join(refused))
     without = f"; {labels.without} samples have none" if labels.without else ""
     print(f"{len(labels.table)} labels: {os.path.relpath(given.out)}{without}")

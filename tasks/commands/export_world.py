@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from depth_model.errors import UserError
 from depth_model.world import DOMAINS, export
-from tasks import entry
 from tasks.commands.shared import purpose
 
 
@@ -29,13 +29,13 @@ def add(commands: argparse._SubParsersAction) -> None:
 def export_world(given: argparse.Namespace) -> None:
     """Write pictures of the rendered world with their labels in the official layout of a data set.
 
-    Every reader, protocol and fine-tuning can be tried on it without a download. Raises StageError when the output
+    Every reader, protocol and fine-tuning can be tried on it without a download. Raises UserError when the output
     folder holds anything already, which would be mixed up with what is written.
     """
     from depth_model.progress import progress_bar
 
     if given.out.exists() and any(given.out.iterdir()):
-        raise entry.StageError(f"-o {given.out}: is not empty; name a folder of its own")
+        raise UserError(f"-o {given.out}: is not empty; name a folder of its own")
     layout = export.get(given.layout)
     counts = dict(zip(layout.splits, (given.count, given.held_out)))
     with progress_bar(f"export {layout.name}", sum(counts.values()), "images") as bar:

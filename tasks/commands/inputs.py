@@ -6,7 +6,7 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import entry
+from depth_model.errors import UserError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
@@ -21,13 +21,13 @@ def inputs(given: list[str]) -> dict[Path, Path]:
     """Return place among the results -> file, of files, of everything below folders and of patterns, in order.
 
     A pattern is what the shell knows (`*`, `?`, `[a-z]`, `**` for any folders), for shells that leave it to programs. A
-    file found in a folder keeps its place below that folder. Raises StageError for a path that is not there and for two
+    file found in a folder keeps its place below that folder. Raises UserError for a path that is not there and for two
     files with one place, of which one would overwrite the other.
     """
     found: dict[Path, Path] = {}
     for path, place in (one for text in given for named in _named(text) for one in _below(named)):
         if found.setdefault(place, path) != path:
-            raise entry.StageError(
+            raise UserError(
                 f"{found[place]} and {path} would both be written to {place}; name the folder above them instead"
             )
     return found
@@ -38,7 +38,7 @@ def _named(text: str) -> list[Path]:
         return [Path(text)]
     matching = sorted(glob.glob(text, recursive=True))
     if not matching:
-        raise entry.StageError(f"{text}: there is no such file or folder")
+        raise UserError(f"{text}: there is no such file or folder")
     return [Path(one) for one in matching]
 
 

@@ -24,7 +24,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def inspect(given: argparse.Namespace) -> None:
     """Print how many samples a reader lists, their sizes, share of labelled pixels, range of labels and refusals.
 
-    Raises StageError for a wrong reader or option, BadInput for a root that is missing or incomplete.
+    Raises UserError for a wrong reader or option, BadInput for a root that is missing or incomplete.
     """
     from depth_model import readers
     from depth_model.errors import BadInput

@@ -21,7 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def write(given: argparse.Namespace) -> None:
     """Write every parameter that a preset stands for, each with its meaning, as params.yaml.
 
-    Raises ParamsError for a preset that is not there or wrong.
+    Raises UserError for a preset that is not there or wrong.
     """
     path = presets.path_of(given.preset)
     presets.load(path)

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import entry
 from tasks.commands.shared import purpose
 from tasks.settings import params, presets
 
@@ -34,16 +33,13 @@ def plan(given: argparse.Namespace) -> None:
     """Print hours, device-hours, storage and traffic of each stage, the bottleneck, and where each figure is from.
 
     Without --preset the images are those of data/catalog; with it, and where there is no catalog, the paper's.
-    Raises StageError for an unknown device or an encoder that was not measured on it, ParamsError for wrong parameters.
+    Raises UserError for an unknown device, an encoder that was not measured on it and wrong parameters.
     """
     from depth_model.planning.plan import markdown, sources, stages
 
     settings = params.load() if given.preset is None else presets.load(presets.path_of(given.preset))
     work, counted = _work(settings, given)
-    try:
-        costs = stages(work, given.device, given.workers, given.cores)
-    except ValueError as error:
-        raise entry.StageError(str(error)) from error
+    costs = stages(work, given.device, given.workers, given.cores)
     print(f"{work.labeled:,} labeled and {work.unlabeled:,} unlabeled images ({counted})")
     print(f"teacher {work.teacher}, student {work.student}; {given.workers} x {given.device}, {given.cores} cores each")
     print("\n" + markdown(costs, given.workers))

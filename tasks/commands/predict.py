@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depth_model.errors import BadInput
-from tasks import entry
+from depth_model.errors import BadInput, UserError, named
 from tasks.commands.inputs import PICTURES, VIDEOS, inputs, is_video
 from tasks.commands.results import COLORS, write_metric_results, write_results
 from tasks.commands.shared import load_metric_model, load_model, model_arguments, model_folder, purpose
@@ -79,13 +78,13 @@ def predict(given: argparse.Namespace) -> None:
     brighter is nearer), a coloured PNG and the disparity itself as float32 .npy; with a field of view or intrinsics
     also a coloured point cloud, .ply. Of a metric model the .npy holds metres and the grey PNG millimetres.
 
-    Raises StageError at the end for what could not be read.
+    Raises UserError at the end for what could not be read.
     """
     from depth_model.progress import progress_bar
 
     found = inputs(given.pictures)
     if not found:
-        raise entry.StageError(f"no picture or video ({', '.join(PICTURES + VIDEOS)}) was found in what you named")
+        raise UserError(f"no picture or video ({', '.join(PICTURES + VIDEOS)}) was found in what you named")
     predictor, write = _predictor(given)
     refused = []
     with progress_bar("predict", len(found), "files") as bar:
@@ -97,29 +96,25 @@ def predict(given: argparse.Namespace) -> None:
                 refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
             bar.update()
     if refused:
-        raise entry.StageError("\n".join(refused))
+        raise UserError("\n".join(refused))
     print(f"{len(found)} files: {os.path.relpath(given.out)}", file=sys.stderr)
 
 
 def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[..., None]]:
     """Return what predicts one image, and what writes its results: disparity, or metres of a metric model."""
-    from depth_model.interchange.export import ExportUnavailable
     from depth_model.metric.heads.checkpoints import is_metric
     from depth_model.metric.prediction.predictor import MetricPredictor
     from depth_model.prediction.predictor import DepthPredictor, inference_device
 
     if is_metric(model_folder(given.model)):
         if given.tile is not None or (given.preprocessing, given.precision, given.runtime) != DEFAULTS:
-            raise entry.StageError("--tile, --preprocessing, --precision and --runtime are for relative models only")
+            raise UserError("--tile, --preprocessing, --precision and --runtime are for relative models only")
         model = load_metric_model(given.model, given.maximum).to(inference_device())
         return MetricPredictor(model, flip_averaging=given.flip_averaging), write_metric_results
     options = ("flip_averaging", "preprocessing", "tile", "precision", "runtime")
     model = load_model(given.model).to("cpu" if given.runtime == "openvino" else inference_device())
-    try:
-        predictor = DepthPredictor(model, given.short_side, **{name: getattr(given, name) for name in options})
-    except (ValueError, ExportUnavailable) as error:
-        raise entry.StageError(f"--model {given.model}: {error}") from error
-    return predictor, write_results
+    with named(f"--model {given.model}", ValueError):
+        return DepthPredictor(model, given.short_side, **{one: getattr(given, one) for one in options}), write_results
 
 
 def _images(path: Path, stem: Path) -> Iterator[tuple[Path, np.ndarray]]:

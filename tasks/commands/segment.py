@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model import files
-from depth_model.errors import BadInput
-from tasks import entry
+from depth_model.errors import BadInput, UserError, named
 from tasks.commands.inputs import PICTURES, inputs, is_video
 from tasks.commands.results import write_png
 from tasks.commands.shared import model_folder, purpose, side
@@ -34,7 +33,7 @@ def segment(given: argparse.Namespace) -> None:
     """Write for every picture its labels as an 8-bit grey PNG (class numbers from 0) and the picture under their
     colours; and classes.json, the names and colours of the numbers.
 
-    Raises StageError at the end for what could not be read.
+    Raises UserError at the end for what could not be read.
     """
     from depth_model.evaluation.segmentation_figures import overlay
     from depth_model.prediction.predictor import rgb
@@ -42,7 +41,7 @@ def segment(given: argparse.Namespace) -> None:
 
     found = {place: path for place, path in inputs(given.pictures).items() if not is_video(path)}
     if not found:
-        raise entry.StageError(f"no picture ({', '.join(PICTURES)}) was found in what you named")
+        raise UserError(f"no picture ({', '.join(PICTURES)}) was found in what you named")
     segmenter = _segmenter(given)
     classes = segmenter.model.classes
     named = [{"name": name, "color": list(color)} for name, color in zip(classes.classes, classes.palette)]
@@ -59,19 +58,16 @@ def segment(given: argparse.Namespace) -> None:
                 refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
             bar.update()
     if refused:
-        raise entry.StageError("\n".join(refused))
+        raise UserError("\n".join(refused))
     print(f"{len(found)} files: {os.path.relpath(given.out)}", file=sys.stderr)
 
 
 def _segmenter(given: argparse.Namespace) -> Segmenter:
-    from depth_model.networks import BadCheckpoint, TransformersMissing
     from depth_model.prediction.predictor import inference_device
     from depth_model.semantic.heads.segmentation import Segmentation
     from depth_model.semantic.prediction.predictor import MULTI_SCALE, Segmenter
 
-    try:
+    with named(f"--model {given.model}"):
         model = Segmentation.load(model_folder(given.model)).to(inference_device())
-    except (BadCheckpoint, TransformersMissing) as error:
-        raise entry.StageError(f"--model {given.model}: {error}") from error
     scales = {"scales": MULTI_SCALE, "flip": True} if given.multi_scale else {}
     return Segmenter(model, given.short_side, **scales)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tasks import entry
+from depth_model.errors import UserError, named
 from tasks.settings import params
 from tasks.tracking.registry import registered_folder
 
@@ -22,39 +22,34 @@ def load_model(
 ) -> DepthAnything:
     """Load a model by folder, official `.pth` file or registry name (`models:/depth-anything-student@champion`).
 
-    `blocks` and `position_embedding` say what a bare file cannot. Raises StageError for a name that leads nowhere or
+    `blocks` and `position_embedding` say what a bare file cannot. Raises UserError for a name that leads nowhere or
     to a file that is no such model, and for blocks that the model does not have.
     """
     from depth_model.networks import DepthAnything
 
     folder = Path(model_folder(name))
     if not folder.exists():
-        raise entry.StageError(f"--model {name}: there is no such file or folder")
-    try:
+        raise UserError(f"--model {name}: there is no such file or folder")
+    with named(f"--model {name}", ValueError):
         return DepthAnything.load(folder, blocks, position_embedding)
-    except ValueError as error:
-        raise entry.StageError(f"--model {name}: {error}") from error
 
 
 def load_metric_model(name: str, maximum: float | None = None) -> MetricDepth:
     """Load a metric model by folder, released `.pt` file or registry name; `maximum` is the range of a bare file.
 
-    Raises StageError for a name that leads nowhere or to another model, and for a bare file without its range.
+    Raises UserError for a name that leads nowhere or to another model, and for a bare file without its range.
     """
     from depth_model.metric.heads.metric_depth import MetricDepth
-    from depth_model.networks import TransformersMissing
 
     try:
         return MetricDepth.load(model_folder(name), maximum)
-    except TransformersMissing as error:
-        raise entry.StageError(f"--model {name}: {error}") from error
-    except ValueError as error:
-        hint = " (--maximum)" if maximum is None else ""
-        raise entry.StageError(f"--model {name}: {error}{hint}") from error
+    except (UserError, ValueError) as error:
+        hint = " (--maximum)" if maximum is None and isinstance(error, ValueError) else ""
+        raise UserError(f"--model {name}: {error}{hint}") from error
 
 
 def model_folder(name: str) -> str:
-    """Return `name`, or the folder of a model of the registry (`models:/NAME@ALIAS`); raises StageError for none."""
+    """Return `name`, or the folder of a model of the registry (`models:/NAME@ALIAS`); raises UserError for none."""
     return str(registered_folder(name)) if name.startswith("models:/") else name
 
 
@@ -80,7 +75,7 @@ def purpose(command: Callable[[argparse.Namespace], None]) -> str:
 
 
 def checked_source(reader: str, root: str | None, options: dict[str, object]) -> params.Source:
-    """Return the source that a command line describes; raises StageError for a wrong reader or option."""
+    """Return the source that a command line describes; raises UserError for a wrong reader or option."""
     from pydantic import ValidationError
 
     try:
@@ -88,9 +83,9 @@ def checked_source(reader: str, root: str | None, options: dict[str, object]) ->
         source.chosen_options()
     except ValidationError as error:
         faults = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()]
-        raise entry.StageError("\n".join(f"{where}: {what}" if where else what for where, what in faults)) from error
+        raise UserError("\n".join(f"{where}: {what}" if where else what for where, what in faults)) from error
     except ValueError as error:
-        raise entry.StageError(str(error)) from error
+        raise UserError(str(error)) from error
     return source
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from tasks import entry
+from depth_model.errors import UserError
 from tasks.commands.shared import purpose
 
 if TYPE_CHECKING:
-    from depth_model.evaluation.tables import PaperTable
+    from depth_model.comparison.tables import PaperTable
 
 # A pipeline's own tables first; what `depth-anything evaluate` wrote replaces them where both measured.
 RESULTS = ("reports/evaluation", "evaluation")
@@ -45,18 +45,18 @@ def tables(given: argparse.Namespace) -> None:
     """Write Tables 2 to 13 of the paper as Markdown and HTML, with a row for every model measured here.
     What was not measured is marked missing.
 
-    Raises StageError for a folder without summaries and for a row that names no table or no measured model.
+    Raises UserError for a folder without summaries and for a row that names no table or no measured model.
     """
-    from depth_model.evaluation.tables import measured_rows, paper_source, paper_tables, rows_of
+    from depth_model.comparison.tables import measured_rows, paper_source, paper_tables, rows_of
 
     ours = measured_rows(_summaries(given.results))
     named: dict[str, dict[str, str]] = {}
     for number, model, label in given.row:
         if number not in paper_tables():
-            raise entry.StageError(f"--row {number}:{model}: there is no such table; {', '.join(paper_tables())} are")
+            raise UserError(f"--row {number}:{model}: there is no such table; {', '.join(paper_tables())} are")
         if model not in {row.label for row in ours}:
             known = ", ".join(sorted({row.label for row in ours})) or "none"
-            raise entry.StageError(f"--row {number}:{model}: not measured; measured are: {known}")
+            raise UserError(f"--row {number}:{model}: not measured; measured are: {known}")
         named.setdefault(number, {})[model] = label
     filled = [(table, rows_of(table, ours, _labels(number, named))) for number, table in paper_tables().items()]
     _write(given.out, filled, paper_source())
@@ -73,17 +73,17 @@ def _summaries(given: Sequence[Path] | None) -> list[dict[str, Any]]:
     found = []
     for folder in folders:
         if not folder.is_dir():
-            raise entry.StageError(f"--results {folder}: there is no such folder")
+            raise UserError(f"--results {folder}: there is no such folder")
         contents = [json.loads(path.read_text("utf-8")) for path in sorted(folder.rglob("*.json"))]
         summaries = [one for one in contents if isinstance(one, dict) and {"protocol", "models"} <= set(one)]
         if not summaries and given is not None:
-            raise entry.StageError(f"--results {folder}: holds no summary of an evaluation")
+            raise UserError(f"--results {folder}: holds no summary of an evaluation")
         found += summaries
     return found
 
 
 def _write(out: Path, filled: list[tuple[PaperTable, list[tuple[str, bool, list[str]]]]], source: str) -> None:
-    from depth_model.evaluation.tables import MISSING, heads, markdown
+    from depth_model.comparison.tables import MISSING, heads, markdown
     from tasks.report.pages import render
 
     text = f"{_NOTE}{source}.\n\n" + "\n".join(markdown(table, rows) for table, rows in filled)

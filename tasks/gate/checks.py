@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tasks.entry import StageError
+from depth_model.errors import UserError
 from tasks.gate.suites import ADDED, Expectation
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def faults(pieces: Iterable[pd.DataFrame], suite: list[Expectation], index: list
     """Return a line for every expectation of `suite` that fails, with rows named by the columns `index`.
 
     `pieces` are parts of one table when every expectation `judges_rows`, else one piece with all of it. Raises
-    StageError for an expectation that makes no sense.
+    UserError for an expectation that makes no sense.
     """
     found: dict[int, Any] = {}
     for piece in pieces:
@@ -69,7 +69,7 @@ def _joined(first: Any, second: Any) -> Any:
 def checked(table: pd.DataFrame, suite: list[Expectation], index: list[str], name: str = "suite") -> Any:
     """Return what Great Expectations found out about `table`, an ExpectationSuiteValidationResult of suite `name`.
 
-    Rows that do not fit are named by the columns `index`. Raises StageError for an expectation that makes no sense.
+    Rows that do not fit are named by the columns `index`. Raises UserError for an expectation that makes no sense.
     """
     # Set before the import: Great Expectations must not phone home.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
@@ -97,7 +97,7 @@ def _wanted(number: int, expectation: Expectation) -> Any:
         return ExpectationConfiguration(**given).to_domain_obj()
     except (GreatExpectationsError, ValidationError) as error:
         message = " ".join(str(error).split())
-        raise StageError(f"{ADDED}: {expectation.says!r}: {expectation.type}: {message}") from error
+        raise UserError(f"{ADDED}: {expectation.says!r}: {expectation.type}: {message}") from error
 
 
 def _line(expectation: Expectation, result: Any, index: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 Users add their own in `expectations.yaml`. Each expectation is a sentence for people, the type and the arguments of
 a Great Expectations expectation. Which table a suite is for, and how a failure is shown, is the business of
-`tasks.validate`.
+`tasks.gate.checks`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from depth_model.errors import UserError
 from depth_model.shards.rasters import CODECS
 from depth_model.shards.sample import TARGET_KINDS
-from tasks.entry import StageError
 
 ADDED = Path("expectations.yaml")
 STOOD_BEFORE = "stood_before"
@@ -124,7 +124,7 @@ class _Added(BaseModel):
 def sample_suite(role: str) -> list[Expectation]:
     """Return what is expected of the samples of `role`: the built-in suite and what `expectations.yaml` adds to it.
 
-    Raises StageError, with a line per fault, for an unknown role or a wrong entry in that file.
+    Raises UserError, with a line per fault, for an unknown role or a wrong entry in that file.
     """
     if not ADDED.exists():
         return SAMPLE_SUITES[role]
@@ -132,13 +132,13 @@ def sample_suite(role: str) -> list[Expectation]:
         content = yaml.safe_load(ADDED.read_text(encoding="utf-8")) or {}
         added = TypeAdapter(dict[str, list[_Added]]).validate_python(content)
     except yaml.YAMLError as error:
-        raise StageError(f"{ADDED}: not valid YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{ADDED}: not valid YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         lines = [f"{ADDED}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise StageError("\n".join(lines)) from error
+        raise UserError("\n".join(lines)) from error
     unknown = sorted(added.keys() - SAMPLE_SUITES.keys())
     if unknown:
-        raise StageError(f"{ADDED}: {', '.join(unknown)}: no such role (allowed: {', '.join(SAMPLE_SUITES)})")
+        raise UserError(f"{ADDED}: {', '.join(unknown)}: no such role (allowed: {', '.join(SAMPLE_SUITES)})")
     mine = [
         Expectation(one.says, one.arguments.get("column", ""), one.type, one.arguments) for one in added.get(role, [])
     ]

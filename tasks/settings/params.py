@@ -60,7 +60,6 @@ __all__ = [
     "FinetuneMetric",
     "FinetuneSemantic",
     "Params",
-    "ParamsError",
     "Source",
     "check",
     "load",
@@ -69,10 +68,6 @@ __all__ = [
     "root",
     "source_root",
 ]
-
-
-class ParamsError(UserError, ValueError):
-    """params.yaml is wrong; the message has one line per fault."""
 
 
 @checked_dataclass(config=ConfigDict(extra="forbid", strict=True), frozen=True, kw_only=True)
@@ -203,17 +198,17 @@ class Params:
                     )
 
     def source(self, role: str, name: str) -> Source:
-        """Return the source `name` of `role`; raises ParamsError that lists the names there are."""
+        """Return the source `name` of `role`; raises UserError that lists the names there are."""
         named: dict[str, Source] = getattr(self.sources, role)
         if name not in named:
-            raise ParamsError(f"params.yaml: no sources.{role}.{name}; there are: {', '.join(named) or 'none'}")
+            raise UserError(f"params.yaml: no sources.{role}.{name}; there are: {', '.join(named) or 'none'}")
         return named[name]
 
     def section(self, section: str, name: str) -> Any:
-        """Return the entry `name` of a section that has one per set; raises ParamsError that lists the names."""
+        """Return the entry `name` of a section that has one per set; raises UserError that lists the names."""
         named: dict[str, Any] = getattr(self, section)
         if name not in named:
-            raise ParamsError(f"params.yaml: no {section}.{name}; there are: {', '.join(named) or 'none'}")
+            raise UserError(f"params.yaml: no {section}.{name}; there are: {', '.join(named) or 'none'}")
         return named[name]
 
 
@@ -252,9 +247,9 @@ def _faults_of_one(where: str, source: Source) -> list[str]:
 
 
 def check(content: Any, name: str = "params.yaml") -> Params:
-    """Return `content` (parsed YAML) as Params; raises ParamsError with one line per fault, led by `name`."""
+    """Return `content` (parsed YAML) as Params; raises UserError with one line per fault, led by `name`."""
     if not isinstance(content, dict):
-        raise ParamsError(f"{name}: must hold keys and values; 'depth-anything params demo -o params.yaml' writes one")
+        raise UserError(f"{name}: must hold keys and values; 'depth-anything params demo -o params.yaml' writes one")
     faults = [f"{path}: missing key" for path in missing(content, completed(Params, content))]
     try:
         # As JSON, because there pydantic takes mappings for dataclasses and still converts nothing else.
@@ -263,30 +258,30 @@ def check(content: Any, name: str = "params.yaml") -> Params:
     except ValidationError as error:
         faults += [_sentence(one) for one in error.errors()]
     if faults:
-        raise ParamsError("\n".join(f"{name}: {fault}" for fault in faults))
+        raise UserError("\n".join(f"{name}: {fault}" for fault in faults))
     return params
 
 
 def load(path: Path | None = None) -> Params:
     """Read and check params.yaml of the current folder, or `path`.
 
-    Raises ParamsError (one line per fault: key path, value, what is allowed) for a missing or wrong file.
+    Raises UserError (one line per fault: key path, value, what is allowed) for a missing or wrong file.
     """
     path = path or root() / "params.yaml"
     return check(read(path), path.name)
 
 
 def read(path: Path) -> Any:
-    """Return the content of a file of parameters, as DVC reads it (YAML 1.2); raises ParamsError as `load` does."""
+    """Return the content of a file of parameters, as DVC reads it (YAML 1.2); raises UserError as `load` does."""
     try:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParamsError(
+        raise UserError(
             f"{path.name}: not found in this folder; run from the project root, or write one with"
             " 'depth-anything params demo -o params.yaml'"
         ) from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def root() -> Path:

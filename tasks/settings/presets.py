@@ -14,8 +14,9 @@ from typing import Any, Literal, get_args, get_origin
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from depth_model.errors import UserError
 from depth_model.settings import DOC
-from tasks.settings.params import Params, ParamsError, check, read
+from tasks.settings.params import Params, check, read
 from tasks.settings.structure import completed, entry_of, hints, section_of
 
 FOLDER = Path("presets")
@@ -31,15 +32,15 @@ def path_of(preset: str) -> Path:
 
 
 def content(path: Path) -> dict[str, Any]:
-    """Return the parameters that a preset stands for, complete; raises ParamsError as `params.load` does."""
+    """Return the parameters that a preset stands for, complete; raises UserError as `params.load` does."""
     given = read(path)
     if not isinstance(given, dict):
-        raise ParamsError(f"{path.name}: must hold keys and values")
+        raise UserError(f"{path.name}: must hold keys and values")
     return completed(Params, given)
 
 
 def load(path: Path) -> Params:
-    """Return the checked parameters that the preset in `path` stands for; raises ParamsError as `params.load` does."""
+    """Return the checked parameters that the preset in `path` stands for; raises UserError as `params.load` does."""
     return check(content(path), path.name)
 
 

@@ -22,7 +22,7 @@ from depth_model.evaluation import protocols
 from depth_model.pseudo_label.settings import LabelMachine
 from depth_model.reading.settings import CollectMachine
 from depth_model.settings import NotNegative, Positive, setting
-from depth_model.shards.object_store import SCHEME, StoreRoot
+from depth_model.shards.store import SCHEME, Bucket
 from depth_model.training.settings import TrainingMachine
 from depth_model.world import DOMAINS, export
 
@@ -79,7 +79,7 @@ class Source:
         if readers.get(self.reader).needs_root and self.root is None:
             raise ValueError(f"reader {self.reader!r} needs a 'root' (the folder of the data)")
         if (self.root or "").startswith(SCHEME):
-            StoreRoot(self.root)
+            Bucket(self.root)
             if not readers.get(self.reader).loose_files:
                 raise ValueError(f"reader {self.reader!r} reads folders, not object stores: copy the data first")
 
@@ -109,14 +109,14 @@ class EvaluationSource(Source):
             raise ValueError(f"protocol {self.protocol!r} measures metric depth, the models of this role are relative")
 
 
-def source_root(source: Source) -> Path | StoreRoot:
+def source_root(source: Source) -> Path | Bucket:
     """Return the folder of a source's data: `root` as given, from the project's folder if relative, or the store.
 
     DVC_ROOT names the project also when an experiment runs in a temporary copy, which lacks what git ignores. What the
     pipeline itself exports is an out of that copy, and is looked for there.
     """
     if (source.root or "").startswith(SCHEME):
-        return StoreRoot(source.root)
+        return Bucket(source.root)
     if EXPORTED in Path(source.root or "").parents:
         return Path.cwd() / source.root
     return project_path(source.root or "")
@@ -177,7 +177,7 @@ class Model:
 def _known_store(text: str) -> str:
     if text != "local":
         try:
-            StoreRoot(text)
+            Bucket(text)
         except ValueError as error:
             raise ValueError("must be local or s3://BUCKET/PREFIX") from error
     return text
@@ -192,9 +192,9 @@ class Data:
     )
 
     @property
-    def root(self) -> StoreRoot | None:
+    def root(self) -> Bucket | None:
         """The object store, None for `local`."""
-        return None if self.store == "local" else StoreRoot(self.store)
+        return None if self.store == "local" else Bucket(self.store)
 
 
 @dataclass(frozen=True, kw_only=True)

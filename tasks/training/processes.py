@@ -69,12 +69,11 @@ def lead(scratch: Path | None) -> None:
 
 def follow(learn: Callable[[Path, Callable[..., None]], Any]) -> None:
     """Learn with the first process when it says so; what goes wrong in all of them is for it to report."""
-    from depth_model.training.guard import TrainingFailed
-    from depth_model.training.processes import ProcessLost, from_first
+    from depth_model.training.processes import from_first
 
     try:
         scratch = from_first(None)
         if scratch is not None:
             learn(scratch, lambda step, metrics: None)
-    except (TrainingFailed, ProcessLost):
+    except UserError:
         return

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 import yaml
 
+from depth_model.comparison.tables import paper_tables
 from depth_model.errors import UserError
-from depth_model.evaluation.tables import paper_tables
 from experiments import ablations
 from tasks.settings import params, presets
 

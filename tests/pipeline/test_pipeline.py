@@ -86,7 +86,7 @@ def test_a_photograph_in_the_watched_folder_runs_what_depends_on_it(project, rep
     assert stages[0] == "inventory"
     assert set(stages[1:]) == {
         "collect_unlabeled@photographs",
-        "validate_unlabeled",
+        "validate@unlabeled",
         "audit",
         "describe",
         "pseudo_label@photographs",

@@ -64,7 +64,7 @@ def test_the_stage_leaves_the_set_for_the_sources_of_params(tmp_path, monkeypatc
 def test_wrong_parameters_are_refused_with_the_remedy(repository, change, message):
     parameters = yaml.safe_load((repository / "tests/pipeline/tiny.yaml").read_text())
     parameters["export"] = {"rooms": WORLD | change}
-    with pytest.raises(params.ParamsError, match=message):
+    with pytest.raises(UserError, match=message):
         params.check(parameters)
 
 

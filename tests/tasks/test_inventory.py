@@ -91,7 +91,7 @@ def test_a_missing_root_is_named(project):
 def test_a_wrong_params_file_stops_it(project):
     path = project / "params.yaml"
     path.write_text(path.read_text().replace("alpha:", "alfa:"))
-    with pytest.raises(params.ParamsError, match="alfa"):
+    with pytest.raises(UserError, match="alfa"):
         start("inventory")
 
 

@@ -9,8 +9,8 @@ import yaml
 
 from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
-from depth_model.shards import object_store, shard_reader
-from depth_model.shards.object_store import StoreError
+from depth_model.shards import shard_store, store
+from depth_model.shards.store import StoreError
 from depth_model.training.batches import labeled_batch, loader
 from depth_model.training.sampling import WHOLE
 from tasks import entry
@@ -39,10 +39,10 @@ def project(tmp_path, repository, bucket, monkeypatch):
     content["pseudo_label"] |= {"short_side": 28, "batch": 2}
     content["data"]["store"] = f"s3://{bucket[1]}/depth"
     monkeypatch.chdir(tmp_path)
-    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", shard_reader.GIGABYTES):
+    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", shard_store.GIGABYTES):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(shard_reader.FOLDER, str(tmp_path / "cache"))
-    monkeypatch.setattr(object_store, "_PAUSE", 0.001)
+    monkeypatch.setenv(shard_store.FOLDER, str(tmp_path / "cache"))
+    monkeypatch.setattr(store, "_PAUSE", 0.001)
     DepthAnything("tiny").save(tmp_path / "models" / "teacher")
     return content
 

@@ -17,6 +17,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from depth_model import files
+from depth_model.errors import named
 from depth_model.metric.heads.bins import BINS
 from depth_model.networks.checkpoint_names import BadCheckpoint, official_names
 from depth_model.networks.depth_anything import our_state
@@ -74,10 +75,8 @@ def our_metric_names(tensors: dict[str, Tensor], path: str) -> dict[str, Tensor]
     if any(name.startswith("core.core.") for name in tensors):
         wanted = ((name, value) for name, value in tensors.items() if not name.startswith(_BUFFERS))
         return {_our_name(name): value for name, value in wanted}
-    try:
+    with named(path):
         official = official_names(tensors)
-    except BadCheckpoint as error:
-        raise BadCheckpoint(f"{path}: {error}") from error
     return our_state(official)
 
 

@@ -108,7 +108,7 @@ class MetricDepth(nn.Module):
         Recognised by content, never by pickle. A bare file does not say its range: `maximum` does (released: 10 for
         indoor, 80 for outdoor); with metric bins its attractors have the strength they were trained with,
         `RELEASED_STRENGTH`. A bare file without bins is taken for one of the second Depth Anything. Raises
-        BadCheckpoint, and TransformersMissing for MiDaS's encoder.
+        BadCheckpoint, and UserError for MiDaS's encoder.
         """
         settings, state = metric_settings(path), checkpoints.read_tensors(path)
         if "midas" not in settings:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from depth_model.errors import BadInput
 from depth_model.metric.training.settings import MetricInput
-from depth_model.metrics.benchmark_crop import kb_window
+from depth_model.metrics.crops import kb_window
 
 ROTATION = 1.0
 """Largest rotation in degrees, either way."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from depth_model.errors import BadInput
+from depth_model.errors import BadInput, named
 from depth_model.metric.heads.metric_depth import MINIMUM
 from depth_model.metric.training.augmentation import augmented
 from depth_model.metric.training.settings import MetricInput
@@ -52,7 +52,5 @@ def _augmented(
     key = f"{sample.source}/{sample.key}"
     if sample.target is None or sample.target_kind != "metric_depth":
         raise BadInput(f"{key}: its label is {sample.target_kind}, not depth in metres")
-    try:
+    with named(key):
         return *augmented(sample.image, sample.target, settings, generator), key
-    except BadInput as error:
-        raise BadInput(f"{key}: {error}") from error

@@ -37,7 +37,7 @@ class QueryOutput:
 class Mask2FormerHead(nn.Module):
     """Queries that each name a class and a mask, from four maps of `channels` channels; `seed` draws the weights.
 
-    Raises TransformersMissing.
+    Raises UserError.
     """
 
     def __init__(self, channels: int, classes: int, settings: Mask2FormerSettings, seed: int) -> None:
@@ -93,7 +93,7 @@ def objects(labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def query_criterion(classes: int, settings: Mask2FormerSettings) -> nn.Module:
-    """Return the library's matching and losses for `classes` classes; raises TransformersMissing."""
+    """Return the library's matching and losses for `classes` classes; raises UserError."""
     library, config = _library(), mask2former_configuration(classes, settings)
     return library.Mask2FormerLoss(config, {})
 

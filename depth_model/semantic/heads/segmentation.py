@@ -49,7 +49,7 @@ class Segmentation(nn.Module):
     `encoder` becomes part of this model. `classes` are what it tells apart. `head` is "linear", or the sizes of a
     Mask2Former. `side` in pixels is what it is trained at: the crop, and the shorter side that a picture is
     scaled to by default. `seed` draws the head. Parameters are named `encoder.*` (DINOv2's names, or those of
-    `MidasEncoder`) and `head.*`. Raises TransformersMissing for a Mask2Former without the library.
+    `MidasEncoder`) and `head.*`. Raises UserError for a Mask2Former without the library.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Segmentation(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path) -> Segmentation:
-        """Load a folder written by `save`; raises BadCheckpoint for anything else, and TransformersMissing."""
+        """Load a folder written by `save`; raises BadCheckpoint for anything else, and UserError."""
         settings = _read_settings(Path(folder))
         try:
             classes = ClassList(

@@ -1,13 +1,16 @@
 """Class labels for an image, by windows and scales (docs/paper.md 4.3).
 
-The shorter side goes to `short_side`, windows as large as the training crops cover the picture, their scores are
-averaged where they overlap. With several scales and mirrored pictures, class probabilities are averaged.
+The shorter side goes to `short_side`, bilinear as in training, windows as large as the training crops cover the
+picture, their scores are averaged where they overlap. With several scales and mirrored pictures, class probabilities
+are averaged. The released configuration of Cityscapes scales the original picture instead, pads it to whole patches and
+takes the softmax of what every view says at the size of the picture (`of_original`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,8 +30,9 @@ class Segmenter:
     """Labels of images of any size: `Segmenter(model)(image)`.
 
     `short_side` of the picture for the network and `stride` between windows of `model.side`, in pixels (default: the
-    side, and half of it, in multiples of the patch); `scales` multiply the shorter side; with `flip` each is also seen
-    mirrored. Memory: one map of all classes at the network's size, one window, and 16 classes at the image's size.
+    side, and half of it, in multiples of the patch); `scales` multiply the shorter side, with `of_original` that of the
+    picture itself; with `flip` each is also seen mirrored. Memory: one map of all classes at the network's size (with
+    `of_original` two at the picture's), one window, and 16 classes at the image's size.
     """
 
     def __init__(
@@ -38,11 +42,12 @@ class Segmenter:
         stride: int | None = None,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
+        of_original: bool = False,
     ) -> None:
         self.model = model.eval()
         self.short_side = short_side or model.side
         self.stride = stride or self._in_patches(model.side // 2)
-        self.scales, self.flip = tuple(scales), flip
+        self.scales, self.flip, self.of_original = tuple(scales), flip, of_original
 
     def __call__(self, picture: Picture) -> np.ndarray:
         """Return uint8 (H, W), the class of every pixel. Raises what `depth_model.prediction.predictor.rgb` raises."""
@@ -55,21 +60,33 @@ class Segmenter:
 
     @torch.inference_mode()
     def scores(self, image: np.ndarray) -> Tensor:
-        """Return scores (C, h, w), on the CPU at the network's size, of an image uint8 (H, W, 3)."""
-        base = self._size(image, 1.0)
+        """Return scores (C, h, w), on the CPU at the size of the network or image, of an image uint8 (H, W, 3)."""
+        base = image.shape[:2] if self.of_original else self._size(image, 1.0)
         total = torch.zeros(len(self.model.classes), *base)
-        alone = len(self.scales) == 1 and not self.flip
         for scale in self.scales:
-            shown = torch.from_numpy(network_image(image, self._size(image, scale)))
+            size = self._size(image, scale)
+            scaled = image if image.shape[:2] == size else cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+            shown = torch.from_numpy(network_image(scaled, size))
             for mirrored in (False, True) if self.flip else (False,):
-                found = self._by_windows(shown.flip(-1) if mirrored else shown)
-                found = found.flip(-1) if mirrored else found
-                found = found if alone or not isinstance(self.model.head, LinearHead) else found.softmax(0)
-                total += functional.interpolate(found[None], size=base, mode="bilinear", align_corners=False)[0]
+                found = self._view(shown.flip(-1) if mirrored else shown, base)
+                total += found.flip(-1) if mirrored else found
         return total
+
+    def _view(self, shown: Tensor, base: tuple[int, int]) -> Tensor:
+        """Return scores (C, *base) of `shown` (3, h, w), as one of several views where there are several."""
+        height, width = shown.shape[1:]
+        patch = self.model.encoder.patch
+        found = self._by_windows(functional.pad(shown, (0, -width % patch, 0, -height % patch)))[:, :height, :width]
+        alone = len(self.scales) == 1 and not self.flip
+        if not (alone or self.of_original) and isinstance(self.model.head, LinearHead):
+            found = found.softmax(0)
+        found = functional.interpolate(found[None], size=base, mode="bilinear", align_corners=False)[0]
+        return found.softmax(0) if self.of_original else found
 
     def _size(self, image: np.ndarray, scale: float) -> tuple[int, int]:
         height, width = image.shape[:2]
+        if self.of_original:
+            return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
         side = self.short_side * min(1.0, LONGEST * min(height, width) / max(height, width))
         patch = self.model.encoder.patch
         return network_size(height, width, max(patch, round(side * scale / patch) * patch), patch)

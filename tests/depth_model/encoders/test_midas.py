@@ -15,9 +15,10 @@ from torch.nn import functional
 
 from depth_model.encoders.any_encoder import any_encoder
 from depth_model.encoders.midas import MidasEncoder, is_midas, read_midas
+from depth_model.errors import UserError
 from depth_model.metric.heads.checkpoints import is_metric
 from depth_model.metric.heads.metric_depth import MetricDepth, midas_depth
-from depth_model.networks import BadCheckpoint, TransformersMissing
+from depth_model.networks import BadCheckpoint
 from depth_model.networks.preprocessing import normalised
 from depth_model.semantic.classes import class_lists
 from depth_model.semantic.heads.segmentation import Segmentation
@@ -160,5 +161,5 @@ def test_other_models_are_not_taken_for_midas(tmp_path):
 def test_without_transformers_it_is_said_what_to_install(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers.models.dpt", None)
     shape = json.loads((folders["vit"][0] / "config.json").read_text())
-    with pytest.raises(TransformersMissing, match=r"MiDaS's encoder needs .*open-depth-anything\[semantic\]"):
+    with pytest.raises(UserError, match=r"MiDaS's encoder needs .*open-depth-anything\[semantic\]"):
         MidasEncoder("tiny", shape)

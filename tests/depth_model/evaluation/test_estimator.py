@@ -21,7 +21,7 @@ def picture():
 def seen(image, size, **options):
     shapes = []
 
-    def predict(shown, key):
+    def predict(shown, names):
         shapes.append(shown.shape[:2])
         return shown[:, :, 0].astype(np.float32)
 
@@ -44,7 +44,7 @@ def test_the_image_is_brought_to_the_size_of_the_protocol_and_the_map_to_the_tru
 def test_flip_averaging_is_the_mean_with_the_mirrored_map():
     ramp = np.tile(np.linspace(0, 200, 80), (60, 1)).astype(np.uint8)[:, :, None].repeat(3, 2)
 
-    def leaning(shown, key):
+    def leaning(shown, names):
         return (shown[:, :, 0] + np.arange(80)).astype(np.float32)
 
     values = predicted(Estimator("depth", leaning), ramp, "a", (60, 80), replace(GENERIC, flip_averaging=True))
@@ -66,7 +66,7 @@ def test_the_benchmark_crop_cuts_image_truth_and_stored_predictions_alike():
     target = image[:, :, 0].astype(np.float32)
     part, truth = cut(image, target, protocol)
     np.testing.assert_array_equal(truth, target[23:375, 13:1229])
-    stored = Estimator("depth", lambda shown, key: target, stored=True)
+    stored = Estimator("depth", lambda shown, names: target, stored=True)
     np.testing.assert_array_equal(predicted(stored, part, "a", truth.shape, protocol), truth)
     with pytest.raises(BadInput, match="max_side"):
         cut(image[::2, ::2], target, protocol)

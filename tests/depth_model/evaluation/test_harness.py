@@ -12,8 +12,17 @@ from depth_model.errors import BadInput
 from depth_model.evaluation import relative_depth_metrics
 from depth_model.evaluation.cases import CollectedCases
 from depth_model.evaluation.estimator import Estimator
-from depth_model.evaluation.harness import chosen_examples, collapsed, evaluate, example, means, worst
+from depth_model.evaluation.harness import evaluate, example
 from depth_model.evaluation.protocols import GENERIC
+from depth_model.evaluation.results import examples, worst
+from depth_model.evaluation.summary import (
+    NothingEvaluated,
+    check_evaluated,
+    collapsed,
+    means,
+    summary_lines,
+    summary_of,
+)
 from depth_model.reading.collecting import collect_source
 from depth_model.shards.source import SourceFolder
 
@@ -44,7 +53,7 @@ def source(tmp_path):
 
 
 def relative(predict):
-    return Estimator("disparity", lambda image, key: predict(image))
+    return Estimator("disparity", lambda image, names: predict(image))
 
 
 def seer(image):
@@ -92,8 +101,48 @@ def test_a_model_that_is_not_finite_is_named(source):
         return np.full(image.shape[:2], np.nan, np.float32)
 
     table, skipped = evaluate({"seer": relative(seer), "broken": relative(broken)}, source(), GENERIC, count_of([]))
-    assert table.empty
-    assert [one["reason"] for one in skipped[:4]] == ["broken: the prediction is not finite"] * 4
+    assert list(table[table["model"] == "broken"]["failure"]) == ["the prediction is not finite"] * (COUNT - 1)
+    assert len(skipped) == 1
+    with pytest.raises(NothingEvaluated, match=r"dark: .* for broken: the prediction is not finite \(4 of 5\)"):
+        check_evaluated("dark", table, skipped)
+
+
+def test_a_failure_on_one_image_counts_against_that_model_alone(source):
+    def once(image):
+        values = noisy(image)
+        values[0, 0] = np.nan if image[0, 0, 0] == first else 1
+        return values
+
+    cases = source()
+    first = cases.load(1).image[0, 0, 0]
+    models = {"seer": relative(seer), "once": relative(once)}
+    table, skipped = evaluate(models, cases, GENERIC, count_of([]))
+    summary = summary_of("set", table, skipped, GENERIC)
+    assert (summary["images"], summary["failures"]) == (COUNT - 1, {"seer": 0, "once": 1})
+    own = table[table["model"] == "once"]["abs_rel"]
+    assert own.isna().tolist() == [False, True, False, False]
+    assert summary["models"]["once"]["abs_rel"] == pytest.approx(own[own.notna()].mean())
+    alone, _ = evaluate({"seer": relative(seer)}, cases, GENERIC)
+    assert summary["models"]["seer"] == means(alone)["seer"]
+    lines = list(summary_lines(summary))
+    assert lines[0].split()[-1] == "failed"
+    assert {line.split()[0]: line.split()[-1] for line in lines[1:4]} == {"seer": "0", "once": "1", "constant": "0"}
+    shown = example(models, cases.load(1), table, GENERIC)
+    assert shown.scores["once"] == "failed" and np.isnan(shown.aligned["once"]).all()
+    assert "1" not in worst(table, "once", 9)
+
+
+@pytest.mark.parametrize("aligned", ["disparity", "depth"])
+def test_an_inverted_prediction_is_reported(source, aligned):
+    def inverted(image):
+        return -seer(image) if aligned == "disparity" else image[:, :, 0] / np.float32(10)
+
+    models = {"inverted": relative(inverted), "seer": relative(seer)}
+    table, skipped = evaluate(models, source(), GENERIC)
+    summary = summary_of("set", table, skipped, GENERIC)
+    assert summary["remarks"] == {"inverted": {"inverted (a negative scale fits best)": COUNT - 1}}
+    said = "inverted: the prediction looks inverted (a negative scale fits best) on 4 of 4 images"
+    assert said in list(summary_lines(summary))
 
 
 def test_a_set_of_affine_disparity_is_refused_before_anything_is_predicted(source):
@@ -115,9 +164,9 @@ def test_predictions_are_brought_to_the_size_of_the_truth(source):
 def test_examples_run_from_the_best_to_the_worst_image():
     scores = {"a": 0.5, "b": 0.1, "c": 0.3, "d": 0.9, "e": 0.2}
     table = pd.DataFrame([{"key": key, "model": "student", "abs_rel": value} for key, value in scores.items()])
-    assert chosen_examples(table, "student", 3) == ["b", "c", "d"]
-    assert chosen_examples(table, "student", 9) == ["b", "e", "c", "a", "d"]
-    assert chosen_examples(table, "student", 1) == ["b"]
+    assert examples(table, "student", 3) == ["b", "c", "d"]
+    assert examples(table, "student", 9) == ["b", "e", "c", "a", "d"]
+    assert examples(table, "student", 1) == ["b"]
     assert worst(table, "student", 2) == ["d", "a"]
 
 

@@ -8,8 +8,8 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from depth_model.comparison.reader_cases import read_cases
 from depth_model.evaluation import protocols, truth
-from depth_model.evaluation.cases import read_cases
 from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.harness import evaluate
 from tasks.settings import params

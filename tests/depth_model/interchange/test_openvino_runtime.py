@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from depth_model.errors import UserError
 from depth_model.interchange import openvino_runtime
-from depth_model.interchange.export import ExportUnavailable
 from depth_model.interchange.openvino_runtime import SHAPES, OpenVinoModel
 from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
@@ -91,7 +91,7 @@ def test_what_cannot_be_is_one_line(model, monkeypatch):
         DepthPredictor(model, runtime="tensorrt")
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setattr(openvino_runtime, "_core", openvino_runtime._core.__wrapped__)
-    with pytest.raises(ExportUnavailable, match="pip install"):
+    with pytest.raises(UserError, match="pip install"):
         OpenVinoModel(model)
 
 

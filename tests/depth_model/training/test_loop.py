@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from depth_model.errors import UserError
 from depth_model.training import loop
-from depth_model.training.guard import TrainingFailed
 
 from .small_run import MACHINE, SETTINGS, STEPS, signalling, small_run, squared_error, write_result
 
@@ -178,7 +178,7 @@ def test_a_loss_that_is_not_finite_stops_in_one_line(tmp_path, bad):
 
     run = small_run(loss=loss)
     message = r"^small: step 7: loss is (nan|inf).*; the batch: small/6-0, small/6-1,.*lower the"
-    with pytest.raises(TrainingFailed, match=message):
+    with pytest.raises(UserError, match=message):
         train(run, SETTINGS, tmp_path, nothing)
     assert all(torch.isfinite(parameter).all() for parameter in run.model.parameters())
 

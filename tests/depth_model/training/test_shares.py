@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from depth_model.training.guard import TrainingFailed
+from depth_model.errors import UserError
 from depth_model.training.sampling import WHOLE, Share
 from depth_model.training.settings import TeacherSettings
 from depth_model.training.start import check_shares
@@ -41,7 +41,7 @@ def test_shares_hold_the_samples_of_the_whole_and_the_partners_they_need(pools):
 def rows(learn):
     """The history of a run that is too slow to learn, taken from the metrics it reports."""
     seen = []
-    with pytest.raises(TrainingFailed, match=LEARNED_NOTHING):
+    with pytest.raises(UserError, match=LEARNED_NOTHING):
         learn(lambda step, metrics: seen.append(metrics))
     ignored = ("images_per_second", "seconds_left")
     return [{name: value for name, value in metrics.items() if name not in ignored} for metrics in seen]
@@ -67,7 +67,7 @@ def test_a_student_batch_in_parts_is_the_whole_batch(pools, tmp_path, accumulati
 
 def test_more_parts_than_images_are_refused():
     check_shares("teacher.batch", 2, 2)
-    with pytest.raises(TrainingFailed, match=r"teacher.batch = 2 images .* training.accumulation = 3"):
+    with pytest.raises(UserError, match=r"teacher.batch = 2 images .* training.accumulation = 3"):
         check_shares("teacher.batch", 2, 3)
 
 

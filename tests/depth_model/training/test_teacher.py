@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 import torch
 
+from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
 from depth_model.objectives import affine_invariant_loss
 from depth_model.training import collapse
-from depth_model.training.guard import TrainingFailed
 from depth_model.training.history import History
 from depth_model.training.settings import TeacherSettings, TrainingMachine, TrainingSettings
 from depth_model.training.start import Seen
@@ -62,7 +62,7 @@ def test_the_bytes_do_not_depend_on_the_workers(pools, tmp_path, undisturbed):
 
 
 def test_a_teacher_that_learned_nothing_is_not_passed_on(pools, tmp_path):
-    with pytest.raises(TrainingFailed, match="teacher: no better than a constant prediction"):
+    with pytest.raises(UserError, match="teacher: no better than a constant prediction"):
         trained(pools[0], tmp_path, epochs=1, encoder_learning_rate=1e-9, decoder_learning_rate=1e-9)
 
 
@@ -93,7 +93,7 @@ def test_the_end_of_the_history_decides(loss, reason):
     history = History(1)
     for step in range(1, 101):
         history.add(step, {"affine_invariant": loss if step > 90 else 0.5})
-    with pytest.raises(TrainingFailed, match=reason):
+    with pytest.raises(UserError, match=reason):
         collapse.check_learned("teacher", history)
 
 

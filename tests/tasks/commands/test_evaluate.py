@@ -100,9 +100,101 @@ def test_stored_disparity_is_measured_as_the_model_that_made_it(monkeypatch, sam
 def test_patterns_need_no_quotes_of_yaml_and_processes_may_be_several(monkeypatch, capsys, samples, models, tmp_path):
     data = ["--reader", "rgbd_folder", "--root", samples / FOLDERS["nyu"]]
     patterns = ["--options", "color=*/rgb_*.jpg", "depth=*/sync_depth_*.png", "unit=1000"]
-    how = ["--short-side", 56, "--processes", 2, "--no-pictures", "-o", tmp_path]
-    call(monkeypatch, "--model", models / "one", *data, *patterns, *how)
+    how = ["--short-side", 56, "--no-pictures", "-o", tmp_path]
+    call(monkeypatch, "--model", models / "one", *data, *patterns, *how, "--processes", 2)
     assert "mean over 2 images, generic" in capsys.readouterr().out
+    call(monkeypatch, "--metric", "--model", models / "metric", *data, *patterns, *how)
+    assert "mean over 2 images, generic-metric" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "rgbd_folder" / "generic-metric" / "summary.json").read_text())
+    assert (list(summary["models"]), summary["failures"]) == (["metric"], {"metric": 0})
+
+
+SET = ["--reader", "rgbd_folder", "--root", "set", "--options", "color=rgb/*", "depth=depth/*.png", "unit=1000"]
+DEPTH = 1 + np.linspace(0, 4, 40 * 60).reshape(40, 60).astype(np.float32)
+DISPARITY = 1 / DEPTH
+SHARE = (DISPARITY - DISPARITY.min()) / np.ptp(DISPARITY)
+NOT_A_NUMBER = np.where(DEPTH < 1.2, np.nan, DISPARITY)
+
+
+@pytest.fixture
+def ramps(tmp_path, monkeypatch):
+    """Makes predictions of three pictures of a ramp in a folder `p`; two pictures have names of their own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("0.png", "1.JPG", "two words.tiff"):
+        for folder, values in (("rgb", np.full((40, 60, 3), 80, np.uint8)), ("depth", np.rint(DEPTH * 1000))):
+            (tmp_path / "set" / folder).mkdir(parents=True, exist_ok=True)
+            path = tmp_path / "set" / folder / (name if folder == "rgb" else f"{name}.png")
+            Image.fromarray(values.astype(np.uint8 if folder == "rgb" else np.uint16)).save(path)
+    names = ("rgb/0.png", "1.JPG", "two words.tiff")  # as predict calls them, of the set and of its folder of pictures
+
+    def made(values):
+        for name in names:
+            path = tmp_path / "p" / (name + (".npy" if values.dtype.kind == "f" else ".png"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, values) if path.suffix == ".npy" else Image.fromarray(values).save(path)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("space", "values", "arguments"),
+    [
+        ("disparity", 7 * DISPARITY - 3, []),
+        ("disparity", DISPARITY.astype(np.float16), []),
+        ("disparity", DISPARITY[None], []),
+        ("disparity", np.rint(SHARE * 255).astype(np.uint8), []),
+        ("disparity", np.rint(SHARE * 65535).astype(np.uint16), []),
+        ("depth", DEPTH, []),
+        ("depth", DEPTH / 10 + 3, ["--change", "alignment=depth"]),
+        ("metric_depth", DEPTH, ["--metric"]),
+        ("metric_depth", np.rint(DEPTH * 1000).astype(np.uint16), ["--metric", "--unit", 1000]),
+    ],
+)
+def test_right_predictions_made_elsewhere_have_no_error(monkeypatch, capsys, ramps, space, values, arguments):
+    ramps(values)
+    call(monkeypatch, "--model", "p", "--predictions", space, *SET, *arguments, "--no-pictures")
+    head, row, *others = capsys.readouterr().out.splitlines()
+    assert (head.split()[0], head.split()[-1]) == ("abs_rel", "failed")
+    assert (float(row.split()[1]), row.split()[-1]) == (pytest.approx(0, abs=0.006), "0")
+    assert not any("looks" in line for line in others)
+
+
+@pytest.mark.parametrize(
+    ("space", "values", "arguments", "said"),
+    [
+        ("disparity", -DISPARITY, [], "looks inverted"),
+        ("disparity", DEPTH, [], "looks inverted"),
+        ("metric_depth", np.rint(DEPTH * 1000).astype(np.uint16), ["--metric"], "looks like millimeters"),
+        ("disparity", NOT_A_NUMBER, [], "no image could be measured for p: the prediction is not finite (3 of 3)"),
+        ("metric_depth", np.rint(SHARE * 65535).astype(np.uint16), ["--metric"], "scaled to its own range"),
+        ("depth", np.where(DEPTH < 1.1, 0, DEPTH), [], "the prediction is not positive"),
+        ("disparity", np.zeros((40, 60, 3), np.uint8), [], "not one number per pixel"),
+    ],
+)
+def test_predictions_that_are_not_what_was_said_are_told(monkeypatch, capsys, ramps, space, values, arguments, said):
+    ramps(values)
+    whole = ["--model", "p", "--predictions", space, *SET, *arguments, "--no-pictures"]
+    if said.startswith("looks"):
+        call(monkeypatch, *whole)
+        assert f"p: the prediction {said}" in capsys.readouterr().out
+        return
+    with pytest.raises(SystemExit):
+        call(monkeypatch, *whole)
+    assert said in capsys.readouterr().err
+
+
+def test_an_end_of_a_path_that_two_images_have_names_none(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a/rgb", "a/depth", "b/rgb", "b/depth"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        values = np.full((40, 60, 3), 80, np.uint8) if "rgb" in folder else np.rint(DEPTH * 1000).astype(np.uint16)
+        Image.fromarray(values).save(tmp_path / "set" / folder / "0.png")
+    (tmp_path / "p").mkdir()
+    np.save(tmp_path / "p" / "0.png.npy", DISPARITY)
+    options = ["--reader", "rgbd_folder", "--root", "set", "--options", "color=*/rgb/*.png", "depth=*/depth/*.png"]
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "--model", "p", "--predictions", "disparity", *options, "unit=1000")
+    assert "no prediction a/0.npy" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -147,7 +239,7 @@ def test_calibration_prints_every_variant_beside_table_2(monkeypatch, capsys, sa
     call(monkeypatch, "--calibrate", *arguments)
     told = capsys.readouterr()
     lines = [line.split() for line in told.out.splitlines()]
-    variants = ["paper", "full-frame", "midas", "marigold", "video-depth-anything"]
+    variants = ["paper", "full-frame", "midas", "marigold", "video-depth-anything", "moge"]
     assert [line[0] for line in lines] == ["kitti", *variants, "best:"]
     figures = json.loads((out / "calibration.json").read_text())["kitti"]
     for line in lines[1:-1]:

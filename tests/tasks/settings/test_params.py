@@ -9,6 +9,7 @@ import sys
 import pytest
 import yaml
 
+from depth_model.errors import UserError
 from tasks.commands import main
 from tasks.settings import params, presets, structure
 
@@ -106,7 +107,7 @@ def changed(content, path, value):
     ],
 )
 def test_a_wrong_key_or_value_is_refused_with_its_path(demo, path, value, said):
-    with pytest.raises(params.ParamsError) as refusal:
+    with pytest.raises(UserError) as refusal:
         params.check(changed(demo, path, value))
     for part in said:
         assert part in str(refusal.value)
@@ -115,7 +116,7 @@ def test_a_wrong_key_or_value_is_refused_with_its_path(demo, path, value, said):
 
 def test_all_faults_are_named_at_once(demo):
     content = changed(changed(demo, "alpha", 2), "seed", -1)
-    with pytest.raises(params.ParamsError) as refusal:
+    with pytest.raises(UserError) as refusal:
         params.check(content)
     assert len(str(refusal.value).splitlines()) == 2
 
@@ -127,10 +128,10 @@ def test_a_learning_rate_without_a_point_is_a_number(tmp_path, demo):
 
 
 def test_broken_yaml_and_a_missing_file_are_one_line(tmp_path):
-    with pytest.raises(params.ParamsError, match="not found"):
+    with pytest.raises(UserError, match="not found"):
         params.load(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("alpha: [1")
-    with pytest.raises(params.ParamsError, match="not valid YAML") as refusal:
+    with pytest.raises(UserError, match="not valid YAML") as refusal:
         params.load(tmp_path / "params.yaml")
     assert "\n" not in str(refusal.value)
 
@@ -138,7 +139,7 @@ def test_broken_yaml_and_a_missing_file_are_one_line(tmp_path):
 def test_sides_fit_the_patch_of_the_encoder_that_sees_them(demo):
     hub = changed(demo, "encoder.weights", "hub")
     three = changed(changed(hub, "teacher.encoder", "dinov3_vits16"), "student.encoder", "dinov3_vits16")
-    with pytest.raises(params.ParamsError, match=r"training\.crop = .*'dinov3_vits16' wants a multiple of 16"):
+    with pytest.raises(UserError, match=r"training\.crop = .*'dinov3_vits16' wants a multiple of 16"):
         params.check(three)
     for key in ("training.crop", "pseudo_label.short_side", "evaluation.short_side"):
         three = changed(three, key, 256)
@@ -146,12 +147,12 @@ def test_sides_fit_the_patch_of_the_encoder_that_sees_them(demo):
         for name in three[section]:
             for key in keys:
                 three = changed(three, f"{section}.{name}.{key}", 256)
-    with pytest.raises(params.ParamsError, match=r"evaluate_semantic\.ade20k\.short_side = 126: .* multiple of 16"):
+    with pytest.raises(UserError, match=r"evaluate_semantic\.ade20k\.short_side = 126: .* multiple of 16"):
         params.check(three)
     for name in three["evaluate_semantic"]:
         three = changed(three, f"evaluate_semantic.{name}.short_side", 256)
     assert params.check(three).training.crop == 256
-    with pytest.raises(params.ParamsError, match=r"training\.crop = 256: encoder 'vits' wants a multiple of 14"):
+    with pytest.raises(UserError, match=r"training\.crop = 256: encoder 'vits' wants a multiple of 14"):
         params.check(changed(three, "student.encoder", "vits"))
     mixed = changed(changed(three, "student.encoder", "vits"), "training.crop", 448)
     mixed = changed(mixed, "evaluation.short_side", 448)

@@ -12,9 +12,9 @@ from torch import nn
 
 from depth_model import readers
 from depth_model.evaluation import protocols
-from depth_model.evaluation.adapters.depth_anything_metric import of_metric
 from depth_model.evaluation.cases import CollectedCases
 from depth_model.evaluation.harness import evaluate
+from depth_model.metric.prediction.estimator import of_metric
 from depth_model.metric.training import train
 from depth_model.metric.training.batches import metric_batch
 from depth_model.metric.training.settings import MetricSettings

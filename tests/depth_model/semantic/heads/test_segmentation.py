@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from depth_model.networks import BadCheckpoint, TransformersMissing, build_encoder
+from depth_model.errors import UserError
+from depth_model.networks import BadCheckpoint, build_encoder
 from depth_model.semantic.classes import class_lists
 from depth_model.semantic.heads.segmentation import Segmentation
 from depth_model.semantic.heads.settings import Mask2FormerSettings
@@ -59,7 +60,7 @@ def test_what_is_no_segmentation_model_is_refused(tmp_path):
 
 def test_a_mask2former_without_transformers_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers.models.mask2former.modeling_mask2former", None)
-    with pytest.raises(TransformersMissing, match=r"open-depth-anything\[semantic\]"):
+    with pytest.raises(UserError, match=r"open-depth-anything\[semantic\]"):
         _model(SMALL)
 
 

@@ -1,0 +1,108 @@
+"""Any depth model as an `Estimator`: one small file per family, chosen by what a folder or a file holds.
+
+Adding a family is adding a file here with a `FAMILY`; nothing is registered anywhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from depth_model.evaluation.estimator import Estimator
+
+PREDICTIONS = "predictions"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is run, as far as its family leaves that open.
+
+    `short_side` in pixels and `network_size` (height, width), which squashes the image, are for networks of this
+    project; those of transformers keep the size of their processor. `maximum`: the range in metres of a metric model
+    whose file does not say it. `predictions`: the space of predictions made elsewhere (see `fitting.SPACES`), which
+    are divided by `unit`.
+    """
+
+    short_side: int = 518
+    network_size: tuple[int, int] | None = None
+    maximum: float | None = None
+    predictions: str | None = None
+    unit: float = 1.0
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of a model before it is loaded: its name (path or hub id) and its config.json, {} for none."""
+
+    name: str
+    config: Mapping[str, Any]
+    local: bool
+
+    @property
+    def kind(self) -> str:
+        """The `model_type` of transformers; for a local model without one "file" or "folder"."""
+        stated = str(self.config.get("model_type", ""))
+        return stated or ("folder" if Path(self.name).is_dir() else "file")
+
+    @property
+    def is_metric(self) -> bool:
+        """Whether the configuration says that a Depth Anything predicts metres."""
+        return self.config.get("depth_estimation_type") == "metric"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of models: `recognises(origin)`, and `load(origin, settings)`, which returns an estimator."""
+
+    recognises: Callable[[Origin], bool]
+    load: Callable[[Origin, Settings], Estimator]
+    description: str
+
+
+def families() -> dict[str, Family]:
+    """Return name -> family of every file of this package, in alphabetical order."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return {name: import_module(f"{__name__}.{name}").FAMILY for name in names}
+
+
+def load(name: str, settings: Settings) -> Estimator:
+    """Load a model by folder, file or hub id (`owner/model`, fetched by transformers), or a folder of predictions.
+
+    Raises ValueError that names what there is for a model of no known family and for a name that leads nowhere.
+    """
+    origin = _origin(name, settings)
+    for family in families().values():
+        if family.recognises(origin):
+            return family.load(origin, settings)
+    known = "; ".join(family.description for family in families().values())
+    raise ValueError(f"{name}: a model of type {origin.kind!r} is of no known family; known are: {known}")
+
+
+def _origin(name: str, settings: Settings) -> Origin:
+    path = Path(name)
+    if not path.exists():
+        return _hub_origin(name)
+    config_file = path / "config.json"
+    if config_file.is_file():
+        try:
+            return Origin(name, json.loads(config_file.read_text("utf-8")), local=True)
+        except ValueError as error:
+            raise ValueError(f"{config_file}: not valid JSON: {error}") from error
+    if path.is_dir() and settings.predictions is not None:
+        return Origin(name, {"model_type": PREDICTIONS}, local=True)
+    if path.is_dir():
+        raise ValueError(f"{name}: no model (there is no config.json); of predictions made elsewhere say their space")
+    return Origin(name, {}, local=True)
+
+
+def _hub_origin(name: str) -> Origin:
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ValueError(f"{name}: there is no such file or folder, and no hub has a model of that name (owner/model)")
+    from depth_model.comparison.adapters._transformers import hub_config
+
+    return Origin(name, hub_config(name), local=False)

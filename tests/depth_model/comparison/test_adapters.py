@@ -1,0 +1,156 @@
+"""Every family of models against the model itself, called by hand; predictions made elsewhere against their files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from depth_model.comparison import adapters
+from depth_model.comparison.adapters import Settings
+from depth_model.errors import BadInput
+from depth_model.metric.heads.metric_depth import MetricDepth
+from depth_model.networks import DepthAnything
+from depth_model.prediction.predictor import DepthPredictor
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+
+
+def tiny_dpt(folder):
+    from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
+
+    torch.manual_seed(0)
+    config = DPTConfig(
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=8,
+        is_hybrid=False,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 8, 8, 8],
+        fusion_hidden_size=8,
+    )
+    DPTForDepthEstimation(config).save_pretrained(folder)
+    DPTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+
+
+def tiny_zoedepth(folder):
+    from transformers import BeitConfig, ZoeDepthConfig, ZoeDepthForDepthEstimation, ZoeDepthImageProcessor
+
+    torch.manual_seed(0)
+    backbone = BeitConfig(
+        image_size=32,
+        patch_size=8,
+        num_hidden_layers=4,
+        hidden_size=16,
+        intermediate_size=32,
+        num_attention_heads=2,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+        reshape_hidden_states=False,
+    )
+    config = ZoeDepthConfig(
+        backbone_config=backbone,
+        backbone_hidden_size=16,
+        neck_hidden_sizes=[8, 8, 8, 8],
+        fusion_hidden_size=8,
+        bottleneck_features=8,
+        num_relative_features=8,
+        bin_embedding_dim=8,
+        num_attractors=[4, 2, 2, 1],
+        bin_configurations=[{"n_bins": 8, "min_depth": 0.001, "max_depth": 10.0}],
+    )
+    ZoeDepthForDepthEstimation(config).save_pretrained(folder)
+    ZoeDepthImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+
+
+def test_dpt_of_transformers_gives_its_own_disparity(tmp_path, image):
+    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+    tiny_dpt(tmp_path)
+    estimator = adapters.load(str(tmp_path), Settings())
+    inputs = AutoImageProcessor.from_pretrained(tmp_path)(Image.fromarray(image), return_tensors="pt")
+    with torch.no_grad():
+        expected = AutoModelForDepthEstimation.from_pretrained(tmp_path).eval()(**inputs).predicted_depth[0].numpy()
+    assert estimator.space == "disparity"
+    assert expected.std() > 0
+    np.testing.assert_allclose(estimator.predict(image, ("a",)), expected, rtol=1e-5)
+
+
+def test_zoedepth_of_transformers_gives_metres_as_its_pipeline(tmp_path, image):
+    from transformers import pipeline
+
+    tiny_zoedepth(tmp_path)
+    estimator = adapters.load(str(tmp_path), Settings())
+    expected = pipeline("depth-estimation", model=str(tmp_path))(Image.fromarray(image))["predicted_depth"].numpy()
+    predicted = estimator.predict(image, ("a",))
+    assert estimator.space == "metric_depth"
+    assert predicted.shape == (48, 64)
+    np.testing.assert_allclose(predicted, expected, rtol=1e-4)
+
+
+def test_our_models_and_official_files_give_what_the_predictor_gives(tmp_path, image):
+    model = DepthAnything("tiny", seed=1)
+    model.save(tmp_path / "ours")
+    torch.save(model.official_state(), tmp_path / "official.pth")
+    expected = DepthPredictor(model, 56).network_disparity([image])[0]
+    for name in ("ours", "official.pth"):
+        estimator = adapters.load(str(tmp_path / name), Settings(short_side=56))
+        assert estimator.space == "disparity"
+        np.testing.assert_array_equal(estimator.predict(image, ("a",)), expected)
+    squashed = adapters.load(str(tmp_path / "ours"), Settings(network_size=(28, 70))).predict(image, ("a",))
+    assert squashed.shape == (28, 70)
+
+
+def test_metric_models_of_ours_give_metres_by_folder_and_by_released_file(tmp_path, image):
+    model = MetricDepth(DepthAnything("tiny", seed=1), "bins", 10.0)
+    model.save(tmp_path / "metric")
+    folder = adapters.load(str(tmp_path / "metric"), Settings(short_side=28))
+    assert folder.space == "metric_depth"
+    values = folder.predict(image, ("a",))
+    assert 0 < values.min() and values.max() <= 10.0
+    model.export_released(tmp_path / "released.pt")
+    with pytest.raises(ValueError, match="largest depth"):
+        adapters.load(str(tmp_path / "released.pt"), Settings())
+
+
+@pytest.mark.parametrize("kind", ["npy", "png"])
+def test_predictions_made_elsewhere_are_found_by_key(tmp_path, image, kind):
+    values = np.random.default_rng(0).integers(0, 60000, (48, 64)).astype(np.uint16)
+    values[0, 0] = 0
+    (tmp_path / "deep").mkdir()
+    if kind == "npy":
+        np.save(tmp_path / "deep" / "a.jpg.npy", values.astype(np.float32))
+    else:
+        Image.fromarray(values).save(tmp_path / "deep" / "a.png")
+    estimator = adapters.load(str(tmp_path), Settings(predictions="depth", unit=256))
+    found = estimator.predict(image, ("deep/a",))
+    assert (estimator.space, estimator.stored) == ("depth", True)
+    np.testing.assert_allclose(found.ravel()[1:], values.ravel()[1:] / 256, rtol=1e-6)
+    assert np.isnan(found[0, 0]) == (kind == "png")
+    with pytest.raises(BadInput, match="no prediction other"):
+        estimator.predict(image, ("other",))
+    with pytest.raises(BadInput, match=r"\.\."):
+        estimator.predict(image, ("../a",))
+
+
+@pytest.mark.parametrize(
+    ("config", "said"), [({"model_type": "bert"}, "'bert' is of no known family; known are"), (None, "say their space")]
+)
+def test_what_is_no_model_is_named(tmp_path, config, said):
+    if config:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=said):
+        adapters.load(str(tmp_path), Settings())
+
+
+def test_a_name_that_leads_nowhere_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no such file or folder"):
+        adapters.load(str(tmp_path / "nothing"), Settings())
