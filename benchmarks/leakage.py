@@ -24,6 +24,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from depth_model import readers, world
 from depth_model.audit import findings
+from depth_model.audit.settings import AuditRules
 from depth_model.readers import scikit_image
 from depth_model.reading.collecting import collect_source
 
@@ -150,7 +151,7 @@ def leaks(folder: Path, training: str, evaluation: str) -> list[tuple[str, str]]
     """Return (training key, evaluation key) of the leaks between two sources."""
     catalogs = {"unlabeled": {training: None}, "evaluation": {evaluation: None}}
     ours, theirs = (findings.Collection(folder / "data", catalogs, (role,)) for role in catalogs)
-    rules = findings.AuditRules(**yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["audit"])
+    rules = AuditRules(**yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["audit"])
     return [(ours.key(pair.row), theirs.key(pair.other)) for pair in findings.find_leaks(ours, theirs, rules)[0]]
 
 

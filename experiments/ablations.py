@@ -21,7 +21,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,10 @@ def _published(table: str, label: str) -> str:
     return f"{statistics.mean(values):.3f}"
 
 
+def _without(settings: params.Params, *sections: str) -> dict[str, Any]:
+    return {name: value for name, value in asdict(settings).items() if name not in sections}
+
+
 def setting_of(settings: params.Params) -> str:
     """Return the digest of parameters, without the seed, and of the committed code that measures.
 
@@ -158,7 +162,7 @@ def setting_of(settings: params.Params) -> str:
     if _git("status", "--porcelain", "--", *CODE):
         raise UserError(f"{', '.join(CODE)}: commit the changes there before you measure with them")
     code = _git("rev-parse", *(f"HEAD:{path}" for path in CODE)).split()
-    return files.sha256_of_json([settings.model_dump(mode="json", exclude={"seed", "resume"}), code])
+    return files.sha256_of_json([_without(settings, "seed", "machine", "resume"), code])
 
 
 def _git(*words: str) -> str:
@@ -195,7 +199,7 @@ def run_rows(
                 _run(words)
             result = {"table": table, "row": row.label, "seed": seed, "setting": setting, "experiment": name}
             result["commit"] = _git("rev-parse", "HEAD").strip()
-            parameters = settings.model_dump(mode="json", exclude={"resume"})
+            parameters = _without(settings, "resume")
             add_result(result | {"changes": row.changes, "parameters": parameters, "metrics": read(name)})
 
 

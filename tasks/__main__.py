@@ -79,7 +79,7 @@ def _run_together(address: str, module: ModuleType, settings: params.Params) -> 
     """Run a stage that learns: in this process, in several that are started here, or as one of those."""
     from tasks.training import processes
 
-    count = settings.training.processes
+    count = settings.machine.training.processes
     if processes.is_follower():
         key = address.partition("@")[2]
         processes.follow(lambda scratch, on_metrics: module.learn(settings, key, scratch, on_metrics))

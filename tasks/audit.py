@@ -20,7 +20,7 @@ from tasks.workspace.paths import AUDIT_REPORT, AUDITED, catalog_path, exclusion
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
-    from depth_model.audit.findings import AuditRules, Collection, Findings
+    from depth_model.audit.findings import Collection, Findings
 
 ROLES = (*AUDITED, "evaluation")
 FINETUNING = ("metric", "semantic")
@@ -31,15 +31,14 @@ SHOWN = 24
 
 def run(place: Workplace, settings: params.Params) -> None:
     """Write the exclusions of both training roles, and the pictures of the pairs."""
-    from depth_model.audit.findings import EVALUATION, TRAINING, AuditRules, Collection, audit, counts, exclusions
+    from depth_model.audit.findings import EVALUATION, TRAINING, Collection, audit, counts, exclusions
     from depth_model.shards import manifest
 
     catalogs = {role: files.read_json(catalog_path(role)) for role in ROLES}
     data, report = Path("data"), place.out(AUDIT_REPORT)
     training, evaluation = Collection(data, catalogs, TRAINING), Collection(data, catalogs, EVALUATION)
     with mlflow_runs.stage_run(place) as run:
-        rules = AuditRules(**settings.audit.model_dump())
-        findings = audit(training, evaluation, rules)
+        findings = audit(training, evaluation, settings.audit)
         for role in AUDITED:
             table = exclusions(findings, training, evaluation, role)
             manifest.write_table(place.out(exclusions_path(role)), [table], table.schema, {})
@@ -48,7 +47,7 @@ def run(place: Workplace, settings: params.Params) -> None:
         pairs = _shown(report, findings, training, evaluation)
         finetuning = {}
         for role in FINETUNING:
-            counted, more = _finetuning(report, role, settings, rules, len(pairs))
+            counted, more = _finetuning(report, role, settings, len(pairs))
             finetuning, pairs = finetuning | counted, pairs + more
         summary = {"sources": found, "refuted_by_pixels": refuted, "finetuning": finetuning, "pairs": pairs}
         files.write_json(report / "summary.json", summary)
@@ -73,7 +72,7 @@ def finetuning_sources(role: str, settings: params.Params) -> tuple[list[str], l
 
 
 def _finetuning(
-    folder: Path, role: str, settings: params.Params, rules: AuditRules, number: int
+    folder: Path, role: str, settings: params.Params, number: int
 ) -> tuple[dict[str, dict[str, int]], list[dict[str, Any]]]:
     """Return how many images of each source for fine-tuning are measured on too, and the first pairs, with pictures
     from `number` on."""
@@ -89,7 +88,7 @@ def _finetuning(
         Collection(Path("data"), {role: {name: catalog[name] for name in names}}, (role,))
         for names in (learned, measured)
     )
-    leaks, refuted = find_leaks(training, evaluation, rules)
+    leaks, refuted = find_leaks(training, evaluation, settings.audit)
     findings = Findings(sorted(leaks, key=lambda pair: pair.row), refuted, 0)
     shown = _shown(folder, findings, training, evaluation, number, FINETUNING_LEAK)
     found = counts(findings, training)
@@ -121,7 +120,7 @@ def _shown(
                     "image": _address(training, pair.row),
                     "repeats": _address(other, pair.other),
                     "distance": pair.distance,
-                    "correlation": round(pair.likeness, 3),
+                    "correlation": round(pair.correlation, 3),
                     "picture": picture,
                 }
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def _evaluated(name: str, settings: params.Params) -> str:
     """Return the hash of what the models are measured on: figures may be compared only under the same."""
     wanted = settings.section("evaluate_semantic", name)
     manifest = files.sha256(Path("data/semantic", wanted.source, "manifest.parquet"))
-    return files.sha256_of_json({"manifest": manifest, "evaluation": wanted.model_dump()})
+    return files.sha256_of_json({"manifest": manifest, "evaluation": asdict(wanted)})
 
 
 def applicable(name: str, settings: params.Params) -> list[str]:

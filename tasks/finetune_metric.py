@@ -6,21 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.settings import params
-from tasks.training.stage import initial_weights, loop_settings, source_pool, train
+from tasks.training.stage import initial_weights, source_pool, train
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
-    from depth_model.metric.training.train import MetricSettings
     from depth_model.training.loop import OnMetrics
-
-
-def _settings(wanted: params.FinetuneMetric) -> MetricSettings:
-    from depth_model.metric.training.augmentation import MetricInput
-    from depth_model.metric.training.train import MetricSettings
-
-    given = wanted.model_dump(exclude={"source", "initial", "height", "width", "crop", "brightness"})
-    shown = MetricInput(**wanted.model_dump(include={"height", "width", "crop", "brightness"}))
-    return MetricSettings(**given, input=shown)
 
 
 def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetrics) -> Any:
@@ -33,11 +23,12 @@ def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetric
         initial_weights(wanted.initial),
         settings.initial_encoder(wanted.initial),
         key,
-        _settings(wanted),
-        loop_settings(settings),
+        wanted,
+        settings.training,
         settings.seed,
         scratch,
         on_metrics,
+        settings.machine.training,
     )
 
 

@@ -6,22 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.settings import params
-from tasks.training.stage import initial_weights, loop_settings, source_pool, train
+from tasks.training.stage import initial_weights, source_pool, train
 from tasks.workspace.paths import known_sources
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
-    from depth_model.semantic.training.train import SemanticSettings
     from depth_model.training.loop import OnMetrics
-
-
-def _settings(wanted: params.FinetuneSemantic) -> SemanticSettings:
-    from depth_model.semantic.heads.mask2former import Mask2FormerSettings
-    from depth_model.semantic.training.train import SemanticSettings
-
-    given = wanted.model_dump(exclude={"source", "initial", "head", "mask2former", "crop"})
-    head = Mask2FormerSettings(**wanted.mask2former.model_dump()) if wanted.mask2former else wanted.head
-    return SemanticSettings(**given, head=head, side=wanted.crop)
 
 
 def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetrics) -> Any:
@@ -35,11 +25,12 @@ def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetric
         initial_weights(wanted.initial),
         settings.initial_encoder(wanted.initial),
         class_lists()[known_sources("semantic")[wanted.source]["reader"]],
-        _settings(wanted),
-        loop_settings(settings),
+        wanted,
+        settings.training,
         settings.seed,
         scratch,
         on_metrics,
+        settings.machine.training,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from depth_model import files
 from depth_model.errors import UserError
+from depth_model.pseudo_label.settings import LabelSettings
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
 from tasks.workspace.work import Workplace
@@ -15,7 +16,7 @@ TEACHER = Path("models/teacher")
 WEIGHTS = "model.safetensors"
 
 
-def _teachers(chosen: params.PseudoLabel) -> list[Path]:
+def _teachers(chosen: LabelSettings) -> list[Path]:
     """Return the folders of all teachers; raises UserError for one without a model."""
     folders = [TEACHER, *(mlflow_runs.project_root() / path for path in chosen.teachers)]
     for folder in folders:
@@ -32,19 +33,25 @@ def run(place: Workplace, settings: params.Params) -> None:
     from depth_model.pseudo_label.labeling import Labelling, label_source
     from depth_model.shards.source import SourceFolder
 
-    chosen = settings.pseudo_label
+    chosen, machine = settings.pseudo_label, settings.machine.pseudo_label
     source = SourceFolder(Path("data/unlabeled", place.key).absolute())
     folders = _teachers(chosen)
     hashes = [files.sha256(folder / WEIGHTS) for folder in folders]
     labelling = Labelling(
         teachers=tuple(folder.absolute() for folder in folders),
         sha256=hashes[0] if len(hashes) == 1 else files.sha256_of_json(hashes),
-        **chosen.model_dump(exclude={"teachers", "engine", "processes"}),
+        short_side=chosen.short_side,
+        bits=chosen.bits,
+        batch=chosen.batch,
+        precision=chosen.precision,
+        quality=chosen.quality,
+        threads=machine.threads,
+        device=machine.device,
     )
     with mlflow_runs.stage_run(place) as run:
         started = time.monotonic()
         with progress_bar(f"pseudo_label {place.key}", len(source), "images") as bar:
-            where = chosen.engine, chosen.processes, settings.data.root
+            where = machine.engine, machine.processes, settings.data.root
             try:
                 label_source(source, labelling, place.scratch, place.out(), bar.update, *where)
             except BadCheckpoint as error:

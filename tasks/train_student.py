@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.settings import params
-from tasks.training.stage import pool, train, training_settings
+from tasks.training.stage import pool, train
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
@@ -15,23 +15,20 @@ if TYPE_CHECKING:
 
 def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetrics) -> Any:
     """Return the student and the history of its training."""
-    from depth_model.training.augmentation import Perturbation
-    from depth_model.training.student import FeatureAlignment, StudentSettings, train_student
+    from depth_model.training.settings import FeatureAlignment
+    from depth_model.training.student import train_student
 
-    perturbation = settings.student.perturbation.model_dump()
-    perturbation["blur_sigma"] = tuple(perturbation["blur_sigma"])
-    chosen = settings.student
-    given = chosen.model_dump(exclude={"minimum_quality"}) | {"perturbation": Perturbation(**perturbation)}
     return train_student(
         pool("labeled", "sky"),
-        pool("unlabeled", "pseudo", chosen.minimum_quality),
+        pool("unlabeled", "pseudo", settings.student.minimum_quality),
         settings.encoder.weights,
-        StudentSettings(**given),
-        FeatureAlignment(alpha=settings.alpha, **settings.feature_alignment.model_dump()),
-        training_settings(settings),
+        settings.student,
+        FeatureAlignment(alpha=settings.alpha, **vars(settings.feature_alignment)),
+        settings.training,
         settings.seed,
         scratch,
         on_metrics,
+        settings.machine.training,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.settings import params
-from tasks.training.stage import pool, train, training_settings
+from tasks.training.stage import pool, train
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 
 def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetrics) -> Any:
     """Return the teacher and the history of its training."""
-    from depth_model.training.teacher import TeacherSettings, train_teacher
+    from depth_model.training.teacher import train_teacher
 
     return train_teacher(
         pool("labeled", "sky"),
         settings.encoder.weights,
-        TeacherSettings(**settings.teacher.model_dump()),
-        training_settings(settings),
+        settings.teacher,
+        settings.training,
         settings.seed,
         scratch,
         on_metrics,
+        settings.machine.training,
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from depth_model import files
 from depth_model.errors import UserError
@@ -22,6 +22,9 @@ from tasks.gate.tables import row_count, sample_pieces, sources_table, table_pat
 from tasks.settings import params
 from tasks.workspace.paths import ACCEPTED, catalog_path, known_sources, statistics_path
 from tasks.workspace.work import Workplace
+
+if TYPE_CHECKING:
+    from depth_model.audit.settings import DriftSettings
 
 IN_PLACE = True
 
@@ -78,7 +81,7 @@ def _sample_faults(role: str, names: list[str]) -> list[str]:
     return found
 
 
-def _describe(role: str, sources: Mapping[str, Mapping[str, Any]], drift: params.Drift) -> None:
+def _describe(role: str, sources: Mapping[str, Mapping[str, Any]], drift: DriftSettings) -> None:
     """Write the statistics of `role`; warn of drift beyond the tolerance, or raise UserError when that should stop."""
     description = statistics.described(role, sources)
     moved = statistics.beyond(description, drift.tolerance)

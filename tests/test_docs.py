@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from tasks.settings import params
+from tasks.settings import params, presets
 
 NAMED_BY_USERS = {"sources", "export", "finetune_metric", "finetune_semantic", "evaluate_metric", "evaluate_semantic"}
 SECTION = r"(?:A(?:\.\d+)?|\d+(?:\.\d+)?)"
@@ -21,7 +21,7 @@ def example(repository):
 
 
 def test_the_example_of_own_data_is_accepted(repository, example):
-    demo = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    demo = presets.content(repository / "presets" / "demo.yaml")
     checked = params.check(demo | example)
     assert set(checked.sources.labeled) == {"seven_scenes", "tum"}
 
@@ -32,7 +32,7 @@ def test_the_example_reads_the_real_samples(repository, example, samples):
     counts = {}
     for role in params.ROLES:
         for name, content in example["sources"][role].items():
-            source = params.Source.model_validate(content)
+            source = params.Source(**content)
             reader, root = readers.get(source.reader), repository / source.root
             counts[name] = sum(1 for _ in reader.items(root, source.chosen_options()))
     assert counts == {"seven_scenes": 41, "tum": 2, "photos": 42, "icl_nuim": 3, "redwood": 3}

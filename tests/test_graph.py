@@ -18,6 +18,7 @@ FREE = (
     "depth_model/__init__.py",
     "depth_model/errors.py",
     "depth_model/files.py",
+    "depth_model/settings.py",
     "depth_model/memory.py",
     "depth_model/progress.py",
 )

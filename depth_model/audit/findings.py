@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from depth_model.audit.settings import AuditRules
 from depth_model.audit.similarity import WindowIndex, similar_pairs
 from depth_model.shards import fingerprints, manifest
 from depth_model.shards.pool import numbered
@@ -45,16 +46,6 @@ _THUMBNAILS_KEPT = 4096
 
 
 @dataclass(frozen=True)
-class AuditRules:
-    """From which fingerprint distance (bits of 128) a pair is looked at, and from which likeness (0 to 1) it counts."""
-
-    leak_distance: int
-    leak_likeness: float
-    duplicate_distance: int
-    duplicate_likeness: float
-
-
-@dataclass(frozen=True)
 class Pair:
     """A training image (row of the training collection), the image it repeats, and how that was seen."""
 
@@ -62,7 +53,7 @@ class Pair:
     other: int
     reason: str
     distance: int
-    likeness: float
+    correlation: float
 
 
 @dataclass(frozen=True)
@@ -166,13 +157,13 @@ def find_leaks(training: Collection, evaluation: Collection, rules: AuditRules) 
     best = {pair.row: pair for pair in _identical(training, evaluation)}
     refuted = 0
     for row, image, tried in _proposed(training, _searched(evaluation, rules.leak_distance)):
-        if row in best and best[row].likeness == 1:
+        if row in best and best[row].correlation == 1:
             continue
         ours, theirs = evaluation.thumbnail(image), training.thumbnail(row)
-        found = max(fingerprints.likeness(ours, theirs, *where) for _, where in tried)
-        if found < rules.leak_likeness:
+        found = max(fingerprints.correlation(ours, theirs, *where) for _, where in tried)
+        if found < rules.leak_correlation:
             refuted += 1
-        elif row not in best or found > best[row].likeness:
+        elif row not in best or found > best[row].correlation:
             best[row] = Pair(row, image, LEAK, tried[0][0], found)
     return list(best.values()), refuted
 
@@ -220,7 +211,7 @@ def find_duplicates(training: Collection, left: np.ndarray, rules: AuditRules) -
             continue
         distance = _distance(whole[kept], whole[second])
         found = fingerprints.same_picture(training.thumbnail(kept), training.thumbnail(second))
-        if distance <= rules.duplicate_distance and found >= rules.duplicate_likeness:
+        if distance <= rules.duplicate_distance and found >= rules.duplicate_correlation:
             pairs[second] = Pair(second, kept, NEAR, distance, found)
         else:
             refuted.add((kept, second))

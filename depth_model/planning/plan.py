@@ -31,7 +31,7 @@ class Work:
     teacher_epochs: float
     teacher_batch: int
     student: str
-    sweeps: float
+    student_epochs: float
     labeled_per_batch: int
     unlabeled_per_batch: int
     crop: int
@@ -92,8 +92,8 @@ def seconds_per_image(device: str, size: str, side: int, aspect: float = 1.0) ->
 
 
 def student_steps(work: Work) -> float:
-    """Return the steps of the student: `sweeps` over the unlabeled images."""
-    return work.sweeps * work.unlabeled / work.unlabeled_per_batch
+    """Return the steps of the student: `student_epochs` over the unlabeled images."""
+    return work.student_epochs * work.unlabeled / work.unlabeled_per_batch
 
 
 def stages(work: Work, device: str, workers: int, cores: int) -> list[Stage]:

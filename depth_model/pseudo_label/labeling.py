@@ -134,7 +134,7 @@ def worker_device(device: str) -> torch.device:
     """Return where this worker runs the network; local workers share the GPUs by turns. Raises UserError."""
     count = torch.cuda.device_count()
     if device == "gpu" and not count:
-        raise UserError("pseudo_label.device = 'gpu': a worker sees no GPU; choose 'auto' or 'cpu'")
+        raise UserError("machine.pseudo_label.device = 'gpu': a worker sees no GPU; choose 'auto' or 'cpu'")
     if device == "cpu":
         return torch.device("cpu")
     return torch.device("cuda", slot() % count) if count else inference_device()

@@ -4,7 +4,7 @@ A fingerprint is 128 bits of one window of an image: whether grey grows from a c
 8 rows and 9 columns) and to the one below (9 rows and 8 columns). It does not change with size, encoding,
 brightness and contrast, and in few bits when the window moves by a fraction of a cell. Every image stores two: of
 the whole, and of its centre, which lies inside every crop of at least 80 % of its sides. Whoever searches looks for
-them in all windows of another image, mirrored too. Equal bits are a hint only; `likeness` compares the pixels.
+them in all windows of another image, mirrored too. Equal bits are a hint only; `correlation` compares the pixels.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _grid(scale: float) -> np.ndarray:
     return np.linspace(0, 1 - scale, 1 + round((1 - scale) / _STEP))
 
 
-def likeness(small: np.ndarray, other: np.ndarray, place: np.ndarray, stored: int, mirrored: bool) -> float:
+def correlation(small: np.ndarray, other: np.ndarray, place: np.ndarray, stored: int, mirrored: bool) -> float:
     """Return how alike two images are, -1 to 1: the correlation of their details where they show the same.
 
     `small` and `other` are thumbnails; the window STORED[stored] of `other` should lie at `place`, float (4,), of

@@ -15,25 +15,7 @@ import cv2
 import numpy as np
 
 from depth_model.networks.preprocessing import network_size
-
-
-@dataclass(frozen=True)
-class Perturbation:
-    """Strength of the strong perturbation.
-
-    Colour factors are drawn from [1 - x, 1 + x] (not below 0), the hue shift from [-hue, hue] turns, with
-    `jitter_probability`; the standard deviation of the blur in pixels from `blur_sigma` with `blur_probability`.
-    `cutmix_probability` is that of an image to be mixed with another.
-    """
-
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-    jitter_probability: float
-    blur_probability: float
-    blur_sigma: tuple[float, float]
-    cutmix_probability: float
+from depth_model.training.settings import Perturbation
 
 
 @dataclass(frozen=True)

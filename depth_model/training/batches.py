@@ -26,8 +26,9 @@ from depth_model.objectives import sample_box
 from depth_model.shards.disparity import normalised_disparity
 from depth_model.shards.pool import SamplePool
 from depth_model.shards.store import StoreError
-from depth_model.training.augmentation import Perturbation, crop_image, crop_raster, draw_crop, perturb
+from depth_model.training.augmentation import crop_image, crop_raster, draw_crop, perturb
 from depth_model.training.sampling import WHOLE, Share, batch_indices
+from depth_model.training.settings import Perturbation
 
 LABELED, UNLABELED, CUTMIX = 0, 1, 2
 """Streams of random numbers of one seed: what one draws never shifts what another draws."""

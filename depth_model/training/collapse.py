@@ -13,6 +13,8 @@ from torch import Tensor
 
 from depth_model.errors import UserError
 from depth_model.training.history import History
+from depth_model.training.start import Seen
+from depth_model.training.terms import Samples, Term
 
 CONSTANT = 0.95
 """Largest mean affine-invariant loss on labelled images at which a model counts as better than a constant."""
@@ -22,26 +24,25 @@ FLAT = 1e-5
 _REMEDY = "set another seed in params.yaml, lower the learning rates or give more steps"
 
 
-def prediction_health(disparity: Tensor) -> dict[str, Tensor]:
-    """Return the fraction of positive pixels and the mean deviation per image of disparity (B, H, W)."""
-    values = disparity.detach().float()
-    return {
-        "prediction/positive_fraction": (values > 0).float().mean(),
-        "prediction/scale": values.flatten(1).std(dim=1).mean(),
-    }
+def health_terms(images: Samples) -> list[Term]:
+    """Return what is watched of an output's disparity (B, H, W): the fraction of positive pixels and the mean deviation
+    per image; `images` counts them."""
+    return [
+        Term("prediction/positive_fraction", lambda seen: (_fixed(seen) > 0).float().mean(), images),
+        Term("prediction/scale", lambda seen: _fixed(seen).flatten(1).std(dim=1).mean(), images),
+    ]
 
 
-def health_counts(images: int) -> dict[str, float]:
-    """Return over how many images each mean of `prediction_health` is."""
-    return {"prediction/positive_fraction": images, "prediction/scale": images}
+def _fixed(seen: Seen) -> Tensor:
+    return seen.disparity.detach().float()
 
 
-def ailing(values: Mapping[str, float]) -> str:
-    """Return what is wrong with an output of `prediction_health`; empty when it is alive."""
-    if values["prediction/positive_fraction"] == 0:
+def unhealthy(found: Mapping[str, float]) -> str:
+    """Return what `health_terms` found wrong with an output; empty when it is alive."""
+    if found["prediction/positive_fraction"] == 0:
         return "the last ReLU is dead, the prediction is 0 everywhere and cannot recover"
-    if values["prediction/scale"] < FLAT:
-        return f"the prediction has collapsed to a constant, its deviation is {values['prediction/scale']:.2g}"
+    if found["prediction/scale"] < FLAT:
+        return f"the prediction has collapsed to a constant, its deviation is {found['prediction/scale']:.2g}"
     return ""
 
 

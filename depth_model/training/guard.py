@@ -1,10 +1,10 @@
-"""Noticing that a training goes wrong before its state is lost: what is bad, what is sick, and what follows.
+"""Noticing that a training goes wrong before its state is lost: what is bad, what is unhealthy, and what follows.
 
 A batch is *bad* when a term or the gradient is not finite, or when the loss jumps far above its usual level. Its
-gradient is never applied: the run stops, or skips it and counts. A model is *sick* while its output is dead or
-collapsed, or its loss stays far above where it began. No checkpoint is written then, and after `SICK_STEPS` in a row
-the run stops; the checkpoint before it is the last good one. Every verdict is a function of the steps so far, so that
-a resumed run judges as an undisturbed one does.
+gradient is never applied: the run stops, or skips it and counts. A model is *unhealthy* while its output is
+dead or collapsed, or its loss stays far above where it began. No checkpoint is written then, and after
+`UNHEALTHY_STEPS` in a row the run stops; the checkpoint before it is the last good one. Every verdict is a function of
+the steps so far, so that a resumed run judges as an undisturbed one does.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ JUMP = 100.0
 """A loss this many times the median of the window is a jump."""
 DRIFT = 5.0
 """A mean loss this many times that of the first steps has diverged."""
-SICK_STEPS = 20
-"""Steps in a row after which a sick model is given up."""
+UNHEALTHY_STEPS = 20
+"""Steps in a row after which an unhealthy model is given up."""
 SHOWN_KEYS = 12
 
 _REMEDY = "lower the learning rates, set another seed, or set training.precision to fp32 in params.yaml"
@@ -35,7 +35,7 @@ _REMEDY = "lower the learning rates, set another seed, or set training.precision
 
 @dataclass
 class Guard:
-    """What the losses of one run were lately, how many batches were skipped, and since when the model is sick."""
+    """What the losses of one run were lately, how many batches were skipped, and since when the model is unhealthy."""
 
     name: str
     bad_batch: Literal["stop", "skip"]
@@ -43,11 +43,11 @@ class Guard:
     recent: list[float] = field(default_factory=list)
     first: list[float] = field(default_factory=list)
     skipped: int = 0
-    sick_steps: int = 0
-    sick_since: str = ""
+    unhealthy_steps: int = 0
+    unhealthy_since: str = ""
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs; one is never written of a sick model."""
+        """Return what a checkpoint needs; one is never written of an unhealthy model."""
         return {"recent": list(self.recent), "first": list(self.first), "skipped": self.skipped}
 
     def fault(self, values: Mapping[str, float]) -> str:
@@ -69,29 +69,29 @@ class Guard:
         self.skipped += 1
         print(f"{found}; skipped, {self.skipped} of at most {self.largest_skips}", file=sys.stderr, flush=True)
 
-    def ailment(self, ailing: str) -> str:
-        """Return why the model counts as sick: `ailing`, found in its output, or its loss has drifted away."""
-        if ailing or len(self.first) < WINDOW or len(self.recent) < WINDOW:
-            return ailing
+    def trouble(self, found: str) -> str:
+        """Return why the model counts as unhealthy: `found` in its output, or its loss has drifted away."""
+        if found or len(self.first) < WINDOW or len(self.recent) < WINDOW:
+            return found
         level, start = statistics.fmean(self.recent), statistics.fmean(self.first)
         return f"the loss has grown from {start:.4g} to {level:.4g}" if level > DRIFT * start > 0 else ""
 
-    def take(self, step: int, loss: float, ailment: str, keys: Callable[[], Sequence[str]]) -> None:
-        """Take in the loss of a good batch. Raises UserError when the model is sick for too long."""
+    def take(self, step: int, loss: float, trouble: str, keys: Callable[[], Sequence[str]]) -> None:
+        """Take in the loss of a good batch. Raises UserError when the model is unhealthy for too long."""
         self.recent = [*self.recent, loss][-WINDOW:]
         self.first = self.first if len(self.first) == WINDOW else [*self.first, loss]
-        if not ailment:
-            self.sick_steps = 0
+        if not trouble:
+            self.unhealthy_steps = 0
             return
-        if not self.sick_steps:
-            self.sick_since = f"since step {step}, the batch: {shown(keys())}"
-        self.sick_steps += 1
-        if self.sick_steps >= SICK_STEPS:
-            self.give_up(ailment)
+        if not self.unhealthy_steps:
+            self.unhealthy_since = f"since step {step}, the batch: {shown(keys())}"
+        self.unhealthy_steps += 1
+        if self.unhealthy_steps >= UNHEALTHY_STEPS:
+            self.give_up(trouble)
 
-    def give_up(self, ailment: str) -> None:
-        """Raise UserError for a sick model."""
-        raise UserError(f"{self.name}: {ailment} {self.sick_since}; {_REMEDY}")
+    def give_up(self, trouble: str) -> None:
+        """Raise UserError for an unhealthy model."""
+        raise UserError(f"{self.name}: {trouble} {self.unhealthy_since}; {_REMEDY}")
 
 
 def shown(keys: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ from depth_model.training.optimizers import Schedule, set_schedule
 from depth_model.training.processes import best_device
 from depth_model.training.resume import newest_checkpoint, read_checkpoint, save_checkpoint
 from depth_model.training.sampling import Share
+from depth_model.training.settings import LoopSettings, TrainingMachine
+from depth_model.training.terms import Samples, Term, values, weighted_sum
 
 OnMetrics = Callable[[int, Mapping[str, float]], None]
 """Called with the number of finished steps and metrics by name."""
@@ -40,20 +42,7 @@ _ROWS = 2000
 """How many rows a long history has; a short one has a row per step."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoopSettings:
-    """How a run is carried out: loader processes, steps between checkpoints, precision; into how many parts a process
-    divides its share of a batch; whether a bad batch stops the run or is skipped, and how often at most."""
-
-    workers: int
-    checkpoint_every: int
-    precision: Literal["fp32", "bf16"]
-    accumulation: int = 1
-    bad_batch: Literal["stop", "skip"] = "stop"
-    largest_skips: int = 0
-
-
-def _healthy(values: Mapping[str, float]) -> str:
+def _healthy(found: Mapping[str, float]) -> str:
     return ""
 
 
@@ -61,12 +50,10 @@ def _healthy(values: Mapping[str, float]) -> str:
 class Run:
     """What one run brings.
 
-    `make_batch(step, share)` gives a share of a global batch. `loss` maps it to scalar terms by name: means over the
-    samples of the share, or numbers of things. `counts` says for every mean how many samples it is over; terms it does
-    not name are numbers, and are added up. The minimised `loss` is the sum of the terms in `weights`, weighted.
-    `schedule` sets learning rates and betas of each step. `ailing` looks at the values of a step and says what is
-    wrong with the model's output, if anything. `ema` is the decay of the average of the weights that the model gets
-    at the end, 0 for none. Raises ValueError for `ema`
+    `make_batch(step, share)` gives a share of a global batch, `forward` what the model makes of it, from which the
+    `terms` are computed; the minimised `loss` is their weighted sum. `schedule` sets learning rates and betas of each
+    step. `unhealthy` looks at the values of a step and says what is wrong with the model's output, if anything. `ema`
+    is the decay of the average of the weights that the model gets at the end, 0 for none. Raises ValueError for `ema`
     outside [0, 1).
     """
 
@@ -77,11 +64,10 @@ class Run:
     steps: int
     images_per_step: int
     make_batch: Callable[[int, Share], Batch]
-    loss: Callable[[Batch], dict[str, Tensor]]
-    weights: Mapping[str, float]
-    counts: Callable[[Batch], Mapping[str, Tensor | float]]
+    forward: Callable[[Batch], Any]
+    terms: Sequence[Term]
     gradient_clip: float
-    ailing: Callable[[Mapping[str, float]], str] = _healthy
+    unhealthy: Callable[[Mapping[str, float]], str] = _healthy
     ema: float = 0.0
 
     def __post_init__(self) -> None:
@@ -100,7 +86,13 @@ class _Course:
     saved: int
 
 
-def train(run: Run, settings: LoopSettings, scratch: Path, on_metrics: OnMetrics) -> History:
+def train(
+    run: Run,
+    settings: LoopSettings,
+    scratch: Path,
+    on_metrics: OnMetrics,
+    machine: TrainingMachine = TrainingMachine(),
+) -> History:
     """Train `run.model` to the end, from the newest checkpoint in `scratch` if there is one; return the history.
 
     A checkpoint holds the state before a step whose batch has shown that state to be sound. SIGINT and SIGTERM end
@@ -118,16 +110,16 @@ def train(run: Run, settings: LoopSettings, scratch: Path, on_metrics: OnMetrics
         stopping.noted_signals() as stop,
         progress_bar(run.name, run.steps, "steps", course.finished, shown=processes.is_first()) as bar,
         # Closed at once: an exception on its way out would keep the loader's processes, which ignore signals.
-        closing(loader(run.make_batch, shares, course.finished, run.steps, settings.workers)) as batches,
+        closing(loader(run.make_batch, shares, course.finished, run.steps, machine.workers)) as batches,
     ):
         for parts in batches:
             set_schedule(run.optimizer, run.schedule, course.finished, run.steps)
-            values, asked = _gradients(run, learner, parts, settings, stop)
-            good = _judged(run, course, values, parts, settings, scratch)
+            found, asked = _gradients(run, learner, parts, settings, stop)
+            good = _judged(run, course, found, parts, machine.checkpoint_every, scratch)
             course.finished += 1
-            if course.history.add(course.finished, values if good else None):
+            if course.history.add(course.finished, found if good else None):
                 on_metrics(course.finished, _metrics(run, course, clock))
-            bar.set_postfix(loss=f"{values['loss']:.4f}", refresh=False)
+            bar.set_postfix(loss=f"{found['loss']:.4f}", refresh=False)
             bar.update()
             if asked:
                 break
@@ -146,10 +138,10 @@ class _Objective(nn.Module):
 
     def __init__(self, run: Run) -> None:
         super().__init__()
-        self.model, self._loss = run.model, run.loss
+        self.model, self._run = run.model, run
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return self._loss(batch)
+        return values(self._run.terms, self._run.forward(batch))
 
 
 def _resumed(run: Run, settings: LoopSettings, scratch: Path) -> _Course:
@@ -186,26 +178,26 @@ def _gradients(
     for number, (part, portion) in enumerate(zip(parts, portions, strict=True)):
         with fabric.no_backward_sync(learner, enabled=number + 1 < len(parts)):
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-                terms = learner(part)
-            terms = {name: value * portion.get(name, 1.0) for name, value in terms.items()}
-            loss = sum(weight * terms[name] for name, weight in run.weights.items())
+                found = learner(part)
+            found = {term.name: found[term.name] * portion.get(term.samples, 1.0) for term in run.terms}
+            loss = weighted_sum(run.terms, found)
             # DDP takes the mean over the processes of what is here a portion of the sum.
             fabric.backward(loss * fabric.world_size)
-        for name, value in {"loss": loss, **terms}.items():
+        for name, value in {"loss": loss, **found}.items():
             totals[name] = totals.get(name, 0.0) + float(value.detach())
     *summed, asked = processes.sums([*totals.values(), float(stop.asked() > 0)])
     return dict(zip(totals, summed, strict=True)) | _gradient_norms(run.optimizer), asked > 0
 
 
-def _portions(run: Run, parts: Sequence[Batch]) -> list[dict[str, float]]:
+def _portions(run: Run, parts: Sequence[Batch]) -> list[dict[Samples | None, float]]:
     """Return for each part of this process which portion of a mean over the global batch its own mean makes up."""
     if len(parts) * processes.fabric().world_size == 1:
         return [{}]
-    counts = [{name: float(count) for name, count in run.counts(part).items()} for part in parts]
-    whole = processes.sums([sum(count[name] for count in counts) for name in counts[0]])
+    kinds = list(dict.fromkeys(term.samples for term in run.terms if term.samples))
+    counts = [[float(count(part)) for count in kinds] for part in parts]
+    whole = processes.sums([sum(column) for column in zip(*counts, strict=True)])
     return [
-        {name: value / (total or 1.0) for (name, value), total in zip(count.items(), whole, strict=True)}
-        for count in counts
+        {kind: own / (total or 1.0) for kind, own, total in zip(kinds, count, whole, strict=True)} for count in counts
     ]
 
 
@@ -222,9 +214,9 @@ def _gradient_norms(optimizer: Optimizer) -> dict[str, float]:
 def _judged(
     run: Run,
     course: _Course,
-    values: Mapping[str, float],
+    found: Mapping[str, float],
     parts: Sequence[Batch],
-    settings: LoopSettings,
+    checkpoint_every: int,
     scratch: Path,
 ) -> bool:
     """Learn from a good batch and return True; skip a bad one and return False, or raise UserError."""
@@ -233,26 +225,26 @@ def _judged(
         return processes.gathered([key for part in parts for key in sample_keys(part)])
 
     step, guard = course.finished + 1, course.guard
-    if fault := guard.fault(values):
+    if fault := guard.fault(found):
         guard.refuse(step, fault, keys())
         return False
-    ailment = guard.ailment(run.ailing(values))
-    if not ailment and course.finished // settings.checkpoint_every > course.saved // settings.checkpoint_every:
+    trouble = guard.trouble(run.unhealthy(found))
+    if not trouble and course.finished // checkpoint_every > course.saved // checkpoint_every:
         _save(run, course, scratch)
-    if values["gradient_norm"] > run.gradient_clip:
+    if found["gradient_norm"] > run.gradient_clip:
         parameters = [one for group in run.optimizer.param_groups for one in group["params"]]
-        nn.utils.clip_grads_with_norm_(parameters, run.gradient_clip, torch.tensor(values["gradient_norm"]))
+        nn.utils.clip_grads_with_norm_(parameters, run.gradient_clip, torch.tensor(found["gradient_norm"]))
     run.optimizer.step()
     if course.average is not None:
         course.average.update_parameters(run.model)
-    guard.take(step, values["loss"], ailment, keys)
+    guard.take(step, found["loss"], trouble, keys)
     return True
 
 
 def _save_sound(run: Run, course: _Course, scratch: Path, asked: bool) -> None:
     """Save the state that the last step left, which no later batch has tried, unless something is wrong with it."""
     if all(bool(torch.isfinite(parameter).all()) for parameter in run.model.parameters()):
-        if not course.guard.sick_steps:
+        if not course.guard.unhealthy_steps:
             _save(run, course, scratch)
         elif not asked:
             course.guard.give_up("the run ended while its output was dead or its loss too large")

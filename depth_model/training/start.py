@@ -2,67 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
 from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
-from depth_model.networks.variants import OutIndices
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss, informative_images
 from depth_model.training.batches import Batch
-from depth_model.training.loop import LoopSettings
 from depth_model.training.processes import best_device, shares
+from depth_model.training.settings import TrainingMachine, TrainingSettings
+from depth_model.training.terms import Term
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingSettings(LoopSettings):
-    """What teacher and student share beyond the loop: crop (pixels), the largest gradient norm, weight decay, warm-up
-    (steps, or a fraction of them below 1); weight of gradient matching on labels, which encoder blocks the decoder
-    reads, and whether encoder blocks are computed again in the backward pass to save memory."""
-
-    crop: int
-    gradient_clip: float
-    weight_decay: float
-    warmup: float = 0.0
-    gradient_matching: float = 0.0
-    out_indices: OutIndices = "last"
-    gradient_checkpointing: bool = False
-
-
-def initial_model(size: str, weights: str, seed: int, training: TrainingSettings) -> DepthAnything:
+def initial_model(
+    size: str, weights: str, seed: int, training: TrainingSettings, machine: TrainingMachine
+) -> DepthAnything:
     """Return the model with encoder `weights` and a random decoder on the device that it is trained on.
 
     Raises what `DepthAnything` raises.
     """
     model = DepthAnything(size, weights, seed, version="v2" if training.out_indices == "spread" else "v1")
-    model.encoder.checkpointing = training.gradient_checkpointing
+    model.encoder.checkpointing = machine.gradient_checkpointing
     return model.to(best_device())
 
 
-def label_losses(disparity: Tensor, batch: Batch, gradient_matching: float) -> dict[str, Tensor]:
-    """Return the losses on the labels of a batch by name.
+@dataclass(frozen=True)
+class Seen:
+    """What the network makes of a batch: disparity (B, H, W), and its first rows, `on_labeled`, which are those of the
+    `labeled` part; the student's has the `unlabeled` part too, and the loss on features with the share of active ones.
 
-    The affine-invariant loss (equations 1 to 3), and the gradient-matching loss if its weight is not 0.
+    Losses share one slice, so that their gradients meet in the order of one sum.
     """
-    labels = batch["disparity"], batch["valid"]
-    terms = {"affine_invariant": affine_invariant_loss(disparity, *labels)}
-    if gradient_matching:
-        terms["gradient_matching"] = gradient_matching_loss(disparity, *labels)
-    return terms
+
+    disparity: Tensor
+    on_labeled: Tensor
+    labeled: Batch
+    unlabeled: Batch | None = None
+    features: tuple[Tensor, Tensor] | None = None
 
 
-def label_weights(gradient_matching: float) -> dict[str, float]:
-    """Return the weights of `label_losses`: the second Depth Anything takes 2 for gradient matching on its synthetic
-    labels, the first has no such term (docs/paper.md 1.8)."""
-    weights = {"affine_invariant": 1.0, "gradient_matching": gradient_matching}
-    return {name: weight for name, weight in weights.items() if weight}
+def label_terms(labeled: Callable[[Batch], Batch], gradient_matching: float) -> list[Term]:
+    """Return the losses on labels: the affine-invariant one (equations 1 to 3), and gradient matching with its weight.
+
+    `labeled` gives the labelled part of a batch. The second Depth Anything takes 2 for gradient matching on its
+    synthetic labels, the first has no such term (docs/paper.md 1.8).
+    """
+
+    def informative(batch: Batch) -> Tensor:
+        return informative_images(*_labels(labeled(batch))).sum()
+
+    terms = [
+        Term("affine_invariant", partial(_on_labels, affine_invariant_loss), informative, 1.0),
+        Term("gradient_matching", partial(_on_labels, gradient_matching_loss), informative, gradient_matching),
+    ]
+    return [term for term in terms if term.weight]
 
 
-def label_counts(batch: Batch) -> dict[str, Tensor | float]:
-    """Return over how many images each of `label_losses` is."""
-    counted = informative_images(batch["disparity"], batch["valid"]).sum()
-    return {"affine_invariant": counted, "gradient_matching": counted}
+def _on_labels(loss: Callable[[Tensor, Tensor, Tensor], Tensor], seen: Seen) -> Tensor:
+    return loss(seen.on_labeled, *_labels(seen.labeled))
+
+
+def _labels(labeled: Batch) -> tuple[Tensor, Tensor]:
+    return labeled["disparity"], labeled["valid"]
+
+
+def unusable_term() -> Term:
+    """Return how many samples of a batch have no usable target."""
+    return Term("unusable_targets", _unusable, None)
+
+
+def _unusable(seen: Seen) -> Tensor:
+    own = seen.labeled["unusable"]
+    return own if seen.unlabeled is None else own + seen.unlabeled["unusable"]
 
 
 def check_shares(name: str, images: int, accumulation: int) -> None:

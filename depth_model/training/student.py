@@ -7,10 +7,11 @@ features. The student starts from the pre-trained encoder, not from the teacher.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,51 +19,16 @@ from torch import Tensor
 from depth_model.networks import DepthAnything, Encoder, frozen_encoder
 from depth_model.objectives import cutmix, cutmix_loss, feature_alignment_loss, informative_mixes
 from depth_model.shards.pool import SamplePool
-from depth_model.training.augmentation import Perturbation
 from depth_model.training.batches import Batch, labeled_batch, network_input, unlabeled_batch
-from depth_model.training.collapse import ailing, check_learned, health_counts, prediction_health
+from depth_model.training.collapse import check_learned, health_terms, unhealthy
 from depth_model.training.history import History
 from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.processes import best_device
 from depth_model.training.sampling import WHOLE, Share, steps_of
-from depth_model.training.start import (
-    TrainingSettings,
-    check_shares,
-    initial_model,
-    label_counts,
-    label_losses,
-    label_weights,
-)
-
-
-@dataclass(frozen=True)
-class StudentSettings:
-    """Size of the encoder, sweeps over the unlabelled images, both parts of a batch, learning rates, the share of
-    largest residuals left out on pseudo labels, the strong perturbation, the decay of the average of the weights (0:
-    none), and whether there are pseudo labels at all: without, each step takes its labelled images alone."""
-
-    encoder: str
-    sweeps: float
-    labeled_per_batch: int
-    unlabeled_per_batch: int
-    encoder_learning_rate: float
-    decoder_learning_rate: float
-    trim: float
-    perturbation: Perturbation
-    ema: float = 0.0
-    pseudo_labels: bool = True
-
-
-@dataclass(frozen=True)
-class FeatureAlignment:
-    """Tolerance alpha (equation 9), the block (0-based) whose tokens are compared, the normaliser, and the images that
-    alignment is applied to (paper: the unlabelled; Table 13 compares)."""
-
-    alpha: float
-    block: int
-    normaliser: Literal["remaining", "all"]
-    images: Literal["unlabeled", "labeled", "none"] = "unlabeled"
+from depth_model.training.settings import FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
+from depth_model.training.start import Seen, check_shares, initial_model, label_terms, unusable_term
+from depth_model.training.terms import Term
 
 
 def train_student(
@@ -75,6 +41,7 @@ def train_student(
     seed: int,
     scratch: Path,
     on_metrics: OnMetrics,
+    machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[DepthAnything, History]:
     """Learn the student from `labeled` and the pseudo-labelled `unlabeled` samples (paper 3.2 and 3.3).
 
@@ -83,7 +50,7 @@ def train_student(
     `depth_model.training.loop.train` and `DepthAnything` raise.
     """
     _check(settings, alignment, training.accumulation)
-    model = initial_model(settings.encoder, weights, seed, training)
+    model = initial_model(settings.encoder, weights, seed, training, machine)
     frozen = frozen_encoder(settings.encoder, weights, seed).to(best_device())
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
     run = Run(
@@ -91,17 +58,18 @@ def train_student(
         model=model,
         optimizer=adamw(model, *rates, training.weight_decay),
         schedule=partial(linear_decay, training.warmup),
-        steps=steps_of(settings.sweeps, len(unlabeled), settings.unlabeled_per_batch),
+        steps=steps_of(settings.epochs, len(unlabeled), settings.unlabeled_per_batch),
         images_per_step=settings.labeled_per_batch + settings.unlabeled_per_batch * settings.pseudo_labels,
         make_batch=partial(student_batch, labeled, unlabeled, settings, training.crop, seed),
-        loss=partial(student_loss, model, frozen, settings.trim, alignment, training.gradient_matching),
-        weights=student_weights(training.gradient_matching, settings.pseudo_labels, alignment.images),
-        counts=partial(student_counts, alignment.images),
+        forward=partial(student_output, model, frozen, alignment),
+        terms=student_terms(
+            settings.trim, training.gradient_matching, settings.pseudo_labels, alignment.images
+        ),
         gradient_clip=training.gradient_clip,
-        ailing=ailing,
+        unhealthy=unhealthy,
         ema=settings.ema,
     )
-    history = train(run, training, scratch, on_metrics)
+    history = train(run, training, scratch, on_metrics, machine)
     check_learned("student", history)
     return model, history
 
@@ -134,62 +102,61 @@ def student_batch(
     return batch
 
 
-def student_loss(
-    model: DepthAnything,
-    frozen: Encoder,
-    trim: float,
-    alignment: FeatureAlignment,
-    gradient_matching: float,
-    batch: Batch,
-) -> dict[str, Tensor]:
-    """Return the losses of a student batch: on labels, on pseudo labels if it has any, on features unless nowhere.
+def student_output(model: DepthAnything, frozen: Encoder, alignment: FeatureAlignment, batch: Batch) -> Seen:
+    """Return what the network makes of a student batch, with the loss on features unless they are aligned nowhere.
 
-    CutMix pastes a box of each perturbed image into its neighbour in the batch; the targets are the pseudo labels
-    of both clean images (equations 5 to 8). The frozen encoder sees what the student sees, so that tokens correspond.
+    CutMix pastes a box of each perturbed image into its neighbour in the batch (equation 5). The frozen encoder sees
+    what the student sees, so that tokens correspond.
     """
     labeled, unlabeled = batch["labeled"], batch.get("unlabeled")
     images = {"labeled": network_input(labeled["images"])}
     if unlabeled is not None:
         images["unlabeled"] = cutmix(*_pairs(network_input(unlabeled["images"]), unlabeled), unlabeled["box"])
     count = len(images["labeled"])
-    rows = {"labeled": slice(count), "unlabeled": slice(count, None)}
     seen = torch.cat(list(images.values()))
-    terms: dict[str, Tensor] = {"unusable_targets": labeled["unusable"]}
     if alignment.images == "none":
         disparity = model(seen)
-    else:
-        disparity, tokens = model.predict_with_tokens(seen, alignment.block)
-        fixed = _frozen_tokens(frozen, images[alignment.images], alignment.block)
-        ours = tokens[rows[alignment.images]]
-        on_features, active = feature_alignment_loss(ours, fixed, alignment.alpha, alignment.normaliser)
-        terms |= {"feature_alignment": on_features, "feature_alignment/active_fraction": active}
-    if unlabeled is not None:
-        on_pseudo = cutmix_loss(disparity[rows["unlabeled"]], *_pseudo_labels(unlabeled), unlabeled["box"], trim)
-        terms |= {"pseudo_label": on_pseudo, "unusable_targets": labeled["unusable"] + unlabeled["unusable"]}
-    on_labels = label_losses(disparity[:count], labeled, gradient_matching)
-    return {**on_labels, **terms, **prediction_health(disparity)}
+        return Seen(disparity, disparity[:count], labeled, unlabeled)
+    disparity, tokens = model.predict_with_tokens(seen, alignment.block)
+    fixed = _frozen_tokens(frozen, images[alignment.images], alignment.block)
+    ours = tokens[:count] if alignment.images == "labeled" else tokens[count:]
+    features = feature_alignment_loss(ours, fixed, alignment.alpha, alignment.normaliser)
+    return Seen(disparity, disparity[:count], labeled, unlabeled, features)
 
 
-def student_weights(
-    gradient_matching: float, pseudo_labels: bool = True, aligned: str = "unlabeled"
-) -> dict[str, float]:
-    """Return the weights of the losses: the average of those on labels, pseudo labels and features (paper 3.3), or of
-    those of them that an ablation leaves."""
-    terms = ["pseudo_label"] * pseudo_labels + ["feature_alignment"] * (aligned != "none")
-    weights = label_weights(gradient_matching) | dict.fromkeys(terms, 1.0)
-    return {name: weight / (1 + len(terms)) for name, weight in weights.items()}
-
-
-def student_counts(aligned: str, batch: Batch) -> dict[str, Tensor | float]:
-    """Return over how many images each mean of `student_loss` is; features are compared on the `aligned` images."""
-    labeled, unlabeled = batch["labeled"], batch.get("unlabeled")
-    images = {"labeled": len(labeled["images"]), "unlabeled": 0 if unlabeled is None else len(unlabeled["box"])}
-    counts = label_counts(labeled) | health_counts(sum(images.values()))
-    if unlabeled is not None:
-        counts["pseudo_label"] = informative_mixes(*_pseudo_labels(unlabeled), unlabeled["box"]).sum()
+def student_terms(
+    trim: float, gradient_matching: float, pseudo_labels: bool = True, aligned: str = "unlabeled"
+) -> list[Term]:
+    """Return the losses, whose average the student minimises: on labels, pseudo labels and features (paper 3.3), or
+    those of them that an ablation leaves; and what is watched beside them. Features are those of `aligned` images."""
+    on_aligned = partial(_image_count, (aligned,))
+    others = []
+    if pseudo_labels:
+        others.append(Term("pseudo_label", partial(_on_pseudo_labels, trim), _informative_mixes, 1.0))
     if aligned != "none":
-        counts |= dict.fromkeys(["feature_alignment", "feature_alignment/active_fraction"], images[aligned])
-    return counts
+        others.append(Term("feature_alignment", lambda seen: seen.features[0], on_aligned, 1.0))
+    losses = [*label_terms(itemgetter("labeled"), gradient_matching), *others]
+    watched = [unusable_term(), *health_terms(partial(_image_count, ("labeled", "unlabeled")))]
+    if aligned != "none":
+        watched.append(Term("feature_alignment/active_fraction", lambda seen: seen.features[1], on_aligned))
+    return [*(replace(term, weight=term.weight / (1 + len(others))) for term in losses), *watched]
+
+
+def _on_pseudo_labels(trim: float, seen: Seen) -> Tensor:
+    """Equations 5 to 8: the targets are the pseudo labels of both clean images of a mixed one."""
+    mixed = seen.disparity[len(seen.on_labeled) :]
+    return cutmix_loss(mixed, *_pseudo_labels(seen.unlabeled), seen.unlabeled["box"], trim)
+
+
+def _informative_mixes(batch: Batch) -> Tensor:
+    unlabeled = batch["unlabeled"]
+    return informative_mixes(*_pseudo_labels(unlabeled), unlabeled["box"]).sum()
+
+
+def _image_count(parts: Sequence[str], batch: Batch) -> int:
+    """Return how many images the `parts` of a batch have; partners that only lend a region do not count."""
+    counts = {"labeled": len(batch["labeled"]["images"]), "unlabeled": len(batch.get("unlabeled", {}).get("box", ()))}
+    return sum(counts[part] for part in parts)
 
 
 def _pairs(values: Tensor, unlabeled: Batch) -> tuple[Tensor, Tensor]:

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-from torch import Tensor
 
 from depth_model.networks import DepthAnything
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch, labeled_batch, network_input
-from depth_model.training.collapse import ailing, check_learned, health_counts, prediction_health
+from depth_model.training.collapse import check_learned, health_terms, unhealthy
 from depth_model.training.history import History
 from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.sampling import steps_of
-from depth_model.training.start import (
-    TrainingSettings,
-    check_shares,
-    initial_model,
-    label_counts,
-    label_losses,
-    label_weights,
-)
-
-
-@dataclass(frozen=True)
-class TeacherSettings:
-    """Size of the encoder, epochs over the labelled images, images per step and the two learning rates."""
-
-    encoder: str
-    epochs: int
-    batch: int
-    encoder_learning_rate: float
-    decoder_learning_rate: float
+from depth_model.training.settings import TeacherSettings, TrainingMachine, TrainingSettings
+from depth_model.training.start import Seen, check_shares, initial_model, label_terms, unusable_term
+from depth_model.training.terms import Term
 
 
 def train_teacher(
@@ -45,6 +26,7 @@ def train_teacher(
     seed: int,
     scratch: Path,
     on_metrics: OnMetrics,
+    machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[DepthAnything, History]:
     """Learn the teacher from the labelled samples of `pool`, starting from encoder `weights` (paper 3.1).
 
@@ -52,7 +34,7 @@ def train_teacher(
     constant, and what `depth_model.training.loop.train` and `DepthAnything` raise.
     """
     check_shares("teacher.batch", settings.batch, training.accumulation)
-    model = initial_model(settings.encoder, weights, seed, training)
+    model = initial_model(settings.encoder, weights, seed, training, machine)
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
     run = Run(
         name="teacher",
@@ -62,27 +44,26 @@ def train_teacher(
         steps=steps_of(settings.epochs, len(pool), settings.batch),
         images_per_step=settings.batch,
         make_batch=partial(labeled_batch, pool, seed, settings.batch, training.crop),
-        loss=partial(teacher_loss, model, training.gradient_matching),
-        weights=label_weights(training.gradient_matching),
-        counts=teacher_counts,
+        forward=partial(teacher_output, model),
+        terms=teacher_terms(training.gradient_matching),
         gradient_clip=training.gradient_clip,
-        ailing=ailing,
+        unhealthy=unhealthy,
     )
-    history = train(run, training, scratch, on_metrics)
+    history = train(run, training, scratch, on_metrics, machine)
     check_learned("teacher", history)
     return model, history
 
 
-def teacher_loss(model: DepthAnything, gradient_matching: float, batch: Batch) -> dict[str, Tensor]:
-    """Return the losses on the labels of a batch (see `label_losses`) and the health of the predictions."""
+def teacher_output(model: DepthAnything, batch: Batch) -> Seen:
+    """Return the network's disparity of a batch, beside its labels."""
     disparity = model(network_input(batch["images"]))
-    return {
-        **label_losses(disparity, batch, gradient_matching),
-        "unusable_targets": batch["unusable"],
-        **prediction_health(disparity),
-    }
+    return Seen(disparity, disparity, batch)
 
 
-def teacher_counts(batch: Batch) -> dict[str, Tensor | float]:
-    """Return over how many images each mean of `teacher_loss` is."""
-    return label_counts(batch) | health_counts(len(batch["images"]))
+def teacher_terms(gradient_matching: float) -> list[Term]:
+    """Return the losses on labels (see `label_terms`), and what is watched of labels and predictions."""
+    return [
+        *label_terms(lambda batch: batch, gradient_matching),
+        unusable_term(),
+        *health_terms(lambda batch: len(batch["images"])),
+    ]

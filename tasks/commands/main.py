@@ -13,6 +13,7 @@ from tasks.commands import (
     export_labels,
     export_world,
     inspect,
+    params,
     plan,
     predict,
     register,
@@ -22,7 +23,7 @@ from tasks.commands import (
 )
 
 USE = (predict, segment, evaluate, tables, plan, convert, inspect, export_world, export_labels)
-PROJECT = (summary, accept, register, data_docs)
+PROJECT = (params, summary, accept, register, data_docs)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from depth_model.networks.variants import VARIANTS
 from tasks.commands.shared import purpose
-from tasks.settings import params
+from tasks.settings import params, presets
 
 if TYPE_CHECKING:
     from depth_model.planning.plan import Work
 
-PRESETS = Path("presets")
 PUBLISHED = "The authors report about 10 days on 128 V100 for ViT-L, 30,720 GPU-hours, without saying of which stages."
 
 
@@ -39,8 +38,8 @@ def plan(given: argparse.Namespace) -> None:
     """
     from depth_model.planning.plan import markdown, sources, stages
 
-    path = None if given.preset is None else PRESETS / f"{Path(given.preset).name}.yaml"
-    work, counted = _work(params.load(path), given)
+    settings = params.load() if given.preset is None else presets.load(presets.path_of(given.preset))
+    work, counted = _work(settings, given)
     costs = stages(work, given.device, given.workers, given.cores)
     print(f"{work.labeled:,} labeled and {work.unlabeled:,} unlabeled images ({counted})")
     print(f"teacher {work.teacher}, student {work.student}; {given.workers} x {given.device}, {given.cores} cores each")
@@ -62,7 +61,7 @@ def _work(settings: params.Params, given: argparse.Namespace) -> tuple[Work, str
         teacher_epochs=settings.teacher.epochs,
         teacher_batch=settings.teacher.batch,
         student=given.encoder or student.encoder,
-        sweeps=student.sweeps,
+        student_epochs=student.epochs,
         labeled_per_batch=student.labeled_per_batch,
         unlabeled_per_batch=student.unlabeled_per_batch,
         crop=settings.training.crop,

@@ -89,6 +89,8 @@ def checked_source(reader: str, root: str | None, options: dict[str, object]) ->
     except ValidationError as error:
         faults = [(".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()]
         raise UserError("\n".join(f"{where}: {what}" if where else what for where, what in faults)) from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
     return source
 
 

@@ -1,124 +1,119 @@
 """params.yaml, checked: every key, type and range, before anything runs.
 
-Its sections are in `sections` and `finetuning` beside it; `load` refuses an unknown key, a wrong type
-or a value out of range with the path of the key, the value and what is allowed. Imports neither torch nor pandas, so
-that `inventory` starts at once.
+The settings of a computation are dataclasses beside its code; those of the pipeline are in `sections` and `finetuning`
+beside this. `load` refuses an unknown key, a wrong type or a value out of range with the path of the key, the value and
+what is allowed. Imports neither torch nor pandas, so that `inventory` starts at once.
 """
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from annotated_types import Gt, Le
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from depth_model import readers
+from depth_model.audit.settings import AuditRules, DriftSettings
 from depth_model.errors import UserError
 from depth_model.networks.variants import VARIANTS
-from depth_model.shards.store import Bucket
+from depth_model.pseudo_label.settings import LabelSettings
+from depth_model.reading.settings import CollectSettings
+from depth_model.settings import NotNegative, setting
+from depth_model.sky.settings import SkySettings
+from depth_model.training.settings import AlignmentSettings, StudentSettings, TeacherSettings, TrainingSettings
 from tasks.settings.finetuning import EvaluateMetric, EvaluateSemantic, FinetuneMetric, FinetuneSemantic
 from tasks.settings.sections import (
     CLASSES,
     EXPORTED,
     ROLES,
-    Audit,
-    Collect,
-    Drift,
+    Data,
     EncoderWeights,
     Evaluation,
-    EvaluationSource,
     Export,
-    FeatureAlignment,
+    Machine,
     Model,
     Name,
-    NotNegative,
-    PseudoLabel,
     Resume,
-    Section,
-    Sky,
     Source,
     Sources,
-    Student,
-    Teacher,
-    Training,
     closest,
     project_path,
     source_root,
 )
+from tasks.settings.structure import completed, keys_at, missing
 from tasks.workspace.paths import MODELS
 
 __all__ = [
     "EXPORTED",
     "ROLES",
-    "Drift",
     "EvaluateMetric",
     "EvaluateSemantic",
     "Export",
     "FinetuneMetric",
     "FinetuneSemantic",
     "Params",
-    "PseudoLabel",
     "Source",
     "check",
     "load",
     "project_path",
+    "read",
     "root",
     "source_root",
 ]
 
 
-def _known_store(text: str) -> str:
-    if text != "local":
-        try:
-            Bucket(text)
-        except ValueError as error:
-            raise ValueError("must be local or s3://BUCKET/PREFIX") from error
-    return text
-
-
-class Data(Section):
-    """Where shards lie: `local`, in the folders beside their tables, or in an object store, `s3://bucket/prefix`."""
-
-    store: Annotated[str, AfterValidator(_known_store)]
-
-    @property
-    def root(self) -> Bucket | None:
-        """The object store, None for `local`."""
-        return None if self.store == "local" else Bucket(self.store)
-
-
-class Params(Section):
+@checked_dataclass(config=ConfigDict(extra="forbid", strict=True), frozen=True, kw_only=True)
+class Params:
     """The whole of params.yaml."""
 
-    seed: NotNegative
-    alpha: Annotated[float, Field(gt=0, le=1)]
-    export: dict[Name, Export]
-    models: dict[Name, Model]
-    sources: Sources
-    data: Data
-    collect: Collect
-    audit: Audit
-    drift: Drift
-    sky: Sky
-    encoder: EncoderWeights
-    training: Training
-    teacher: Teacher
-    pseudo_label: PseudoLabel
-    student: Student
-    feature_alignment: FeatureAlignment
-    evaluation: Evaluation
-    finetune_metric: dict[Name, FinetuneMetric]
-    evaluate_metric: dict[Name, EvaluateMetric]
-    finetune_semantic: dict[Name, FinetuneSemantic]
-    evaluate_semantic: dict[Name, EvaluateSemantic]
-    resume: Resume
+    seed: NotNegative = setting("of every random number", 7)
+    alpha: Annotated[float, Gt(0), Le(1)] = setting("tolerance of feature alignment (paper: 0.85)", 0.85)
+    export: dict[Name, Export] = setting(
+        "parts of the rendered world in the layouts of real data sets", factory=dict
+    )
+    models: dict[Name, Model] = setting(
+        "from elsewhere, by name: {source: FILE, FOLDER, models:/NAME@ALIAS or packaged | hub | none}", factory=dict
+    )
+    sources: Sources = setting("", Sources())
+    data: Data = setting("", Data())
+    collect: CollectSettings = setting("", CollectSettings())
+    audit: AuditRules = setting("which images count as the same picture; docs/audit.md", AuditRules())
+    drift: DriftSettings = setting("against accepted.json; docs/collection.md", DriftSettings())
+    sky: SkySettings = setting("", SkySettings())
+    encoder: EncoderWeights = setting("", EncoderWeights())
+    training: TrainingSettings = setting("of teacher and student; fine-tuning takes the loop's", TrainingSettings())
+    teacher: TeacherSettings = setting("", TeacherSettings())
+    pseudo_label: LabelSettings = setting("", LabelSettings())
+    student: StudentSettings = setting("", StudentSettings())
+    feature_alignment: AlignmentSettings = setting("", AlignmentSettings())
+    evaluation: Evaluation = setting("", Evaluation())
+    finetune_metric: dict[Name, FinetuneMetric] = setting("", factory=dict)
+    evaluate_metric: dict[Name, EvaluateMetric] = setting(
+        "every metric model on each of these; protocols: docs/evaluation.md", factory=dict
+    )
+    finetune_semantic: dict[Name, FinetuneSemantic] = setting("", factory=dict)
+    evaluate_semantic: dict[Name, EvaluateSemantic] = setting(
+        "on each of these, every model with its classes", factory=dict
+    )
+    machine: Machine = setting("fits the machine, changes no result beyond rounding", Machine())
+    resume: Resume = setting("", Resume())
 
-    @model_validator(mode="after")
-    def _parts_agree(self) -> Params:
+    def __post_init__(self) -> None:
+        self._check_parts_agree()
+        self._check_shares()
+        self._check_initials()
+        self._check_sides()
+        self._check_metric_sources()
+        self._check_semantic_sources()
+
+    def _check_parts_agree(self) -> None:
         blocks = VARIANTS[self.student.encoder].depth
         if self.feature_alignment.block >= blocks:
             raise ValueError(
@@ -135,15 +130,12 @@ class Params(Section):
                 f"student.minimum_quality = {self.student.minimum_quality}: "
                 "pseudo_label.quality = 'none' gives no scores"
             )
-        self._check_shares()
         if self.encoder.weights == "packaged" and {self.teacher.encoder, self.student.encoder} - {"vits"}:
             raise ValueError(
                 "encoder.weights = 'packaged' is a ViT-S: teacher.encoder and student.encoder must be 'vits'"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _sides_are_of_whole_patches(self) -> Params:
+    def _check_sides(self) -> None:
         teacher, student = (one.encoder for one in (self.teacher, self.student))
         sides = [
             ("training.crop", self.training.crop, (teacher, student)),
@@ -154,46 +146,44 @@ class Params(Section):
             for name, one in getattr(self, section).items():
                 encoders = (self.initial_encoder(one.initial),)
                 sides += [(f"{section}.{name}.{key}", getattr(one, key), encoders) for key in keys]
+        learned = [self.initial_encoder(one.initial) for one in self.finetune_semantic.values()]
+        for name, one in self.evaluate_semantic.items():
+            sides.append((f"evaluate_semantic.{name}.short_side", one.short_side, learned))
         for key, side, encoders in sides:
             for encoder in encoders:
                 if side % (patch := VARIANTS[encoder].patch):
                     raise ValueError(f"{key} = {side}: encoder {encoder!r} wants a multiple of {patch}")
-        return self
 
-    @model_validator(mode="after")
-    def _initials_are_folders(self) -> Params:
+    def _check_initials(self) -> None:
         known = [f"models/{name}" for name in MODELS] + [f"data/models/{name}" for name in self.models]
         for section in ("finetune_metric", "finetune_semantic"):
             for name, one in getattr(self, section).items():
                 if one.initial not in known:
                     hint = closest(one.initial, known)
                     raise ValueError(f"{section}.{name}.initial = {one.initial!r}: no such model{hint}")
-        return self
 
     def initial_encoder(self, initial: str) -> str:
         """Return the size of the encoder that fine-tuning from `initial` has: the teacher's, or else the student's."""
         return self.teacher.encoder if initial == "models/teacher" else self.student.encoder
 
     def _check_shares(self) -> None:
-        parts = self.training.processes * self.training.accumulation
+        parts = self.machine.training.processes * self.training.accumulation
         for key, images in (
             ("teacher.batch", self.teacher.batch),
             ("student.unlabeled_per_batch", self.student.unlabeled_per_batch),
         ):
             if images < parts:
-                raise ValueError(f"{key} = {images}: training.processes x training.accumulation = {parts} is more")
+                product = f"machine.training.processes x training.accumulation = {parts}"
+                raise ValueError(f"{key} = {images}: {product} is more")
 
-    @model_validator(mode="after")
-    def _metric_sources_exist(self) -> Params:
+    def _check_metric_sources(self) -> None:
         for section in ("finetune_metric", "evaluate_metric"):
             for name, one in getattr(self, section).items():
                 if one.source not in self.sources.metric:
                     hint = closest(one.source, list(self.sources.metric))
                     raise ValueError(f"{section}.{name}.source = {one.source!r}: no metric source{hint}")
-        return self
 
-    @model_validator(mode="after")
-    def _semantic_sources_exist(self) -> Params:
+    def _check_semantic_sources(self) -> None:
         for section in ("finetune_semantic", "evaluate_semantic"):
             for name, one in getattr(self, section).items():
                 if one.source not in self.sources.semantic:
@@ -205,7 +195,6 @@ class Params(Section):
                         f"{section}.{name}.source = {one.source!r}: reader {reader!r} has no list of classes"
                         f"{closest(reader, list(CLASSES))}"
                     )
-        return self
 
     def source(self, role: str, name: str) -> Source:
         """Return the source `name` of `role`; raises UserError that lists the names there are."""
@@ -222,26 +211,15 @@ class Params(Section):
         return named[name]
 
 
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    model: Any = Params
-    for part in location:
-        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
-        model = field.annotation if field is not None else _source_model(location)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
-
-
-def _source_model(location: tuple[Any, ...]) -> type[Source]:
-    return EvaluationSource if "evaluation" in location else Source
-
-
 def _sentence(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key{closest(str(error['loc'][-1]), _keys_at(error['loc'][:-1]))}"
+    location = [part for part in error["loc"] if part != "[key]"]
+    where = ".".join(map(str, location))
+    if error["type"] == "unexpected_keyword_argument":
+        return f"{where}: unknown key{closest(str(location[-1]), keys_at(Params, tuple(location[:-1])))}"
     if error["type"] == "missing":
         return f"{where}: missing key"
     message = error["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(error["input"], (dict, BaseModel)) else f" = {error['input']!r}"
+    shown = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
     return f"{where}{shown}: {message}" if where else message
 
 
@@ -270,12 +248,14 @@ def _faults_of_one(where: str, source: Source) -> list[str]:
 def check(content: Any, name: str = "params.yaml") -> Params:
     """Return `content` (parsed YAML) as Params; raises UserError with one line per fault, led by `name`."""
     if not isinstance(content, dict):
-        raise UserError(f"{name}: must hold keys and values; start from presets/demo.yaml")
+        raise UserError(f"{name}: must hold keys and values; 'depth-anything params demo -o params.yaml' writes one")
+    faults = [f"{path}: missing key" for path in missing(content, completed(Params, content))]
     try:
-        params = Params.model_validate(content)
-        faults = _option_faults(params)
+        # As JSON, because there pydantic takes mappings for dataclasses and still converts nothing else.
+        params = TypeAdapter(Params).validate_json(json.dumps(content, default=str))
+        faults += _option_faults(params)
     except ValidationError as error:
-        faults = [_sentence(one) for one in error.errors()]
+        faults += [_sentence(one) for one in error.errors()]
     if faults:
         raise UserError("\n".join(f"{name}: {fault}" for fault in faults))
     return params
@@ -287,23 +267,20 @@ def load(path: Path | None = None) -> Params:
     Raises UserError (one line per fault: key path, value, what is allowed) for a missing or wrong file.
     """
     path = path or root() / "params.yaml"
+    return check(read(path), path.name)
+
+
+def read(path: Path) -> Any:
+    """Return the content of a file of parameters, as DVC reads it (YAML 1.2); raises UserError as `load` does."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_numbers_with_exponents())
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
-            f"{path.name}: not found in this folder; run from the project root, or copy presets/demo.yaml"
+            f"{path.name}: not found in this folder; run from the project root, or write one with"
+            " 'depth-anything params demo -o params.yaml'"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
-    return check(content, path.name)
-
-
-def _numbers_with_exponents() -> type[yaml.SafeLoader]:
-    # YAML 1.1 reads 5e-6 as a string where DVC (YAML 1.2) reads a number; both must see the same value.
-    loader = type("Loader", (yaml.SafeLoader,), {})
-    number = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
-    loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
-    return loader
 
 
 def root() -> Path:

@@ -1,7 +1,7 @@
-"""The sections of params.yaml: every key, its type and its range, in the order of the file.
+"""The sections of params.yaml that configure the pipeline itself: sources, exports, the machine.
 
-Those of fine-tuning are in `tasks.settings.finetuning`. How they make up the whole, and how a fault is told, is
-`tasks.settings.params`.
+What configures a computation stands beside its code in depth_model; fine-tuning is in `tasks.settings.finetuning`. How
+they make up the whole is `tasks.settings.params`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,21 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from annotated_types import Ge
+from pydantic import AfterValidator, ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from depth_model import readers
 from depth_model.evaluation import protocols
-from depth_model.networks.variants import PATCHES, VARIANTS, OutIndices
+from depth_model.pseudo_label.settings import LabelMachine
+from depth_model.reading.settings import CollectMachine
+from depth_model.settings import NotNegative, Positive, setting
 from depth_model.shards.store import SCHEME, Bucket
+from depth_model.training.settings import TrainingMachine
 from depth_model.world import DOMAINS, export
 
 CLASSES = ("ade20k", "cityscapes")
@@ -36,36 +41,25 @@ def closest(word: str, allowed: list[str]) -> str:
     return f" (allowed: {', '.join(allowed)}){hint}"
 
 
-def _multiple_of_patch(value: int) -> int:
-    if all(value % patch for patch in PATCHES):
-        raise ValueError(f"must be a multiple of {PATCHES[0]}, the patch of the encoder ({PATCHES[1]} for DINOv3)")
-    return value
+def _source_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("a source name may only hold small letters, digits and _")
+    return name
 
 
-Positive = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[int, Field(ge=0)]
-PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Side = Annotated[int, Field(gt=0), AfterValidator(_multiple_of_patch)]
-Size = Literal[tuple(VARIANTS)]
+Name = Annotated[str, AfterValidator(_source_name)]
 
 
-class Section(BaseModel):
-    """A part of params.yaml: no unknown key, no value of another type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Source(Section):
+@dataclass(frozen=True, kw_only=True)
+class Source:
     """One source of images: a reader, where its data lie, the reader's options, the fewest samples accepted."""
 
     reader: str
     root: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     minimum_count: NotNegative = 1
 
-    @model_validator(mode="after")
-    def _known_reader(self) -> Source:
+    def __post_init__(self) -> None:
         if self.reader not in readers.names():
             raise ValueError(f"reader {self.reader!r} is unknown{closest(self.reader, readers.names())}")
         if readers.get(self.reader).needs_root and self.root is None:
@@ -74,7 +68,6 @@ class Source(Section):
             Bucket(self.root)
             if not readers.get(self.reader).loose_files:
                 raise ValueError(f"reader {self.reader!r} reads folders, not object stores: copy the data first")
-        return self
 
     def chosen_options(self) -> Any:
         """Return the reader's options as its own dataclass; raises ValidationError for a wrong one."""
@@ -90,16 +83,16 @@ def known_protocol(name: str) -> protocols.Protocol:
         raise ValueError(f"protocol {name!r}: {error.args[0]}") from error
 
 
+@dataclass(frozen=True, kw_only=True)
 class EvaluationSource(Source):
     """A source that models are measured on: `protocol` as `<set>/<variant>`, or generic (see docs/evaluation.md)."""
 
     protocol: str = "generic"
 
-    @model_validator(mode="after")
-    def _known_protocol(self) -> EvaluationSource:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if known_protocol(self.protocol).is_metric:
             raise ValueError(f"protocol {self.protocol!r} measures metric depth, the models of this role are relative")
-        return self
 
 
 def source_root(source: Source) -> Path | Bucket:
@@ -120,27 +113,23 @@ def project_path(path: str) -> Path:
     return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / path
 
 
-def _source_name(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError("a source name may only hold small letters, digits and _")
-    return name
-
-
-Name = Annotated[str, AfterValidator(_source_name)]
-Named = dict[Name, Source]
-
-
-class Sources(Section):
+@dataclass(frozen=True, kw_only=True)
+class Sources:
     """The sources by role; the same data set may stand in several roles."""
 
-    labeled: Named
-    unlabeled: Named
-    evaluation: dict[Name, EvaluationSource]
-    metric: Named
-    semantic: Named
+    labeled: dict[Name, Source] = setting("images with depth, for teacher and student", factory=dict)
+    unlabeled: dict[Name, Source] = setting("images for pseudo labels", factory=dict)
+    evaluation: dict[Name, EvaluationSource] = setting("what models are measured on, zero-shot", factory=dict)
+    metric: dict[Name, Source] = setting(
+        "depth in metres, for fine-tuning; with the real sets only `root` changes", factory=dict
+    )
+    semantic: dict[Name, Source] = setting(
+        "class labels, for segmentation; with the real sets only `root` changes", factory=dict
+    )
 
 
-class Export(Section):
+@dataclass(frozen=True, kw_only=True)
+class Export:
     """A part of the rendered world, written in the layout of a real data set to `data/exported/<name>`.
 
     `counts`: pictures by split of the layout.
@@ -150,11 +139,10 @@ class Export(Section):
     domain: str
     counts: dict[str, NotNegative]
     seed: NotNegative
-    height: Annotated[int, Field(ge=32)]
-    width: Annotated[int, Field(ge=32)]
+    height: Annotated[int, Ge(32)]
+    width: Annotated[int, Ge(32)]
 
-    @model_validator(mode="after")
-    def _known_names(self) -> Export:
+    def __post_init__(self) -> None:
         if self.layout not in export.names():
             raise ValueError(f"layout {self.layout!r} is unknown{closest(self.layout, export.names())}")
         if self.domain not in DOMAINS:
@@ -163,142 +151,65 @@ class Export(Section):
         for split in self.counts:
             if split not in splits:
                 raise ValueError(f"layout {self.layout!r} has no split {split!r}{closest(split, list(splits))}")
-        return self
 
 
-class Model(Section):
+@dataclass(frozen=True, kw_only=True)
+class Model:
     """A model from elsewhere: a file, a folder, `models:/NAME@ALIAS`, or an encoder: packaged, hub, none."""
 
     source: str
 
 
-class Collect(Section):
-    """How sources become shards."""
-
-    max_side: Positive
-    minimum_side: Positive
-    samples_per_shard: Positive
-    workers: Positive
-    engine: Literal["local", "ray"]
-
-
-class Audit(Section):
-    """When two images count as the same picture: fingerprint distance in bits of 128, likeness of the pixels."""
-
-    leak_distance: Annotated[int, Field(ge=0, le=15)]
-    leak_likeness: Probability
-    duplicate_distance: Annotated[int, Field(ge=0, le=6)]
-    duplicate_likeness: Probability
+def _known_store(text: str) -> str:
+    if text != "local":
+        try:
+            Bucket(text)
+        except ValueError as error:
+            raise ValueError("must be local or s3://BUCKET/PREFIX") from error
+    return text
 
 
-class Drift(Section):
-    """From which distance to the accepted collection on there is a warning, or no catalog (docs/collection.md)."""
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Where shards lie: `local`, in the folders beside their tables, or in an object store, `s3://bucket/prefix`."""
 
-    tolerance: PositiveNumber
-    action: Literal["warn", "stop"]
+    store: Annotated[str, AfterValidator(_known_store)] = setting(
+        "local | s3://bucket/prefix: where shards lie; docs/scale.md", "local"
+    )
 
-
-class Sky(Section):
-    """Which model finds the sky of labeled images, and from which probability on."""
-
-    segmenter: str
-    threshold: Probability
-
-
-class EncoderWeights(Section):
-    """Where encoder weights come from: `packaged`, `hub`, `none` or a path."""
-
-    weights: str
+    @property
+    def root(self) -> Bucket | None:
+        """The object store, None for `local`."""
+        return None if self.store == "local" else Bucket(self.store)
 
 
-class Training(Section):
-    """What teacher and student training share."""
+@dataclass(frozen=True, kw_only=True)
+class EncoderWeights:
+    """Where encoder weights come from."""
 
-    crop: Side
-    workers: NotNegative
-    checkpoint_every: Positive
-    precision: Literal["fp32", "bf16"]
-    gradient_clip: PositiveNumber
-    weight_decay: Annotated[float, Field(ge=0)]
-    gradient_matching: Annotated[float, Field(ge=0)]
-    out_indices: OutIndices
-    gradient_checkpointing: bool
-    accumulation: Positive
-    warmup: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    bad_batch: Literal["stop", "skip"]
-    largest_skips: NotNegative
-    processes: Positive
+    weights: str = setting("packaged | hub | none | a path", "hub")
 
 
-class Teacher(Section):
-    """The teacher: paper section 3.1."""
-
-    encoder: Size
-    epochs: Positive
-    batch: Positive
-    encoder_learning_rate: PositiveNumber
-    decoder_learning_rate: PositiveNumber
-
-
-class PseudoLabel(Section):
-    """How the teacher labels the unlabeled images."""
-
-    short_side: Side
-    bits: Annotated[int, Field(ge=8, le=16)]
-    batch: Positive
-    precision: Literal["fp32", "bf16"]
-    quality: Literal["none", "flip"]
-    teachers: list[str]
-    engine: Literal["local", "ray"]
-    processes: Positive
-    threads: NotNegative
-    device: Literal["auto", "cpu", "gpu"]
-
-
-class Perturbation(Section):
-    """Strong perturbation of the student's unlabeled images: paper section 3.2."""
-
-    brightness: Probability
-    contrast: Probability
-    saturation: Probability
-    hue: Annotated[float, Field(ge=0, le=0.5)]
-    jitter_probability: Probability
-    blur_probability: Probability
-    blur_sigma: Annotated[list[PositiveNumber], Field(min_length=2, max_length=2)]
-    cutmix_probability: Probability
-
-
-class Student(Section):
-    """The student: paper sections 3.2 and 3.3."""
-
-    encoder: Size
-    sweeps: PositiveNumber
-    labeled_per_batch: Positive
-    unlabeled_per_batch: Positive
-    encoder_learning_rate: PositiveNumber
-    decoder_learning_rate: PositiveNumber
-    trim: Annotated[float, Field(ge=0, lt=1)]
-    ema: Annotated[float, Field(ge=0, lt=1)]
-    minimum_quality: Probability
-    pseudo_labels: bool
-    perturbation: Perturbation
-
-
-class FeatureAlignment(Section):
-    """Which block is held near the frozen encoder's, and the normaliser of equation 9."""
-
-    block: NotNegative
-    normaliser: Literal["remaining", "all"]
-    images: Literal["unlabeled", "labeled", "none"]
-
-
-class Evaluation(Section):
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
     """How models are evaluated."""
 
-    short_side: Side
+    short_side: Positive = setting("pixels, whole patches (paper: 518)", 518)
 
 
-class Resume(Section):
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What fits the machine and changes no result beyond rounding; no stage depends on it."""
+
+    collect: CollectMachine = setting("", CollectMachine())
+    training: TrainingMachine = setting("", TrainingMachine())
+    pseudo_label: LabelMachine = setting("", LabelMachine())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
     """What happens to unfinished work whose code has changed since."""
 
-    changed_code: Literal["stop", "accept", "restart"]
+    changed_code: Literal["stop", "accept", "restart"] = setting(
+        "what to do with unfinished work of older code", "stop"
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +167,7 @@ def evaluation_hash() -> str:
     Figures of two models may be compared only under the same hash.
     """
     catalog = files.read_json(catalog_path("evaluation"))
-    return files.sha256_of_json({"catalog": catalog, "evaluation": params.load().evaluation.model_dump()})
+    return files.sha256_of_json({"catalog": catalog, "evaluation": asdict(params.load().evaluation)})
 
 
 def promote(evaluation: Mapping[str, Mapping[str, Mapping[str, float]]], evaluation_hash: str) -> list[str]:

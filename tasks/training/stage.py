@@ -1,4 +1,4 @@
-"""What the stages that train share: their samples, their settings, and the run that ends in a registered model.
+"""What the stages that train share: their samples, and the run that ends in a registered model.
 
 How a network learns is the business of `depth_model.training`; several processes are that of `processes`.
 """
@@ -20,8 +20,7 @@ from tasks.workspace.work import Workplace
 if TYPE_CHECKING:
     from depth_model.shards.pool import SamplePool
     from depth_model.training.history import History
-    from depth_model.training.loop import LoopSettings, OnMetrics
-    from depth_model.training.start import TrainingSettings
+    from depth_model.training.loop import OnMetrics
 
     Learn = Callable[[params.Params, str, Path, OnMetrics], tuple[Any, History]]
 
@@ -59,24 +58,6 @@ def _checked_pool(
     if not len(samples):
         raise UserError(f"{where} of params.yaml holds no sample that may be used: name one with images in it")
     return samples
-
-
-def training_settings(settings: params.Params) -> TrainingSettings:
-    """Return the section `training` of params.yaml as the loop takes it."""
-    from depth_model.training.start import TrainingSettings
-
-    return TrainingSettings(**settings.training.model_dump(exclude={"processes"}))
-
-
-LOOP = ("workers", "checkpoint_every", "precision", "accumulation", "bad_batch", "largest_skips")
-"""Parameters of `training` that fine-tuning takes over too: how the loop is carried out."""
-
-
-def loop_settings(settings: params.Params) -> LoopSettings:
-    """Return what fine-tuning takes over of the section `training` of params.yaml."""
-    from depth_model.training.loop import LoopSettings
-
-    return LoopSettings(**settings.training.model_dump(include=set(LOOP)))
 
 
 def initial_weights(folder: str) -> str:

@@ -10,7 +10,7 @@ import yaml
 from depth_model.comparison.tables import paper_tables
 from depth_model.errors import UserError
 from experiments import ablations
-from tasks.settings import params
+from tasks.settings import params, presets
 
 TABLES = ("table-9", "table-12", "table-13")
 
@@ -43,12 +43,11 @@ def changed(content, changes):
 @pytest.mark.parametrize("preset", ["demo", "ablation"])
 @pytest.mark.parametrize("table", list(ablations.TABLES))
 def test_every_row_gives_parameters_that_are_accepted_and_differ(repository, preset, table):
-    text = (repository / "presets" / f"{preset}.yaml").read_text()
-    names = list(yaml.safe_load(text)["sources"]["labeled"])
+    path = repository / "presets" / f"{preset}.yaml"
+    names = list(presets.content(path)["sources"]["labeled"])
     seen = []
     for row in ablations.rows_of(table, names):
-        path = changed(yaml.safe_load(text), row.changes)
-        seen.append(params.check(path).model_dump_json())
+        seen.append(repr(params.check(changed(presets.content(path), row.changes))))
     assert len(set(seen)) == len(seen) >= 3
 
 
@@ -97,7 +96,7 @@ def test_results_are_only_added_and_shown_as_mean_and_deviation(tmp_path):
 
 
 def test_what_was_measured_is_not_run_again(monkeypatch, repository):
-    settings = params.load(repository / "presets" / "demo.yaml")
+    settings = presets.load(repository / "presets" / "demo.yaml")
     known = [result(row.label, 1, 0.1, "s") for row in ablations.rows_of("table-12", [])]
     monkeypatch.setattr(ablations, "setting_of", lambda settings: "s")
     monkeypatch.setattr(ablations, "read_results", lambda: known)
@@ -106,7 +105,7 @@ def test_what_was_measured_is_not_run_again(monkeypatch, repository):
 
 
 def test_code_that_is_not_committed_is_refused(tmp_path, repository, monkeypatch):
-    settings = params.load(repository / "presets" / "demo.yaml")
+    settings = presets.load(repository / "presets" / "demo.yaml")
     monkeypatch.chdir(tmp_path)
     for folder in ("depth_model", "tasks"):
         (tmp_path / folder).mkdir()

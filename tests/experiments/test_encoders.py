@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 
 from depth_model.errors import UserError
 from experiments import encoders
-from tasks.settings import params
+from tasks.settings import params, presets
 from tests.experiments.test_ablations import changed
 
 
 def test_every_row_starts_all_fine_tuning_from_its_encoder(repository):
-    text = (repository / "presets" / "demo.yaml").read_text()
-    rows = encoders.rows_of(["packaged", "none", "some/folder"], params.check(yaml.safe_load(text)))
+    demo = repository / "presets" / "demo.yaml"
+    rows = encoders.rows_of(["packaged", "none", "some/folder"], presets.load(demo))
     for row in rows:
-        settings = params.check(changed(yaml.safe_load(text), row.changes))
+        settings = params.check(changed(presets.content(demo), row.changes))
         tuned = [*settings.finetune_metric.values(), *settings.finetune_semantic.values()]
         assert len(tuned) == 4
         assert {one.initial for one in tuned} == {row.label}
 
 
 def test_nothing_to_fine_tune_is_refused(repository):
-    settings = params.load(repository / "presets" / "ablation.yaml")
+    settings = presets.load(repository / "presets" / "ablation.yaml")
     with pytest.raises(UserError, match="finetune_metric"):
         encoders.rows_of(["none"], settings)
 

@@ -9,6 +9,8 @@ import sys
 import pytest
 import yaml
 
+from tasks.settings import presets
+
 TOY = """\
 stages:
   inventory:
@@ -33,7 +35,7 @@ stages:
 @pytest.fixture
 def toy(tmp_path, repository, monkeypatch):
     """The toy project as current folder, with a params.yaml that is in order and nothing run yet."""
-    parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    parameters = presets.content(repository / "presets" / "demo.yaml")
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
     parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}

@@ -12,6 +12,7 @@ from PIL import Image
 
 from depth_model import readers
 from depth_model.errors import UserError
+from tasks.settings import presets
 from tasks.workspace.paths import AUDIT_REPORT, catalog_path
 from tests.tasks.starting import start
 
@@ -29,13 +30,13 @@ def write_pairs(folder, samples, quality):
 @pytest.fixture
 def project(tmp_path, repository, monkeypatch):
     """Metric sources `train` and `test`; the last picture of `train` is the first of `test`, encoded otherwise."""
-    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content = presets.content(repository / "presets" / "demo.yaml")
     content |= {name: {} for name in ("export", "finetune_semantic", "evaluate_semantic")}
     metric = {name: {"reader": "rgbd_folder", "root": name, "options": OPTIONS} for name in ("train", "test")}
     content["sources"] = {role: {} for role in ("labeled", "unlabeled", "evaluation", "semantic")} | {"metric": metric}
     content["finetune_metric"] = {"rooms": content["finetune_metric"]["nyu"] | {"source": "train"}}
     content["evaluate_metric"] = {"rooms": content["evaluate_metric"]["nyu"] | {"source": "test"}}
-    content["collect"] |= {"workers": 1}
+    content["machine"]["collect"]["workers"] = 1
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     world = list(readers.get("rendered_world")(domain="rooms", count=5, seed=6, height=96, width=128))
     write_pairs(tmp_path / "train", world[:4], 95)

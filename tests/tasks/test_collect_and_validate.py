@@ -21,7 +21,7 @@ from depth_model.shards.source import SourceFolder, join_sidecar, write_sidecar_
 from tasks.commands import data_docs
 from tasks.gate.data_docs import FOLDER
 from tasks.gate.suites import ANNOTATED, SAMPLE_SUITES, SOURCE_SUITES
-from tasks.settings import params
+from tasks.settings import params, presets
 from tests.tasks.starting import start
 
 
@@ -29,7 +29,7 @@ from tests.tasks.starting import start
 def project(tmp_path, repository, monkeypatch):
     """A collected project: labeled `one` and `two` (5 pairs each), unlabeled `photographs` (1 good, 1 bad)."""
     generator = np.random.default_rng(0)
-    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content = presets.content(repository / "presets" / "demo.yaml")
     content |= {"finetune_metric": {}, "evaluate_metric": {}}
     content |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     options = {"color": "c*.png", "depth": "d*.png", "unit": 1000}
@@ -42,7 +42,8 @@ def project(tmp_path, repository, monkeypatch):
         "metric": {},
         "semantic": {},
     }
-    content["collect"] = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2, "workers": 1, "engine": "local"}
+    content["collect"] = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2}
+    content["machine"]["collect"]["workers"] = 1
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

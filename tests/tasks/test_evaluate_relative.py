@@ -16,7 +16,7 @@ from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
 from depth_model.reading.collecting import collect_source
 from tasks import report, summarise
-from tasks.settings import params
+from tasks.settings import params, presets
 from tasks.workspace.paths import AUDIT_REPORT, MODELS, SCENES_REPORT, statistics_path
 from tests.tasks.starting import start
 
@@ -37,7 +37,7 @@ def write_pairs(root):
 
 
 def write_project(folder, repository, kind):
-    parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    parameters = presets.content(repository / "presets" / "demo.yaml")
     options = OPTIONS | {"target_kind": kind}
     source = {"reader": "rgbd_folder", "root": "pairs", "options": options}
     parameters["sources"] = {role: {} for role in params.ROLES} | {"evaluation": {"pairs": source}}

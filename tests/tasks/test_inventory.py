@@ -13,14 +13,14 @@ import yaml
 
 from depth_model.errors import UserError
 from tasks import inventory
-from tasks.settings import params
+from tasks.settings import params, presets
 from tests.tasks.starting import start
 
 
 @pytest.fixture
 def project(tmp_path, repository, monkeypatch):
     """A project folder with two image folders and one source without a root."""
-    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content = presets.content(repository / "presets" / "demo.yaml")
     content |= {"finetune_metric": {}, "evaluate_metric": {}}
     content |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     content["sources"] = {

@@ -13,13 +13,14 @@ from depth_model.errors import UserError
 from depth_model.shards.source import SidecarFolder, SourceFolder
 from depth_model.sky import masks
 from tasks import entry
+from tasks.settings import presets
 from tests.tasks.starting import start
 
 
 @pytest.fixture
 def project(tmp_path, repository, monkeypatch):
     """A collected project: `world` (class labels, 3 pictures) and `pairs` (none, 5 pictures with a bright top)."""
-    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content = presets.content(repository / "presets" / "demo.yaml")
     content |= {"finetune_metric": {}, "evaluate_metric": {}}
     content |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     world = {"domain": "hills", "count": 3, "seed": 4, "height": 64, "width": 96}
@@ -34,7 +35,8 @@ def project(tmp_path, repository, monkeypatch):
         "metric": {},
         "semantic": {},
     }
-    content["collect"] = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2, "workers": 1, "engine": "local"}
+    content["collect"] = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2}
+    content["machine"]["collect"]["workers"] = 1
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     (tmp_path / "pairs").mkdir()

@@ -14,6 +14,7 @@ from depth_model.shards.store import StoreError
 from depth_model.training.batches import labeled_batch, loader
 from depth_model.training.sampling import WHOLE
 from tasks import entry
+from tasks.settings import presets
 from tasks.tracking import mlflow_runs
 from tasks.training import stage
 from tasks.workspace.paths import SCENES_REPORT
@@ -26,13 +27,14 @@ SIDECARS = ("sky", "pseudo")
 @pytest.fixture
 def project(tmp_path, repository, bucket, monkeypatch):
     """Write params.yaml with one rendered source per role and `data.store` in an empty bucket; return its content."""
-    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content = presets.content(repository / "presets" / "demo.yaml")
     content |= {name: {} for name in ("export", "finetune_metric", "evaluate_metric", "finetune_semantic")}
     content |= {"evaluate_semantic": {}, "sources": {"metric": {}, "semantic": {}}}
     for seed, role in enumerate(ROLES):
         options = {"domain": "hills", "count": 3, "seed": seed, "height": 64, "width": 96}
         content["sources"][role] = {"world": {"reader": "rendered_world", "options": options}}
-    content["collect"] |= {"samples_per_shard": 2, "workers": 1}
+    content["collect"]["samples_per_shard"] = 2
+    content["machine"]["collect"]["workers"] = 1
     content["sky"]["segmenter"] = "none"
     content["pseudo_label"] |= {"short_side": 28, "batch": 2}
     content["data"]["store"] = f"s3://{bucket[1]}/depth"

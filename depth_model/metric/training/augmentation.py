@@ -6,30 +6,17 @@ gamma, brightness and colour. Depth is never interpolated. Random numbers come f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from PIL import Image
 
 from depth_model.errors import BadInput
+from depth_model.metric.training.settings import MetricInput
 from depth_model.metrics.crops import kb_window
 
 ROTATION = 1.0
 """Largest rotation in degrees, either way."""
 COLOR_PROBABILITY = 0.5
 GAMMA = GAIN = (0.9, 1.1)
-
-
-@dataclass(frozen=True)
-class MetricInput:
-    """Network input (`height`, `width`) in pixels, to which whole images are squashed; `crop` before it; the range of
-    brightness factors, [1 - brightness, 1 + brightness] (docs/paper.md 5: 0.25 indoors, 0.1 outdoors)."""
-
-    height: int
-    width: int
-    crop: Literal["none", "kitti_benchmark"]
-    brightness: float
 
 
 def benchmark_crop(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

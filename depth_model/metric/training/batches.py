@@ -7,7 +7,8 @@ import torch
 
 from depth_model.errors import BadInput, named
 from depth_model.metric.heads.metric_depth import MINIMUM
-from depth_model.metric.training.augmentation import MetricInput, augmented
+from depth_model.metric.training.augmentation import augmented
+from depth_model.metric.training.settings import MetricInput
 from depth_model.networks.preprocessing import squashed
 from depth_model.shards.pool import SamplePool, resized_nearest
 from depth_model.training.batches import Batch

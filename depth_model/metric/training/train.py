@@ -9,31 +9,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from depth_model.encoders.midas import is_midas, read_midas
-from depth_model.metric.heads.bins import STRENGTH, MetricBins
 from depth_model.metric.heads.metric_depth import MetricDepth, MidasDepth, midas_depth
-from depth_model.metric.training.augmentation import MetricInput
 from depth_model.metric.training.batches import metric_batch
+from depth_model.metric.training.settings import MetricSettings
 from depth_model.networks import BadCheckpoint, DepthAnything
 from depth_model.networks.preprocessing import normalised
 from depth_model.objectives import silog_loss
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch
 from depth_model.training.history import History
-from depth_model.training.loop import LoopSettings, OnMetrics, Run, train
+from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import BETAS, fused_adamw
 from depth_model.training.processes import best_device
 from depth_model.training.sampling import steps_of
+from depth_model.training.settings import LoopSettings, TrainingMachine
 from depth_model.training.start import check_shares
+from depth_model.training.terms import Term
 
 LOWEST_MOMENTUM, HIGHEST_MOMENTUM = 0.85, 0.95
 RISING_SHARE = 0.7
@@ -41,28 +41,6 @@ RISING_SHARE = 0.7
 LAST_FACTOR = 1e-4
 POWER = 0.9
 """Of the polynomial decay of the second Depth Anything."""
-
-
-@dataclass(frozen=True)
-class MetricSettings:
-    """`start`: "encoder" keeps the encoder of the relative model (paper), "all" its decoder too (released code).
-
-    `maximum` in metres is the range of training and model; `learning_rate` is the head's, divided by `reduction` for
-    encoder and decoder; `gradient_clip` the largest gradient norm; `strength` that of the attractors of "bins": 300 in
-    every official training, 1000 in their configuration.
-    """
-
-    head: Literal["bins", "sigmoid"]
-    start: Literal["encoder", "all"]
-    maximum: float
-    epochs: float
-    batch: int
-    learning_rate: float
-    reduction: float
-    weight_decay: float
-    gradient_clip: float
-    input: MetricInput
-    strength: float = STRENGTH
 
 
 def train_metric(
@@ -75,6 +53,7 @@ def train_metric(
     seed: int,
     scratch: Path,
     on_metrics: OnMetrics,
+    machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[MetricDepth, History]:
     """Fine-tune to metres on the samples of `pool`, from the relative model or encoder weights `relative`.
 
@@ -91,13 +70,12 @@ def train_metric(
         schedule=one_cycle if settings.head == "bins" else polynomial_decay,
         steps=steps_of(settings.epochs, len(pool), settings.batch),
         images_per_step=settings.batch,
-        make_batch=partial(metric_batch, pool, seed, settings.batch, settings.input, settings.maximum),
-        loss=partial(metric_loss, model),
-        weights={"silog": 1.0},
-        counts=metric_counts,
+        make_batch=partial(metric_batch, pool, seed, settings.batch, settings, settings.maximum),
+        forward=partial(metric_output, model),
+        terms=metric_terms("zoedepth" if settings.head == "bins" else "second_version"),
         gradient_clip=settings.gradient_clip,
     )
-    return model, train(run, loop, scratch, on_metrics)
+    return model, train(run, loop, scratch, on_metrics, machine)
 
 
 def initial_metric_model(
@@ -105,7 +83,7 @@ def initial_metric_model(
 ) -> MetricDepth:
     """Return the model that fine-tuning starts from, on the device that it is trained on."""
     start = _start(str(relative), size, settings.start, seed)
-    size_of_input = settings.input.height, settings.input.width
+    size_of_input = settings.height, settings.width
     head = MetricDepth(start, settings.head, settings.maximum, domain, size_of_input, settings.strength, seed)
     return head.to(best_device())
 
@@ -118,31 +96,39 @@ def _start(relative: str, size: str, start: str, seed: int) -> DepthAnything | M
     return DepthAnything.load(relative) if start == "all" else DepthAnything(size, relative, seed)
 
 
-def metric_loss(model: MetricDepth, batch: Batch) -> dict[str, Tensor]:
-    """Return the scale-invariant logarithmic loss of a batch, `silog`, and how its depth compares with the labels.
+def metric_output(model: MetricDepth, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return predicted depth, labels and which of them are valid, each (B, h, w).
 
-    The prediction is brought to the size of the labels, bilinear with corners aligned; the loss is over all labelled
-    pixels of the batch (docs/paper.md 5), in ZoeDepth's form with metric bins, else in that of the second version.
+    The prediction is brought to the size of the labels, bilinear with corners aligned.
     """
     depth, valid = batch["depth"], batch["valid"]
     predicted = functional.interpolate(
         model(normalised(batch["images"]))[:, None], size=depth.shape[1:], mode="bilinear", align_corners=True
     )[:, 0]
-    form = "zoedepth" if isinstance(model.head, MetricBins) else "second_version"
-    with torch.no_grad():
-        error = torch.where(valid, (predicted / torch.where(valid, depth, 1.0) - 1).abs(), 0.0)
-        relative = error.sum() / valid.sum().clamp_min(1)
-    return {"silog": silog_loss(predicted, depth, valid, form), "abs_rel": relative}
+    return predicted, depth, valid
 
 
-def metric_counts(batch: Batch) -> dict[str, Tensor | float]:
-    """Return over how many images each mean of `metric_loss` is.
+def metric_terms(form: str) -> list[Term]:
+    """Return the scale-invariant logarithmic loss in one of `silog_loss`'s forms, over all labelled pixels of a batch
+    (docs/paper.md 5), and how far depth is from the labels.
 
     The loss of a batch that several processes share is the mean of theirs, as in the released code: its variance is
     that of the pixels of one process.
     """
-    images = float(len(batch["depth"]))
-    return {"silog": images, "abs_rel": images}
+
+    def images(batch: Batch) -> int:
+        return len(batch["depth"])
+
+    return [
+        Term("silog", lambda output: silog_loss(*output, form), images, 1.0),
+        Term("abs_rel", lambda output: _relative_error(*output), images),
+    ]
+
+
+@torch.no_grad()
+def _relative_error(predicted: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
+    error = torch.where(valid, (predicted / torch.where(valid, depth, 1.0) - 1).abs(), 0.0)
+    return error.sum() / valid.sum().clamp_min(1)
 
 
 def metric_groups(model: MetricDepth, settings: MetricSettings) -> list[dict[str, Any]]:

@@ -16,37 +16,13 @@ from torch.nn import functional
 
 from depth_model.networks.transformers_library import transformers_module
 from depth_model.semantic.classes import IGNORE
+from depth_model.semantic.heads.settings import Mask2FormerSettings
 from depth_model.semantic.heads.simple_pyramid import SimplePyramid
 
 NO_OBJECT_WEIGHT = 0.1
 LOSS_WEIGHTS = {"class": 2.0, "mask": 5.0, "dice": 5.0}
 """Weights of the losses, and of the costs by which labels are matched to queries (docs/paper.md 6)."""
 NAMES = {"class": "loss_cross_entropy", "mask": "loss_mask", "dice": "loss_dice"}
-GROUPS = 32
-"""Of the group norms in the library's pixel decoder."""
-
-
-@dataclass(frozen=True)
-class Mask2FormerSettings:
-    """Sizes of the head (released: 1024, 200, 32, 6, 9, 4096, 12544).
-
-    `width` channels, a multiple of 32 and of the number of attention `heads`; `queries`; layers of the pixel decoder
-    and of the transformer decoder; width of their `feedforward` parts; `points` at which masks are compared.
-    """
-
-    width: int
-    queries: int
-    heads: int
-    pixel_layers: int
-    decoder_layers: int
-    feedforward: int
-    points: int
-
-    def __post_init__(self) -> None:
-        if self.width % GROUPS or self.width % (2 * self.heads):
-            raise ValueError(f"width={self.width}: must be a multiple of {GROUPS} and of twice the {self.heads} heads")
-
-
 @dataclass(frozen=True)
 class QueryOutput:
     """What queries say after each decoder layer, the untrained start first.

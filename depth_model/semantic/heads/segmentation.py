@@ -21,7 +21,8 @@ from depth_model.networks import checkpoints
 from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.encoder import patch_grid
 from depth_model.semantic.classes import ClassList
-from depth_model.semantic.heads.mask2former import Mask2FormerHead, Mask2FormerSettings, QueryOutput, query_scores
+from depth_model.semantic.heads.mask2former import Mask2FormerHead, QueryOutput, query_scores
+from depth_model.semantic.heads.settings import Mask2FormerSettings
 
 MODEL_TYPE = "open_depth_anything_segmentation"
 MAPS = 4

@@ -7,8 +7,8 @@ warm-up, then linear decay to 0, hard clipping. A linear head learns by cross en
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +21,26 @@ from depth_model.semantic.classes import IGNORE, ClassList
 from depth_model.semantic.heads.mask2former import (
     LOSS_WEIGHTS,
     NO_OBJECT_WEIGHT,
-    Mask2FormerSettings,
     present_classes,
     query_criterion,
     query_losses,
 )
 from depth_model.semantic.heads.segmentation import Segmentation
+from depth_model.semantic.heads.settings import Mask2FormerSettings
 from depth_model.semantic.training.batches import semantic_batch
+from depth_model.semantic.training.settings import SemanticSettings
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch, network_input
 from depth_model.training.history import History
-from depth_model.training.loop import LoopSettings, OnMetrics, Run, train
+from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw
 from depth_model.training.processes import best_device
+from depth_model.training.settings import LoopSettings, TrainingMachine
 from depth_model.training.start import check_shares
+from depth_model.training.terms import Term
 
 START = 1e-6
 """Of the base rate, where the warm-up begins."""
-
-
-@dataclass(frozen=True)
-class SemanticSettings:
-    """`head`: "linear", or the sizes of a Mask2Former. `side` of the crops in pixels; number of steps and of images in
-    each; `learning_rate` is the head's, divided by `reduction` for the encoder; steps of `warmup`; `gradient_clip` the
-    largest gradient norm."""
-
-    head: str | Mask2FormerSettings
-    side: int
-    iterations: int
-    batch: int
-    learning_rate: float
-    reduction: float
-    weight_decay: float
-    warmup: int
-    gradient_clip: float
 
 
 def train_semantic(
@@ -67,6 +53,7 @@ def train_semantic(
     seed: int,
     scratch: Path,
     on_metrics: OnMetrics,
+    machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[Segmentation, History]:
     """Fine-tune to segmentation on the labelled samples of `pool`, from an encoder of `size`.
 
@@ -75,8 +62,8 @@ def train_semantic(
     """
     check_shares("batch", settings.batch, loop.accumulation)
     encoder = any_encoder(size, weights, seed)
-    model = Segmentation(encoder, classes, settings.head, settings.side, seed).to(best_device())
-    loss, counts, loss_weights = _objective(model, settings.head)
+    model = Segmentation(encoder, classes, settings.chosen_head, settings.crop, seed).to(best_device())
+    forward, terms = _objective(model, settings.chosen_head)
     run = Run(
         name=f"semantic {classes.name}",
         model=model,
@@ -86,13 +73,12 @@ def train_semantic(
         schedule=partial(warm_then_linear, settings.warmup),
         steps=settings.iterations,
         images_per_step=settings.batch,
-        make_batch=partial(semantic_batch, pool, seed, settings.batch, settings.side, len(classes)),
-        loss=loss,
-        weights=loss_weights,
-        counts=counts,
+        make_batch=partial(semantic_batch, pool, seed, settings.batch, settings.crop, len(classes)),
+        forward=forward,
+        terms=terms,
         gradient_clip=settings.gradient_clip,
     )
-    return model, train(run, loop, scratch, on_metrics)
+    return model, train(run, loop, scratch, on_metrics, machine)
 
 
 def warm_then_linear(warmup: int, group: Mapping[str, Any], step: int, total: int) -> dict[str, float]:
@@ -105,41 +91,56 @@ def warm_then_linear(warmup: int, group: Mapping[str, Any], step: int, total: in
     return {"lr": group["base_lr"] * (1 - (step - warmup) / (total - warmup))}
 
 
-_Loss = Callable[[Batch], dict[str, Tensor]]
-_Counts = Callable[[Batch], dict[str, Tensor | float]]
-
-
-def _objective(model: Segmentation, head: str | Mask2FormerSettings) -> tuple[_Loss, _Counts, dict[str, float]]:
+def _objective(model: Segmentation, head: str | Mask2FormerSettings) -> tuple[Callable[[Batch], Any], list[Term]]:
     if isinstance(head, Mask2FormerSettings):
         criterion = query_criterion(len(model.classes), head).to(best_device())
-        return partial(mask_loss, model, criterion), partial(mask_counts, head.queries), LOSS_WEIGHTS
-    return partial(pixel_loss, model), pixel_counts, {"cross_entropy": 1.0}
+        return partial(mask_output, model, criterion), mask_terms(head.queries)
+    return partial(pixel_output, model), pixel_terms()
 
 
-def pixel_loss(model: Segmentation, batch: Batch) -> dict[str, Tensor]:
+def pixel_output(model: Segmentation, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the scores of the classes, (B, C, H, W), and the labels, int64 (B, H, W)."""
+    return model(network_input(batch["images"])), batch["labels"].long()
+
+
+def pixel_terms() -> list[Term]:
     """Return the mean cross entropy over the labelled pixels, and the share of them that are right."""
-    labels = batch["labels"].long()
-    scores = model(network_input(batch["images"]))
-    labelled = (labels != IGNORE).sum().clamp_min(1)
-    loss = functional.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="sum") / labelled
-    with torch.no_grad():
-        right = ((scores.argmax(1) == labels).sum() / labelled).float()
-    return {"cross_entropy": loss, "pixel_accuracy": right}
+
+    def labelled(batch: Batch) -> Tensor:
+        return (batch["labels"] != IGNORE).sum()
+
+    return [
+        Term("cross_entropy", lambda output: _cross_entropy(*output), labelled, 1.0),
+        Term("pixel_accuracy", lambda output: _accuracy(*output), labelled),
+    ]
 
 
-def pixel_counts(batch: Batch) -> dict[str, Tensor | float]:
-    """Return over how many pixels the means of `pixel_loss` are."""
-    labelled = float((batch["labels"] != IGNORE).sum())
-    return {"cross_entropy": labelled, "pixel_accuracy": labelled}
+def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="sum") / _labelled_pixels(labels)
 
 
-def mask_loss(model: Segmentation, criterion: torch.nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """Return the losses of `query_losses` on a batch."""
+def _accuracy(scores: Tensor, labels: Tensor) -> Tensor:
+    return ((scores.argmax(1) == labels).sum() / _labelled_pixels(labels)).float()
+
+
+def _labelled_pixels(labels: Tensor) -> Tensor:
+    return (labels != IGNORE).sum().clamp_min(1)
+
+
+def mask_output(model: Segmentation, criterion: torch.nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Return the losses of `query_losses` on a batch by name."""
     return query_losses(model.output(network_input(batch["images"])), batch["labels"], criterion, batch["points_seed"])
 
 
-def mask_counts(queries: int, batch: Batch) -> dict[str, Tensor | float]:
-    """Return the weights that the means of `mask_loss` have: masks, and matched and other queries by their weight."""
-    pictures = len(batch["labels"])
-    masks = float(present_classes(batch["labels"]).sum())
-    return {"class": masks + NO_OBJECT_WEIGHT * (pictures * queries - masks), "mask": masks, "dice": masks}
+def mask_terms(queries: int) -> list[Term]:
+    """Return the losses of Mask2Former: means over masks, and over matched and other queries by their weight."""
+
+    def masks(batch: Batch) -> Tensor:
+        return present_classes(batch["labels"]).sum()
+
+    def weighted_queries(batch: Batch) -> float:
+        matched = float(masks(batch))
+        return matched + NO_OBJECT_WEIGHT * (len(batch["labels"]) * queries - matched)
+
+    counts = {"class": weighted_queries, "mask": masks, "dice": masks}
+    return [Term(name, itemgetter(name), counts[name], weight) for name, weight in LOSS_WEIGHTS.items()]

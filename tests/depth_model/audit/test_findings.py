@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 from PIL import Image, ImageOps
 
 from depth_model.audit import findings
+from depth_model.audit.settings import AuditRules
 from depth_model.readers import scikit_image
 from depth_model.world import render_sample
 
-RULES = findings.AuditRules(leak_distance=15, leak_likeness=0.5, duplicate_distance=6, duplicate_likeness=0.8)
+RULES = AuditRules()
 
 CROP = (30, 20, 560, 380)
 BLACK = Image.new("RGB", (9, 9))
@@ -104,7 +106,7 @@ def test_a_repetition_of_a_leak_is_a_leak_and_the_identical_file_is_named(tmp_pa
         findings.Collection(tmp_path / "data", catalogs, roles) for roles in (findings.TRAINING, findings.EVALUATION)
     )
     pairs = findings.audit(training, evaluation, RULES).pairs
-    assert [(pair.row, pair.reason, pair.distance, pair.likeness) for pair in pairs] == [
+    assert [(pair.row, pair.reason, pair.distance, pair.correlation) for pair in pairs] == [
         (0, "leak", 0, 1.0),
         (1, "leak", 0, 1.0),
     ]
@@ -112,7 +114,7 @@ def test_a_repetition_of_a_leak_is_a_leak_and_the_identical_file_is_named(tmp_pa
 
 def test_pixels_refute_what_only_looks_alike_to_fingerprints(collections):
     training, evaluation, _ = collections
-    strict = findings.AuditRules(leak_distance=15, leak_likeness=1.0, duplicate_distance=6, duplicate_likeness=1.0)
+    strict = dataclasses.replace(RULES, leak_correlation=1.0, duplicate_correlation=1.0)
     found = findings.audit(training, evaluation, strict)
     keys = [training.key(pair.row) for pair in found.pairs]
     assert keys == ["again", "mirror"]  # the same bytes; the same pixels, mirrored

@@ -21,8 +21,8 @@ from depth_model.metric.heads.metric_depth import MetricDepth, midas_depth
 from depth_model.networks import BadCheckpoint
 from depth_model.networks.preprocessing import normalised
 from depth_model.semantic.classes import class_lists
-from depth_model.semantic.heads.mask2former import Mask2FormerSettings
 from depth_model.semantic.heads.segmentation import Segmentation
+from depth_model.semantic.heads.settings import Mask2FormerSettings
 from depth_model.training.optimizers import parameter_groups
 
 SMALL = Mask2FormerSettings(32, 5, 2, 1, 1, 48, 16)

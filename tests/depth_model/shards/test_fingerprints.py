@@ -77,7 +77,7 @@ def test_crops_are_found_in_both_directions_and_the_pixels_confirm_them(photogra
         for ours, theirs in ((small(image), small(crop)), (small(crop), small(image))):
             distance, where = nearest(fingerprints.searched_windows(ours), theirs)
             assert distance <= 18
-            assert fingerprints.likeness(ours, theirs, *where) > 0.6
+            assert fingerprints.correlation(ours, theirs, *where) > 0.6
 
 
 def test_other_pictures_are_far_and_unlike(photographs):
@@ -87,7 +87,7 @@ def test_other_pictures_are_far_and_unlike(photographs):
             if other != key:
                 distance, where = nearest(searched, small(theirs))
                 assert distance > 24
-                assert fingerprints.likeness(small(image), small(theirs), *where) < 0.3
+                assert fingerprints.correlation(small(image), small(theirs), *where) < 0.3
 
 
 def test_the_same_picture_is_not_one_in_which_something_moved(photographs):
@@ -100,4 +100,4 @@ def test_the_same_picture_is_not_one_in_which_something_moved(photographs):
     assert fingerprints.same_picture(ours, small(cropped(image, 0.95))) < 0.5
     flat = np.full((192, 192), 90, np.uint8)
     assert fingerprints.same_picture(flat, flat) == 0
-    assert fingerprints.likeness(flat, flat, np.array([0, 0, 1, 1.0]), 0, False) == 0
+    assert fingerprints.correlation(flat, flat, np.array([0, 0, 1, 1.0]), 0, False) == 0

@@ -19,12 +19,12 @@ from depth_model.training import processes
 from depth_model.training.loop import Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.sampling import WHOLE
-from depth_model.training.start import TrainingSettings
+from depth_model.training.settings import TrainingMachine, TrainingSettings
+from depth_model.training.terms import Term
 
 STEPS = 23
-SETTINGS = TrainingSettings(
-    crop=28, workers=0, checkpoint_every=5, precision="fp32", gradient_clip=1.0, weight_decay=0.01
-)
+SETTINGS = TrainingSettings(crop=28)
+MACHINE = TrainingMachine(workers=0, checkpoint_every=5)
 
 
 class SmallModel(nn.Module):
@@ -49,12 +49,17 @@ def make_batch(step, share=WHOLE):
 
 
 def squared_error(model, batch):
-    error = (model(batch["x"]).float() - batch["nested"]["y"]).square().mean()
-    return {"error": error, "error/root": error.detach().sqrt()}
+    return (model(batch["x"]).float() - batch["nested"]["y"]).square().mean()
 
 
-def counts(batch):
-    return {"error": len(batch["x"]), "error/root": len(batch["x"])}
+def count(batch):
+    return len(batch["x"])
+
+
+TERMS = [
+    Term("error", lambda error: error, count, 1.0),
+    Term("error/root", lambda error: error.detach().sqrt(), count),
+]
 
 
 def small_run(steps=STEPS, loss=squared_error, **changed):
@@ -67,9 +72,8 @@ def small_run(steps=STEPS, loss=squared_error, **changed):
         "steps": steps,
         "images_per_step": 8,
         "make_batch": make_batch,
-        "loss": partial(loss, model),
-        "weights": {"error": 1.0},
-        "counts": counts,
+        "forward": partial(loss, model),
+        "terms": TERMS,
         "gradient_clip": 1.0,
     }
     return Run(**(brought | changed))
@@ -98,13 +102,13 @@ def to_the_group(number):
 
 if __name__ == "__main__":
     scratch, out = map(Path, sys.argv[1:3])
-    settings, loss = SETTINGS, squared_error
+    machine, loss = MACHINE, squared_error
     if len(sys.argv) > 3 and os.environ.get("RANK", "0") in os.environ.get("SIGNALLED", "0"):
         loss = signalling(getattr(signal, sys.argv[3]), int(sys.argv[4]))
     if len(sys.argv) > 5:
-        settings = dataclasses.replace(SETTINGS, workers=int(sys.argv[5]))
+        machine = dataclasses.replace(MACHINE, workers=int(sys.argv[5]))
         loss = signalling(getattr(signal, sys.argv[3]), int(sys.argv[4]), to_the_group)
     started = small_run(loss=loss)
-    ended = train(started, settings, scratch, lambda step, metrics: None)
+    ended = train(started, SETTINGS, scratch, lambda step, metrics: None, machine)
     if processes.is_first():
         write_result(started, ended, out)

@@ -9,7 +9,8 @@ from PIL import Image
 from torchvision.transforms import functional
 
 from depth_model.training import augmentation
-from depth_model.training.augmentation import Perturbation, crop_image, crop_raster, draw_crop
+from depth_model.training.augmentation import crop_image, crop_raster, draw_crop
+from depth_model.training.settings import Perturbation
 
 STRONG = Perturbation(0.5, 0.5, 0.5, 0.25, 0.8, 0.5, (0.1, 2.0), 0.5)
 

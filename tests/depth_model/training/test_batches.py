@@ -10,8 +10,8 @@ import torch
 
 from depth_model.errors import BadInput
 from depth_model.training import batches
-from depth_model.training.augmentation import Perturbation
 from depth_model.training.sampling import WHOLE, batch_indices
+from depth_model.training.settings import Perturbation
 from tests.depth_model.conftest import DEGENERATE
 
 STRONG = Perturbation(0.5, 0.5, 0.5, 0.25, 0.8, 0.5, (0.1, 2.0), 0.5)

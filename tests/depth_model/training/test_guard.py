@@ -1,20 +1,22 @@
-"""Bad batches stop a run or are skipped; a sick model is given up, and its state is never kept."""
+"""Bad batches stop a run or are skipped; an unhealthy model is given up, and its state is never kept."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from functools import partial
 
 import pytest
 import torch
 
 from depth_model.errors import UserError
-from depth_model.training.guard import DRIFT, KNOWN, SICK_STEPS, WINDOW, Guard, shown
-from depth_model.training.loop import train
+from depth_model.training import loop
+from depth_model.training.guard import DRIFT, KNOWN, UNHEALTHY_STEPS, WINDOW, Guard, shown
 from depth_model.training.resume import newest_checkpoint, read_checkpoint
 
-from .small_run import SETTINGS, make_batch, small_run, squared_error
+from .small_run import MACHINE, SETTINGS, make_batch, small_run, squared_error
 
+train = partial(loop.train, machine=MACHINE)
 SKIPPING = dataclasses.replace(SETTINGS, bad_batch="skip", largest_skips=2)
 
 
@@ -83,24 +85,24 @@ def test_an_exploding_loss_stops(tmp_path):
         train(small_run(make_batch=planted(21, value=1e4)), SETTINGS, tmp_path, nothing)
 
 
-def test_a_sick_model_is_given_up_in_time_and_not_kept(tmp_path):
+def test_an_unhealthy_model_is_given_up_in_time_and_not_kept(tmp_path):
     seen = []
-    run = small_run(steps=60, ailing=lambda values: "the last ReLU is dead" if len(seen) >= 12 else "")
+    run = small_run(steps=60, unhealthy=lambda found: "the last ReLU is dead" if len(seen) >= 12 else "")
     message = "^small: the last ReLU is dead since step 13, the batch: small/12-0"
     with pytest.raises(UserError, match=message):
         train(run, SETTINGS, tmp_path, lambda step, metrics: seen.append(step))
-    assert seen[-1] < 13 + SICK_STEPS
+    assert seen[-1] < 13 + UNHEALTHY_STEPS
     assert read_checkpoint(newest_checkpoint(tmp_path))["finished"] == 10
 
 
-def test_a_loss_that_drifts_away_is_an_ailment():
+def test_a_loss_that_drifts_away_is_unhealthy():
     guard = Guard("small", "stop", 0)
     for step in range(WINDOW):
-        guard.take(step, 1.0, guard.ailment(""), list)
-    assert guard.ailment("") == ""
+        guard.take(step, 1.0, guard.trouble(""), list)
+    assert guard.trouble("") == ""
     for step in range(WINDOW):
         guard.take(step, DRIFT + 0.1, "", list)
-    assert guard.ailment("") == "the loss has grown from 1 to 5.1"
+    assert guard.trouble("") == "the loss has grown from 1 to 5.1"
 
 
 def test_a_jump_is_one_only_when_the_usual_level_is_known():

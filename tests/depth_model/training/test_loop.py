@@ -7,17 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from depth_model.errors import UserError
-from depth_model.training.loop import train
+from depth_model.training import loop
 
-from .small_run import SETTINGS, STEPS, signalling, small_run, squared_error, write_result
+from .small_run import MACHINE, SETTINGS, STEPS, signalling, small_run, squared_error, write_result
 
 PROGRAM = Path(__file__).with_name("small_run.py")
+train = partial(loop.train, machine=MACHINE)
 
 
 def nothing(step, metrics):
@@ -151,9 +153,9 @@ def test_bf16_learns_nearly_the_same_with_a_loss_in_fp32(tmp_path):
 
     def loss(model, batch):
         dtypes.add(model(batch["x"]).dtype)
-        terms = squared_error(model, batch)
-        assert terms["error"].dtype == torch.float32
-        return terms
+        error = squared_error(model, batch)
+        assert error.dtype == torch.float32
+        return error
 
     runs = {precision: small_run(steps=60, loss=loss) for precision in ("fp32", "bf16")}
     ends = {
@@ -170,9 +172,9 @@ def test_bf16_learns_nearly_the_same_with_a_loss_in_fp32(tmp_path):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_in_one_line(tmp_path, bad):
     def loss(model, batch):
-        terms = squared_error(model, batch)
+        error = squared_error(model, batch)
         at_step_7 = torch.equal(batch["x"], run.make_batch(6)["x"])
-        return terms | {"error": terms["error"] * bad} if at_step_7 else terms
+        return error * bad if at_step_7 else error
 
     run = small_run(loss=loss)
     message = r"^small: step 7: loss is (nan|inf).*; the batch: small/6-0, small/6-1,.*lower the"

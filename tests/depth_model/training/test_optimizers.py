@@ -12,8 +12,8 @@ from torch import nn
 from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.networks import DepthAnything, build_encoder
 from depth_model.semantic.classes import class_lists
-from depth_model.semantic.heads.mask2former import Mask2FormerSettings
 from depth_model.semantic.heads.segmentation import Segmentation
+from depth_model.semantic.heads.settings import Mask2FormerSettings
 from depth_model.training.optimizers import adamw, linear_decay, parameter_groups, set_schedule
 
 

@@ -52,10 +52,10 @@ def undisturbed(tmp_path_factory):
 
 
 def test_two_processes_have_the_loss_curve_of_one(undisturbed, tmp_path):
-    from .small_run import SETTINGS, small_run, train, write_result
+    from .small_run import MACHINE, SETTINGS, small_run, train, write_result
 
     run = small_run()
-    write_result(run, train(run, SETTINGS, tmp_path / "scratch", lambda step, metrics: None), tmp_path / "out")
+    write_result(run, train(run, SETTINGS, tmp_path / "scratch", lambda step, metrics: None, MACHINE), tmp_path / "out")
     assert losses(undisturbed) == pytest.approx(losses(tmp_path), rel=1e-4)
 
 

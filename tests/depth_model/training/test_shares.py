@@ -8,11 +8,12 @@ import pytest
 
 from depth_model.errors import UserError
 from depth_model.training.sampling import WHOLE, Share
+from depth_model.training.settings import TeacherSettings
 from depth_model.training.start import check_shares
 from depth_model.training.student import student_batch, train_student
-from depth_model.training.teacher import TeacherSettings, train_teacher
+from depth_model.training.teacher import train_teacher
 
-from .test_student import ALIGNMENT, SETTINGS, TRAINING
+from .test_student import ALIGNMENT, MACHINE, SETTINGS, TRAINING
 
 SLOW = {"encoder_learning_rate": 1e-7, "decoder_learning_rate": 1e-7}
 """So slow that Adam does not make steps of rounding errors."""
@@ -49,12 +50,12 @@ def rows(learn):
 @pytest.mark.parametrize("accumulation", [2, 3, 4])
 def test_a_student_batch_in_parts_is_the_whole_batch(pools, tmp_path, accumulation):
     # Seven images, one of them without a usable label: the parts count differently many, some no labelled image.
-    settings = dataclasses.replace(SETTINGS, sweeps=3.0, **SLOW)
+    settings = dataclasses.replace(SETTINGS, epochs=3.0, **SLOW)
 
     def learn(parts):
         training = dataclasses.replace(TRAINING, accumulation=parts, gradient_matching=0.5)
         return lambda on_metrics: train_student(
-            *pools, "none", settings, ALIGNMENT, training, 3, tmp_path / str(parts), on_metrics
+            *pools, "none", settings, ALIGNMENT, training, 3, tmp_path / str(parts), on_metrics, MACHINE
         )
 
     whole, parts = rows(learn(1)), rows(learn(accumulation))
@@ -76,7 +77,7 @@ def test_a_teacher_batch_in_parts_is_the_whole_batch(pools, tmp_path):
     def learn(parts):
         training = dataclasses.replace(TRAINING, accumulation=parts)
         return lambda on_metrics: train_teacher(
-            pools[0], "none", settings, training, 3, tmp_path / str(parts), on_metrics
+            pools[0], "none", settings, training, 3, tmp_path / str(parts), on_metrics, MACHINE
         )
 
     for one, other in zip(rows(learn(1)), rows(learn(3)), strict=True):

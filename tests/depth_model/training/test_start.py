@@ -10,10 +10,12 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from depth_model.networks.variants import VARIANTS
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss
-from depth_model.training.start import initial_model, label_losses, label_weights
-from depth_model.training.teacher import TeacherSettings, train_teacher
+from depth_model.training.settings import TeacherSettings
+from depth_model.training.start import Seen, initial_model, label_terms
+from depth_model.training.teacher import train_teacher
+from depth_model.training.terms import values
 
-from .small_run import SETTINGS
+from .small_run import MACHINE, SETTINGS
 
 
 @pytest.fixture
@@ -30,21 +32,23 @@ def test_gradient_matching_is_added_with_its_weight(batch):
     expected = affine_invariant_loss(disparity, batch["disparity"], batch["valid"])
     gradient = gradient_matching_loss(disparity, batch["disparity"], batch["valid"])
     assert gradient > 0
-    assert label_losses(disparity, batch, 2.0) == {"affine_invariant": expected, "gradient_matching": gradient}
-    assert label_weights(2.0) == {"affine_invariant": 1.0, "gradient_matching": 2.0}
-    assert label_losses(disparity, batch, 0.0) == {"affine_invariant": expected}
-    assert label_weights(0.0) == {"affine_invariant": 1.0}
+    both, one = (label_terms(lambda batch: batch, weight) for weight in (2.0, 0.0))
+    seen = Seen(disparity, disparity, batch)
+    assert values(both, seen) == {"affine_invariant": expected, "gradient_matching": gradient}
+    assert [(term.name, term.weight) for term in both] == [("affine_invariant", 1.0), ("gradient_matching", 2.0)]
+    assert values(one, seen) == {"affine_invariant": expected}
+    assert [(term.name, term.weight) for term in one] == [("affine_invariant", 1.0)]
 
 
 def test_the_decoder_reads_the_blocks_of_either_version():
     spread = dataclasses.replace(SETTINGS, out_indices="spread")
-    assert initial_model("vits", "none", 0, SETTINGS).blocks == [8, 9, 10, 11]
-    assert initial_model("vits", "none", 0, spread).blocks == [2, 5, 8, 11]
+    assert initial_model("vits", "none", 0, SETTINGS, MACHINE).blocks == [8, 9, 10, 11]
+    assert initial_model("vits", "none", 0, spread, MACHINE).blocks == [2, 5, 8, 11]
     assert VARIANTS["vitl"].spread == (4, 11, 17, 23)
 
 
-def gradients_and_bytes(training):
-    model = initial_model("tiny", "none", 1, training)
+def gradients_and_bytes(machine):
+    model = initial_model("tiny", "none", 1, SETTINGS, machine)
     kept = {}
 
     def keep(tensor):
@@ -60,8 +64,8 @@ def gradients_and_bytes(training):
 
 
 def test_checkpointing_gives_the_same_gradients_and_keeps_less():
-    expected, much = gradients_and_bytes(SETTINGS)
-    found, little = gradients_and_bytes(dataclasses.replace(SETTINGS, gradient_checkpointing=True))
+    expected, much = gradients_and_bytes(MACHINE)
+    found, little = gradients_and_bytes(dataclasses.replace(MACHINE, gradient_checkpointing=True))
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         assert torch.equal(found[name], gradient)
@@ -69,7 +73,8 @@ def test_checkpointing_gives_the_same_gradients_and_keeps_less():
 
 
 def test_training_goes_through_the_options(pools, tmp_path):
-    training = dataclasses.replace(SETTINGS, gradient_matching=0.5, out_indices="spread", gradient_checkpointing=True)
+    training = dataclasses.replace(SETTINGS, gradient_matching=0.5, out_indices="spread")
+    machine = dataclasses.replace(MACHINE, gradient_checkpointing=True)
     settings = TeacherSettings("tiny", 40, 4, 1e-3, 1e-3)
-    _, history = train_teacher(pools[0], "none", settings, training, 3, tmp_path, lambda step, metrics: None)
+    _, history = train_teacher(pools[0], "none", settings, training, 3, tmp_path, lambda *_: None, machine)
     assert history.recent("gradient_matching", 10) < history.recent("gradient_matching", 60)

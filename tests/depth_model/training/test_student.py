@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,24 +11,21 @@ import torch
 
 from depth_model.networks import DepthAnything, frozen_encoder
 from depth_model.training import batches
-from depth_model.training.augmentation import Perturbation
-from depth_model.training.start import TrainingSettings
-from depth_model.training.student import FeatureAlignment, StudentSettings, student_batch, student_loss, train_student
+from depth_model.training.settings import FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
+from depth_model.training.student import student_batch, student_output, student_terms, train_student
+from depth_model.training.terms import values
 
 SETTINGS = StudentSettings(
     encoder="tiny",
-    sweeps=12.0,
+    epochs=12.0,
     labeled_per_batch=2,
     unlabeled_per_batch=4,
     encoder_learning_rate=1e-3,
     decoder_learning_rate=1e-3,
-    trim=0.1,
-    perturbation=Perturbation(0.5, 0.5, 0.5, 0.25, 0.8, 0.5, (0.1, 2.0), 0.5),
 )
-ALIGNMENT = FeatureAlignment(alpha=0.85, block=3, normaliser="remaining")
-TRAINING = TrainingSettings(
-    crop=28, workers=0, checkpoint_every=5, precision="fp32", gradient_clip=1.0, weight_decay=0.01
-)
+ALIGNMENT = FeatureAlignment(alpha=0.85, block=3)
+TRAINING = TrainingSettings(crop=28)
+MACHINE = TrainingMachine(workers=0, checkpoint_every=5)
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +91,14 @@ def disturbed_student():
     return model, frozen
 
 
+def losses(model, frozen, alignment, batch):
+    return values(student_terms(0.1, 0.0, aligned=alignment.images), student_output(model, frozen, alignment, batch))
+
+
 def test_losses_are_those_of_the_paper(pools, step):
     batch = student_batch(*pools, SETTINGS, 28, 3, step)
     model, frozen = disturbed_student()
-    terms = student_loss(model, frozen, 0.1, dataclasses.replace(ALIGNMENT, alpha=0.6), 0.0, batch)
+    terms = losses(model, frozen, dataclasses.replace(ALIGNMENT, alpha=0.6), batch)
     wanted = by_hand(model, frozen, batch, 0.1, 0.6, 3)
     found = [terms[name].item() for name in ("affine_invariant", "pseudo_label", "feature_alignment")]
     assert found == pytest.approx(wanted, rel=2e-4)
@@ -116,7 +118,7 @@ def test_the_loss_is_the_average_of_the_three(undisturbed):
 def test_alignment_starts_at_exactly_zero(pools):
     batch = student_batch(*pools, SETTINGS, 28, 3, 0)
     model, frozen = DepthAnything("tiny", seed=5), frozen_encoder("tiny", seed=5)
-    terms = student_loss(model, frozen, 0.1, ALIGNMENT, 0.0, batch)
+    terms = losses(model, frozen, ALIGNMENT, batch)
     assert terms["feature_alignment"].item() == 0
     assert terms["feature_alignment/active_fraction"] == 0
 
@@ -124,7 +126,7 @@ def test_alignment_starts_at_exactly_zero(pools):
 def test_alignment_pulls_the_encoder_and_never_the_frozen_one(pools):
     batch = student_batch(*pools, SETTINGS, 28, 3, 0)
     model, frozen = disturbed_student()
-    terms = student_loss(model, frozen, 0.1, dataclasses.replace(ALIGNMENT, alpha=1.0), 0.0, batch)
+    terms = losses(model, frozen, dataclasses.replace(ALIGNMENT, alpha=1.0), batch)
     terms["feature_alignment"].backward()
     assert model.encoder.blocks[0].attn.qkv.weight.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in model.decoder.parameters())
@@ -137,9 +139,11 @@ def test_labelled_images_are_not_perturbed(pools):
     assert torch.equal(part["images"], alone["images"])
 
 
-def trained(pools, folder, on_metrics=lambda step, metrics: None, alignment=ALIGNMENT, training=TRAINING):
+def trained(
+    pools, folder, on_metrics=lambda *_: None, alignment=ALIGNMENT, training=TRAINING, machine=MACHINE
+):
     scratch = folder / "scratch"
-    model, history = train_student(*pools, "none", SETTINGS, alignment, training, 3, scratch, on_metrics)
+    model, history = train_student(*pools, "none", SETTINGS, alignment, training, 3, scratch, on_metrics, machine)
     model.save(folder / "student")
     history.write(folder / "history.csv")
     weights = (folder / "student" / "model.safetensors").read_bytes()
@@ -166,7 +170,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(pools, tmp_path, undisturb
 
     with pytest.raises(RuntimeError, match="killed"):
         trained(pools, tmp_path, killer)
-    assert trained(pools, tmp_path, training=dataclasses.replace(TRAINING, workers=1))[:2] == undisturbed[:2]
+    assert trained(pools, tmp_path, machine=dataclasses.replace(MACHINE, workers=1))[:2] == undisturbed[:2]
 
 
 def test_alpha_changes_the_student(pools, tmp_path, undisturbed):
@@ -195,11 +199,12 @@ def test_bf16_ends_near_fp32(pools, tmp_path, undisturbed):
 def test_an_ablation_averages_the_losses_that_are_left(pools, tmp_path, pseudo_labels, images, terms):
     settings = dataclasses.replace(SETTINGS, pseudo_labels=pseudo_labels)
     alignment = dataclasses.replace(ALIGNMENT, images=images, alpha=1.0)
-    _, history = train_student(*pools, "none", settings, alignment, TRAINING, 3, tmp_path, lambda step, metrics: None)
+    run = partial(train_student, *pools, "none", settings, alignment, TRAINING, 3, tmp_path, machine=MACHINE)
+    _, history = run(lambda step, metrics: None)
     absent = {"affine_invariant", "pseudo_label", "feature_alignment"} - set(terms)
     assert not absent & set(history.columns)
-    for values in history.rows:
-        row = dict(zip(history.columns, values[1:], strict=True))
+    for found in history.rows:
+        row = dict(zip(history.columns, found[1:], strict=True))
         assert row["loss"] == pytest.approx(sum(row[term] for term in terms) / len(terms), rel=1e-6)
 
 
@@ -208,7 +213,7 @@ def test_alignment_on_labelled_images_compares_those_tokens(pools, step):
     batch = student_batch(*pools, SETTINGS, 28, 3, step)
     alignment = dataclasses.replace(ALIGNMENT, images="labeled", alpha=1.0)
     with torch.no_grad():
-        terms = student_loss(model, frozen, 0.1, alignment, 0.0, batch)
+        terms = losses(model, frozen, alignment, batch)
         images = batches.network_input(batch["labeled"]["images"])
         ours, theirs = (one(images, [ALIGNMENT.block])[0] for one in (model.encoder, frozen))
         wanted = 1 - (ours * theirs).sum(-1) / (ours.norm(dim=-1) * theirs.norm(dim=-1))

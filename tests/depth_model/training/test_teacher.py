@@ -12,20 +12,21 @@ from depth_model.networks import DepthAnything
 from depth_model.objectives import affine_invariant_loss
 from depth_model.training import collapse
 from depth_model.training.history import History
-from depth_model.training.start import TrainingSettings
-from depth_model.training.teacher import TeacherSettings, teacher_loss, train_teacher
+from depth_model.training.settings import TeacherSettings, TrainingMachine, TrainingSettings
+from depth_model.training.start import Seen
+from depth_model.training.teacher import teacher_output, teacher_terms, train_teacher
+from depth_model.training.terms import values
 
 SETTINGS = TeacherSettings(
     encoder="tiny", epochs=40, batch=4, encoder_learning_rate=1e-3, decoder_learning_rate=1e-3
 )
-TRAINING = TrainingSettings(
-    crop=28, workers=0, checkpoint_every=7, precision="fp32", gradient_clip=1.0, weight_decay=0.01
-)
+TRAINING = TrainingSettings(crop=28)
+MACHINE = TrainingMachine(workers=0, checkpoint_every=7)
 
 
-def trained(pool, folder, on_metrics=lambda step, metrics: None, training=TRAINING, **changed):
+def trained(pool, folder, on_metrics=lambda step, metrics: None, machine=MACHINE, **changed):
     settings = dataclasses.replace(SETTINGS, **changed)
-    model, history = train_teacher(pool, "none", settings, training, 3, folder / "scratch", on_metrics)
+    model, history = train_teacher(pool, "none", settings, TRAINING, 3, folder / "scratch", on_metrics, machine)
     model.save(folder / "teacher")
     history.write(folder / "history.csv")
     weights = (folder / "teacher" / "model.safetensors").read_bytes()
@@ -56,8 +57,8 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(pools, tmp_path, undisturb
 
 
 def test_the_bytes_do_not_depend_on_the_workers(pools, tmp_path, undisturbed):
-    training = dataclasses.replace(TRAINING, workers=2)
-    assert trained(pools[0], tmp_path, training=training)[:2] == undisturbed[:2]
+    machine = dataclasses.replace(MACHINE, workers=2)
+    assert trained(pools[0], tmp_path, machine=machine)[:2] == undisturbed[:2]
 
 
 def test_a_teacher_that_learned_nothing_is_not_passed_on(pools, tmp_path):
@@ -76,12 +77,13 @@ def test_a_constant_prediction_has_a_loss_of_one():
 
 def test_a_dead_output_and_a_flat_one_are_seen():
     def health(disparity):
-        return {name: float(value) for name, value in collapse.prediction_health(disparity).items()}
+        found = values(collapse.health_terms(None), Seen(disparity, disparity, {}))
+        return {name: float(value) for name, value in found.items()}
 
-    assert "the last ReLU is dead" in collapse.ailing(health(torch.zeros(2, 28, 28)))
+    assert "the last ReLU is dead" in collapse.unhealthy(health(torch.zeros(2, 28, 28)))
     flat = torch.full((2, 28, 28), 3.0) + 1e-6 * torch.rand(2, 28, 28)
-    assert "collapsed to a constant" in collapse.ailing(health(flat))
-    assert collapse.ailing(health(torch.rand(2, 28, 28))) == ""
+    assert "collapsed to a constant" in collapse.unhealthy(health(flat))
+    assert collapse.unhealthy(health(torch.rand(2, 28, 28))) == ""
 
 
 @pytest.mark.parametrize(
@@ -110,8 +112,8 @@ def test_images_without_a_usable_target_do_not_count():
     valid = torch.ones(3, 28, 28, dtype=torch.bool)
     valid[1] = False
     part = {"images": images, "disparity": disparity, "valid": valid, "unusable": torch.tensor(1.0)}
-    rest = {name: values[[0, 2]] for name, values in part.items() if name != "unusable"}
-    with_bad = teacher_loss(model, 0.0, part)
-    without = teacher_loss(model, 0.0, rest | {"unusable": torch.tensor(0.0)})
+    rest = {name: tensor[[0, 2]] for name, tensor in part.items() if name != "unusable"}
+    with_bad = values(teacher_terms(0.0), teacher_output(model, part))
+    without = values(teacher_terms(0.0), teacher_output(model, rest | {"unusable": torch.tensor(0.0)}))
     assert with_bad["affine_invariant"].item() == pytest.approx(without["affine_invariant"].item(), rel=1e-5)
     assert with_bad["unusable_targets"] == 1

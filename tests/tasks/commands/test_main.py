@@ -18,6 +18,7 @@ from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
 from depth_model.reading.video import frames
 from tasks.commands import main
+from tasks.settings import presets
 from tasks.tracking import mlflow_runs, registry
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
@@ -197,7 +198,7 @@ def champion(monkeypatch, tmp_path, model, repository):
     """A project whose registry holds `model` as the champion; the current folder is in it."""
     project = tmp_path / "project"
     shutil.copytree(model, project / "models" / "student")
-    parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    parameters = presets.content(repository / "presets" / "demo.yaml")
     (project / "params.yaml").write_text(yaml.safe_dump(parameters))
     for name in ("DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tasks.commands import main
-from tasks.settings import params
+from tasks.settings import presets
 
 
 def call(monkeypatch, *arguments):
@@ -16,10 +16,10 @@ def call(monkeypatch, *arguments):
 
 
 def test_the_papers_preset_holds_the_papers_values(repository):
-    settings = params.load(repository / "presets/paper-vitl.yaml")
+    settings = presets.load(repository / "presets/paper-vitl.yaml")
     assert settings.alpha == 0.85
     assert (settings.teacher.encoder, settings.teacher.epochs) == ("vitl", 20)
-    assert (settings.student.encoder, settings.student.sweeps) == ("vitl", 1)
+    assert (settings.student.encoder, settings.student.epochs) == ("vitl", 1)
     for stage in (settings.teacher, settings.student):
         assert (stage.encoder_learning_rate, stage.decoder_learning_rate) == (5e-6, 5e-5)
     assert settings.student.unlabeled_per_batch == 2 * settings.student.labeled_per_batch

@@ -15,6 +15,7 @@ from depth_model.evaluation.collection_figure import collection_figure
 from tasks.commands import accept
 from tasks.gate import statistics
 from tasks.report.sections import collection_section
+from tasks.settings import presets
 from tasks.workspace.paths import statistics_path
 from tests.tasks.starting import start
 
@@ -27,13 +28,14 @@ def write_pair(folder, number, depth):
 @pytest.fixture
 def project(tmp_path, repository, monkeypatch):
     """Labeled `pairs`: four with 1 m on the left and 3 m on the right, one without a label, one of one value."""
-    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content = presets.content(repository / "presets" / "demo.yaml")
     content |= {"finetune_metric": {}, "evaluate_metric": {}}
     content |= {"finetune_semantic": {}, "evaluate_semantic": {}}
     options = {"color": "c*.png", "depth": "d*.png", "unit": 1000}
     pairs = {"reader": "rgbd_folder", "root": "pairs", "options": options}
     content["sources"] = {"labeled": {"pairs": pairs}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
-    content["collect"] |= {"minimum_side": 8, "samples_per_shard": 2, "workers": 1}
+    content["collect"] |= {"minimum_side": 8, "samples_per_shard": 2}
+    content["machine"]["collect"]["workers"] = 1
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     (tmp_path / "pairs").mkdir()
     for number in range(4):

@@ -3,30 +3,64 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import yaml
 
 from depth_model.errors import UserError
-from tasks.settings import params
+from tasks.commands import main
+from tasks.settings import params, presets, structure
 
 ROOMS = "sources.labeled.rooms"
 
 
 @pytest.fixture(scope="module")
 def demo(repository):
-    return yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    return presets.content(repository / "presets" / "demo.yaml")
 
 
 def test_every_preset_is_valid(repository):
-    presets = sorted((repository / "presets").glob("*.yaml"))
-    assert presets
-    for preset in presets:
-        params.load(preset)
+    found = sorted((repository / "presets").glob("*.yaml"))
+    assert found
+    for preset in found:
+        presets.load(preset)
 
 
-def test_params_start_as_the_demo(repository):
-    assert params.load(repository / "params.yaml").alpha == 0.85
+def test_params_are_the_demo_written_out(repository):
+    written = presets.written(repository / "presets" / "demo.yaml")
+    assert (repository / "params.yaml").read_text(encoding="utf-8") == written
+
+
+def test_a_preset_written_out_is_whole_and_explained_and_gives_the_same(repository, tmp_path, capsys, monkeypatch):
+    preset, out = repository / "presets" / "paper-vitl.yaml", tmp_path / "params.yaml"
+    monkeypatch.setattr("sys.argv", ["depth-anything", "params", str(preset), "-o", str(out)])
+    main.main()
+    text = out.read_text(encoding="utf-8")
+    assert params.load(out) == presets.load(preset)
+    assert yaml.safe_load(text) == presets.content(preset)  # YAML 1.1 and 1.2 agree
+    assert "  precision: fp32                 # fp32 | bf16: not published\n" in text
+    assert "  labeled:                        # Table 1 of the paper\n" in text
+    again = presets.written(out).splitlines()
+    assert [line.partition("#")[0] for line in again if line[:1] != "#"] == [
+        line.partition("#")[0] for line in text.splitlines() if line[:1] != "#"
+    ]
+
+
+def test_a_preset_holds_nothing_that_is_the_default(repository):
+    for preset in (repository / "presets").glob("*.yaml"):
+        given = params.read(preset)
+        for section, default in structure.completed(params.Params, {}).items():
+            settings = given.get(section, {}) if isinstance(default, dict) else {section: given.get(section)}
+            defaults = default if isinstance(default, dict) else {section: default}
+            assert not [key for key, value in settings.items() if defaults.get(key) == value], preset.name
+
+
+def test_parameters_are_checked_without_torch_and_pandas(repository):
+    script = "import sys; from tasks.settings import params; params.load(); print({'torch', 'pandas'} & {*sys.modules})"
+    ended = subprocess.run([sys.executable, "-c", script], cwd=repository, capture_output=True, text=True, check=True)
+    assert ended.stdout == "set()\n"
 
 
 def changed(content, path, value):
@@ -54,6 +88,11 @@ def changed(content, path, value):
         ("teacher.epocs", 3, ["teacher.epocs: unknown key", "did you mean 'epochs'"]),
         ("teacher.epochs", 2.5, ["teacher.epochs = 2.5", "integer"]),
         ("training.crop", 100, ["training.crop = 100", "multiple of 14"]),
+        ("training.workers", 2, ["training.workers: unknown key"]),
+        ("machine.training.workers", -1, ["machine.training.workers = -1", "greater than or equal to 0"]),
+        ("machine.collect.engine", "rai", ["machine.collect.engine = 'rai'", "'local' or 'ray'"]),
+        ("machine.training", None, ["machine.training: missing key"]),
+        ("sources.labeled", 3, ["sources.labeled = 3"]),
         ("training.precision", "fp16", ["training.precision = 'fp16'", "'fp32' or 'bf16'"]),
         (f"{ROOMS}.reader", "rendered_word", [ROOMS, "did you mean 'rendered_world'"]),
         (f"{ROOMS}.options.domian", "rooms", [f"{ROOMS}.options.domian: unknown key", "'domain'"]),
@@ -108,6 +147,10 @@ def test_sides_fit_the_patch_of_the_encoder_that_sees_them(demo):
         for name in three[section]:
             for key in keys:
                 three = changed(three, f"{section}.{name}.{key}", 256)
+    with pytest.raises(UserError, match=r"evaluate_semantic\.ade20k\.short_side = 126: .* multiple of 16"):
+        params.check(three)
+    for name in three["evaluate_semantic"]:
+        three = changed(three, f"evaluate_semantic.{name}.short_side", 256)
     assert params.check(three).training.crop == 256
     with pytest.raises(UserError, match=r"training\.crop = 256: encoder 'vits' wants a multiple of 14"):
         params.check(changed(three, "student.encoder", "vits"))
@@ -122,7 +165,12 @@ def test_sides_fit_the_patch_of_the_encoder_that_sees_them(demo):
 def test_the_encoders_are_those_of_the_networks():
     from typing import get_args
 
-    from depth_model.networks import variants
+    from depth_model.networks import encoder
+    from depth_model.training.settings import Size
     from tasks.settings import sections
 
-    assert get_args(sections.Size) == tuple(variants.VARIANTS)
+    assert set(get_args(Size)) == set(encoder.SIZES)
+    assert all(sections.patch_side(size) == encoder.patch_side(size) for size in encoder.SIZES)
+    for size in ("tiny", "tiny_reg", "dinov3_tiny16"):
+        assert sections.block_count(size) == encoder.Encoder(size).depth
+    assert sections.block_count("dinov3_vitl16") == sections.block_count("vitl_reg") == 24

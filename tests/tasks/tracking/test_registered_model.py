@@ -15,6 +15,7 @@ from PIL import Image
 
 from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
+from tasks.settings import presets
 from tasks.tracking import mlflow_runs, registry
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
@@ -37,7 +38,7 @@ IMAGES = [encoded(60, 80, "PNG", 1), encoded(90, 50, "JPEG", 2), encoded(60, 80,
 def project(tmp_path_factory, repository):
     """A project with a registered tiny student that is the champion."""
     folder = tmp_path_factory.mktemp("project")
-    parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    parameters = presets.content(repository / "presets" / "demo.yaml")
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
     parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}

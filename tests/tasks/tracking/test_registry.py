@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.settings import presets
 from tasks.tracking import mlflow_runs, registry
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
@@ -40,7 +41,7 @@ def project(tmp_path, repository, empty_store, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     shutil.copy2(empty_store, tmp_path / "mlflow.db")
-    parameters = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    parameters = presets.content(repository / "presets" / "demo.yaml")
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
     parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from depth_model.errors import UserError
+from tasks.settings import presets
 from tasks.workspace import work
 from tasks.workspace.entry import Entry
 
@@ -41,7 +42,7 @@ def produce(build, project, alpha=0.85):
 
 
 def set_decision(project, repository, decision):
-    content = yaml.safe_load((repository / "presets" / "demo.yaml").read_text())
+    content = presets.content(repository / "presets" / "demo.yaml")
     content["resume"]["changed_code"] = decision
     (project / "params.yaml").write_text(yaml.safe_dump(content))
 

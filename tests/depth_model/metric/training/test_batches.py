@@ -10,8 +10,9 @@ import torch
 from scipy import ndimage
 
 from depth_model.errors import BadInput
-from depth_model.metric.training.augmentation import MetricInput, augmented, benchmark_crop, jittered, rotated
+from depth_model.metric.training.augmentation import augmented, benchmark_crop, jittered, rotated
 from depth_model.metric.training.batches import metric_batch
+from depth_model.metric.training.settings import MetricInput
 
 INDOORS = MetricInput(height=28, width=42, crop="none", brightness=0.25)
 

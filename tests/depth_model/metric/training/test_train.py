@@ -16,21 +16,22 @@ from depth_model.evaluation.cases import CollectedCases
 from depth_model.evaluation.harness import evaluate
 from depth_model.metric.prediction.estimator import of_metric
 from depth_model.metric.training import train
-from depth_model.metric.training.augmentation import MetricInput
 from depth_model.metric.training.batches import metric_batch
+from depth_model.metric.training.settings import MetricSettings
 from depth_model.networks import BadCheckpoint, DepthAnything
 from depth_model.objectives import silog_loss
 from depth_model.reading.collecting import collect_source
 from depth_model.shards.pool import SamplePool
 from depth_model.shards.source import SourceFolder
-from depth_model.training.loop import LoopSettings
+from depth_model.training.settings import LoopSettings, TrainingMachine
+from depth_model.training.terms import values
 
-INPUT = MetricInput(height=42, width=56, crop="none", brightness=0.25)
-LOOP = LoopSettings(workers=0, checkpoint_every=100, precision="fp32")
+LOOP = LoopSettings()
+MACHINE = TrainingMachine(workers=0, checkpoint_every=100)
 
 
 def settings(**changes):
-    values = {
+    given = {
         "head": "bins",
         "start": "encoder",
         "maximum": 10.0,
@@ -38,11 +39,14 @@ def settings(**changes):
         "batch": 3,
         "learning_rate": 1e-2,
         "reduction": 5.0,
-        "weight_decay": 0.01,
-        "gradient_clip": 0.1,
-        "input": INPUT,
+        "height": 42,
+        "width": 56,
     }
-    return train.MetricSettings(**(values | changes))
+    return MetricSettings(**(given | changes))
+
+
+def learn(pool, *given):
+    return partial(train.train_metric, pool, *given, machine=MACHINE)
 
 
 @pytest.mark.parametrize("total", [7, 40, 333])
@@ -105,7 +109,7 @@ def test_from_midas_only_the_encoder_is_another_and_it_learns(pools, tmp_path, k
         assert name.startswith("encoder.") or torch.equal(weight, model.state_dict()[name])
     with pytest.raises(BadCheckpoint, match="set start: encoder"):
         start(settings(start="all"), 0)
-    run = partial(train.train_metric, pools[0], tmp_path / "midas", "tiny", "indoor", settings(epochs=10), LOOP, 1)
+    run = learn(pools[0], tmp_path / "midas", "tiny", "indoor", settings(epochs=10), LOOP, 1)
     trained, history = run(tmp_path / "work", lambda step, metrics: None)
     assert history.recent("abs_rel", 5) < 0.7 * history.rows[0][1 + history.columns.index("abs_rel")]
     moved = [not torch.equal(a, b) for a, b in zip(model.encoder.parameters(), trained.encoder.parameters())]
@@ -115,9 +119,9 @@ def test_from_midas_only_the_encoder_is_another_and_it_learns(pools, tmp_path, k
 @pytest.mark.parametrize(("head", "form"), [("bins", "zoedepth"), ("sigmoid", "second_version")])
 def test_the_loss_is_over_the_pixels_of_the_whole_batch_at_the_size_of_the_labels(pools, head, form):
     model = train.initial_metric_model("none", "tiny", "indoor", settings(head=head), 0)
-    batch = metric_batch(pools[0], 3, 3, INPUT, 6.0, 0)
+    batch = metric_batch(pools[0], 3, 3, settings(), 6.0, 0)
     with torch.no_grad():
-        found = train.metric_loss(model, batch)["silog"]
+        found = values(train.metric_terms(form), train.metric_output(model, batch))["silog"]
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     images = (batch["images"] - mean.view(3, 1, 1)) / deviation.view(3, 1, 1)
     with torch.no_grad():
@@ -127,7 +131,7 @@ def test_the_loss_is_over_the_pixels_of_the_whole_batch_at_the_size_of_the_label
 
 @pytest.mark.parametrize("head", ["bins", "sigmoid"])
 def test_metres_are_learned_and_a_second_run_gives_the_same(pools, tmp_path, head):
-    run = partial(train.train_metric, pools[0], "none", "tiny", "indoor", settings(head=head), LOOP, 1)
+    run = learn(pools[0], "none", "tiny", "indoor", settings(head=head), LOOP, 1)
     model, history = run(tmp_path / "a", lambda step, metrics: None)
     first = history.rows[0][1 + history.columns.index("abs_rel")]
     assert history.recent("abs_rel", 5) < 0.5 * first
@@ -145,9 +149,8 @@ def test_real_samples_are_trained_on_and_measured(tmp_path, samples, reader, fol
     data = tmp_path / "data" / "metric" / reader
     collect_source(chosen, samples / folder, chosen.options(), tmp_path / "scratch", data, **limits)
     pool = SamplePool(tmp_path / "data", "metric", {reader: {"samples": 2}}, None)
-    shown = MetricInput(height=42, width=98, crop=crop, brightness=0.1)
-    few = settings(maximum=maximum, epochs=15, batch=2, input=shown)
-    model, history = train.train_metric(pool, "none", "tiny", reader, few, LOOP, 1, tmp_path / "work", lambda *_: None)
+    few = settings(maximum=maximum, epochs=15, batch=2, width=98, crop=crop, brightness=0.1)
+    model, history = learn(pool, "none", "tiny", reader, few, LOOP, 1)(tmp_path / "work", lambda *_: None)
     first = history.rows[0][1 + history.columns.index("abs_rel")]
     assert history.recent("abs_rel", 3) < first
     cases = CollectedCases(SourceFolder(data))

@@ -8,8 +8,8 @@ from torch.nn import functional
 from depth_model.errors import UserError
 from depth_model.networks import BadCheckpoint, build_encoder
 from depth_model.semantic.classes import class_lists
-from depth_model.semantic.heads.mask2former import Mask2FormerSettings
 from depth_model.semantic.heads.segmentation import Segmentation
+from depth_model.semantic.heads.settings import Mask2FormerSettings
 
 SMALL = Mask2FormerSettings(32, 5, 2, 1, 1, 48, 16)
 

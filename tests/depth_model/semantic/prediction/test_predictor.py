@@ -7,8 +7,8 @@ from torch.nn import functional
 from depth_model.networks import build_encoder
 from depth_model.prediction.predictor import network_image
 from depth_model.semantic.classes import class_lists
-from depth_model.semantic.heads.mask2former import Mask2FormerSettings
 from depth_model.semantic.heads.segmentation import Segmentation
+from depth_model.semantic.heads.settings import Mask2FormerSettings
 from depth_model.semantic.prediction.predictor import Segmenter, largest, window_starts
 
 SMALL = Mask2FormerSettings(64, 5, 2, 1, 1, 48, 16)

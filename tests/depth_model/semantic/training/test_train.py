@@ -17,20 +17,28 @@ from depth_model.errors import BadInput
 from depth_model.networks import build_encoder
 from depth_model.reading.collecting import collect_source
 from depth_model.semantic.classes import class_lists
-from depth_model.semantic.heads.mask2former import Mask2FormerSettings
 from depth_model.semantic.heads.segmentation import Segmentation
+from depth_model.semantic.heads.settings import Mask2FormerSettings
 from depth_model.semantic.training import train
 from depth_model.semantic.training.augmentation import PADDING, scaled_size, semantic_crop
 from depth_model.semantic.training.batches import semantic_batch
+from depth_model.semantic.training.settings import SemanticSettings
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import network_input
-from depth_model.training.loop import LoopSettings
 from depth_model.training.optimizers import parameter_groups
 from depth_model.training.sampling import Share
+from depth_model.training.settings import LoopSettings, TrainingMachine
 
 SIDE = 42
 SMALL = Mask2FormerSettings(64, 8, 4, 1, 1, 64, 64)
+MACHINE = TrainingMachine(workers=0)
 COLORS = {0: (200, 60, 60), 2: (80, 140, 230), 149: (60, 190, 70)}
+
+
+def settings(head, steps, rate):
+    chosen = {"head": "linear"} if head == "linear" else {"mask2former": head}
+    rates = {"learning_rate": rate, "reduction": 2.0, "gradient_clip": 1.0}
+    return SemanticSettings(**chosen, **rates, crop=SIDE, iterations=steps, batch=3, warmup=5)
 
 
 def scene(number, height=56, width=70):
@@ -149,32 +157,31 @@ def test_counts_make_the_losses_of_parts_those_of_the_whole(pool):
     model = Segmentation(build_encoder("tiny"), class_lists()["ade20k"], "linear", SIDE).eval()
     whole = semantic_batch(pool, 0, 4, SIDE, 150, 0)
     parts = [semantic_batch(pool, 0, 4, SIDE, 150, 0, Share(number, 2)) for number in range(2)]
+    cross_entropy = train.pixel_terms()[0]
     with torch.no_grad():
-        counts = [train.pixel_counts(part)["cross_entropy"] for part in parts]
-        losses = [float(train.pixel_loss(model, part)["cross_entropy"]) for part in parts]
-        wanted = float(train.pixel_loss(model, whole)["cross_entropy"])
+        counts = [int(cross_entropy.samples(part)) for part in parts]
+        losses = [float(cross_entropy.value(train.pixel_output(model, part))) for part in parts]
+        wanted = float(cross_entropy.value(train.pixel_output(model, whole)))
     assert np.average(losses, weights=counts) == pytest.approx(wanted, rel=1e-5)
-    masks = sum(train.mask_counts(8, part)["mask"] for part in parts)
-    assert masks == train.mask_counts(8, whole)["mask"]
+    for term in train.mask_terms(8):
+        assert sum(float(term.samples(part)) for part in parts) == pytest.approx(float(term.samples(whole)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_three_colours_are_learned_from_midas_too(pool, tmp_path, kind):
     write_midas(tmp_path / "midas", kind)
-    settings = train.SemanticSettings("linear", SIDE, 60, 3, 3e-3, 2.0, 0.05, 5, 1.0)
-    loop = LoopSettings(workers=0, checkpoint_every=1000, precision="fp32")
     learn = partial(train.train_semantic, pool, str(tmp_path / "midas"), "tiny", class_lists()["ade20k"])
-    model, history = learn(settings, loop, 0, tmp_path / "work", lambda step, values: None)
+    given = settings("linear", 60, 3e-3), LoopSettings(), 0, tmp_path / "work"
+    model, history = learn(*given, lambda step, found: None, MACHINE)
     assert isinstance(model.encoder, MidasEncoder)
     assert history.recent("pixel_accuracy", 5) > 0.8
 
 
 @pytest.mark.parametrize("head, steps, rate", [("linear", 60, 3e-3), (SMALL, 60, 2e-3)])
 def test_three_colours_are_learned(pool, tmp_path, head, steps, rate):
-    settings = train.SemanticSettings(head, SIDE, steps, 3, rate, 2.0, 0.05, 5, 1.0)
-    loop = LoopSettings(workers=0, checkpoint_every=1000, precision="fp32")
-    learn = partial(train.train_semantic, pool, "none", "tiny", class_lists()["ade20k"], settings, loop, 0)
-    model, _ = learn(tmp_path, lambda step, values: None)
+    given = settings(head, steps, rate), LoopSettings(), 0
+    learn = partial(train.train_semantic, pool, "none", "tiny", class_lists()["ade20k"], *given)
+    model, _ = learn(tmp_path, lambda step, found: None, MACHINE)
     batch = semantic_batch(pool, 9, 6, SIDE, 150, 0)
     with torch.no_grad():
         predicted = model.eval()(network_input(batch["images"])).argmax(1)

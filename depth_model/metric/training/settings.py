@@ -1,0 +1,35 @@
+"""The settings of metric fine-tuning. Defaults are those of the paper for NYUv2 (paper section 4.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from depth_model.settings import NotNegativeNumber, Positive, PositiveNumber, Share, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricInput:
+    """What the network sees: whole images, squashed to (`height`, `width`), after `crop`; brightness factors are drawn
+    from [1 - brightness, 1 + brightness]."""
+
+    height: Positive = setting("pixels, whole patches (paper: 392)", 392)
+    width: Positive = setting("paper: 518", 518)
+    crop: Literal["none", "kitti_benchmark"] = setting("the latter is the paper's for KITTI", "none")
+    brightness: Share = setting("paper: 0.25 for NYUv2, 0.1 for KITTI", 0.25)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSettings(MetricInput):
+    """`start`: "encoder" keeps the encoder of the relative model (paper), "all" its decoder too (released code)."""
+
+    start: Literal["encoder", "all"] = setting("whether the decoder is taken over too (released code: all)", "encoder")
+    head: Literal["bins", "sigmoid"] = setting("the latter is that of the second Depth Anything", "bins")
+    maximum: PositiveNumber = setting("metres", 10.0)
+    epochs: PositiveNumber = setting("paper: 5", 5.0)
+    batch: Positive = setting("paper: 16", 16)
+    learning_rate: PositiveNumber = setting("of the head (paper: 1.61e-4)", 1.61e-4)
+    reduction: PositiveNumber = setting("encoder and decoder learn so many times slower (paper: 50)", 50.0)
+    weight_decay: NotNegativeNumber = setting("paper: 0.01", 0.01)
+    gradient_clip: PositiveNumber = setting("largest norm of the gradient (paper: 0.1)", 0.1)
+    strength: PositiveNumber = setting("of the attractors of bins (official trainings: 300, configured 1000)", 300.0)

@@ -1,0 +1,32 @@
+"""How the teacher labels the unlabeled images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+
+from depth_model.settings import Engine, NotNegative, Positive, Precision, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings:
+    """What a pseudo label depends on beside the teacher (paper 3.2)."""
+
+    short_side: Positive = setting("pixels, whole patches (paper: 518)", 518)
+    bits: Annotated[int, Ge(8), Le(16)] = setting("of the quantised labels", 14)
+    batch: Positive = setting("images in one pass at most", 8)
+    precision: Precision = setting("", "fp32")
+    quality: Literal["none", "flip"] = setting("score of an image by the teacher's view of its mirror image", "none")
+    teachers: tuple[str, ...] = setting("folders of further models, averaged with models/teacher after alignment", ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelMachine:
+    """Where labels are made; `device` and `threads` change them by rounding only."""
+
+    engine: Engine = setting("processes of this machine, or tasks on a Ray cluster", "local")
+    processes: Positive = setting("shards in the works at once", 1)
+    threads: NotNegative = setting("of torch in each of them; 0: as many as torch takes", 0)
+    device: Literal["auto", "cpu", "gpu"] = setting("", "auto")

@@ -1,0 +1,17 @@
+"""How the sky of labelled images is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from depth_model.settings import Probability, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkySettings:
+    """Which model finds the sky, and from which probability on (paper 3.1)."""
+
+    segmenter: str = setting(
+        "packaged_probe | none | a transformers segmentation model (folder or hub id)", "packaged_probe"
+    )
+    threshold: Probability = setting("", 0.5)
