@@ -2,3 +2,7 @@
 
 Knows nothing of DVC, Prefect or MLflow; `tasks` and `flows` call it.
 """
+
+from depth_model.quiet import keep_quiet
+
+keep_quiet()

@@ -9,10 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+guards: list[Callable[[Path, Path | None], None]] = []
+"""What is asked before a file is written: called with (path, None) first, and with (path, the finished temporary file)
+before it gets its name. An exception stops the writing."""
 
 
 def _sync_folder(folder: Path) -> None:
@@ -23,35 +28,62 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is fsynced and renamed to `path`.
+def temporary_name(path: Path) -> Path:
+    """Return a hidden name beside `path` that nobody can guess, and so nobody can have planted a link under."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
-    The folder of `path` is created if needed. On an exception the temporary file is removed and `path`
-    keeps its old content. Raises OSError as the file system does (disk full, no permission).
+
+def ask_guards(path: Path, finished: Path | None = None) -> None:
+    """Raise what a guard has against writing `path`."""
+    for guard in guards:
+        guard(path, finished)
+
+
+@contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Give errors of the file system that do not say which file (a full disk) the name `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise type(error)(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+@contextmanager
+def atomic_path(path: Path, mode: int = 0o666) -> Iterator[Path]:
+    """Yield an empty temporary file beside `path`; on success it is fsynced and renamed to `path`.
+
+    The folder of `path` is created if needed; `mode` is that of the file, less the umask. On an exception the temporary
+    file is removed and `path` keeps its old content. A link called `path` is replaced, never written through. Raises
+    OSError as the file system does (disk full, no permission).
     """
     path = Path(path)
+    ask_guards(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
     try:
-        yield temporary
-        with open(temporary, "rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        with naming(path):
+            yield temporary
+            with open(temporary, "rb") as handle:
+                os.fsync(handle.fileno())
+            ask_guards(path, temporary)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically."""
-    with atomic_path(path) as temporary:
+def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write `data` to `path` atomically, with `mode` less the umask."""
+    with atomic_path(path, mode) as temporary:
         temporary.write_bytes(data)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically as UTF-8."""
-    write_bytes(path, text.encode("utf-8"))
+def write_text(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write `text` to `path` atomically as UTF-8, with `mode` less the umask."""
+    write_bytes(path, text.encode("utf-8"), mode)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -64,7 +96,10 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Return the value in the JSON file `path`; raises OSError without one and ValueError for other content."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    try:
+        return json.loads(Path(path).read_bytes())
+    except (RecursionError, UnicodeDecodeError) as error:
+        raise json.JSONDecodeError(f"{path} is no JSON that can be read ({type(error).__name__})", "", 0) from error
 
 
 def sha256(path: Path) -> str:

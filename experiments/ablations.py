@@ -220,7 +220,7 @@ def _finished(name: str) -> bool:
 def _environment() -> dict[str, str]:
     """Return the environment of an experiment, whose stages start the first python on PATH: this one."""
     scripts = str(Path(sys.executable).parent)
-    return {"DO_NOT_TRACK": "true", **os.environ, "PATH": scripts + os.pathsep + os.environ.get("PATH", os.defpath)}
+    return {**os.environ, "PATH": scripts + os.pathsep + os.environ.get("PATH", os.defpath)}
 
 
 def measured(name: str) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Lets `prefect deployment run full-pipeline` work, where Prefect alone wants FLOW/DEPLOYMENT.
+"""Gives every Prefect process of this project its secret, and lets `prefect deployment run full-pipeline` work, where
+Prefect alone wants FLOW/DEPLOYMENT.
 
 Prefect loads this through the entry point `prefect.plugins` when prefect.toml says `[plugins] enabled = true`. Prefect
 offers no hook for names, so the client's look-up is replaced, and only in processes of that one command.
@@ -12,12 +13,16 @@ from typing import Any
 
 from prefect.plugins import register_hook
 
+import depth_model  # noqa: F401  (sets the opt-outs before Prefect looks at them)
+from flows import access
+
 Lookup = Callable[[Any, str], Awaitable[Any]]
 
 
 @register_hook
 def setup_environment(*, ctx: Any) -> None:  # Prefect refuses the hook unless ctx is keyword-only
-    """Replace the look-up of deployments by name, if this process is `prefect deployment run`."""
+    """Set the secret; replace the look-up of deployments by name, if this process is `prefect deployment run`."""
+    access.guard()
     if not concerns(sys.argv[1:]):
         return
     from prefect.client.orchestration import PrefectClient

@@ -33,8 +33,12 @@ from prefect.utilities.urls import url_for
 from pydantic import Field
 
 from depth_model.errors import UserError
+from depth_model.shown import printable
+from flows import access
 from tasks.settings import params
 from tasks.tracking.mlflow_runs import FLOW_RUN_URL
+from tasks.workspace import repair
+from tasks.workspace.outs import refuse_unknown_files
 
 OUTCOMES = {
     "ran": "Running stage '{stage}':",
@@ -83,9 +87,10 @@ def stage_command(stage: str) -> list[str]:
 def stage_environment(flow_run_url: str) -> dict[str, str]:
     """Return the environment of a stage: this interpreter first on PATH, lines as they come, the flow run's page."""
     scripts = str(Path(sys.executable).parent)
-    quiet = {"DO_NOT_TRACK": "true", "PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "30"}
+    quiet = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "30"}
     path = {"PATH": scripts + os.pathsep + os.environ.get("PATH", os.defpath)}
-    return {**quiet, **os.environ, **path, FLOW_RUN_URL: flow_run_url}
+    inherited = {name: value for name, value in os.environ.items() if name not in (access.SERVER, access.CLIENT)}
+    return {**quiet, **inherited, **path, FLOW_RUN_URL: flow_run_url}
 
 
 def execute(stage: str, flow_run_url: str, log: Callable[[str], None]) -> str:
@@ -95,6 +100,8 @@ def execute(stage: str, flow_run_url: str, log: Callable[[str], None]) -> str:
     Raises StageFailed with the last lines of output when DVC ends with an error.
     """
     while not _stopping.is_set():
+        for line in repair.mend():
+            log(f"mended: {line}")
         code, outcome, output = _attempt(stage, flow_run_url, log)
         if code == 0:
             return outcome
@@ -111,7 +118,7 @@ def _attempt(stage: str, flow_run_url: str, log: Callable[[str], None]) -> tuple
     outcome, tail = "finished", deque[str](maxlen=_TAIL_LINES)
     with _process(stage_command(stage), stage_environment(flow_run_url)) as process:
         for line in process.stdout:
-            text = line.rstrip()
+            text = printable(line.rstrip())
             if text:
                 log(text)
                 tail.append(text)
@@ -234,6 +241,9 @@ def full_pipeline(workers: Annotated[int, Field(ge=1)] = 2) -> State[dict[str, s
     and StageFailed when a stage failed, naming what therefore did not run.
     """
     params.load()
+    for line in repair.mend():
+        get_run_logger().info("mended: %s", line)
+    refuse_unknown_files(Path.cwd())
     graph = stage_graph()
     url = url_for("flow-run", obj_id=prefect.runtime.flow_run.id) or ""
 

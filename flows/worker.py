@@ -12,24 +12,56 @@ import sys
 import time
 from pathlib import Path
 
+from flows.access import CLIENT, ENV
+
 POOL = "local"
 PREFECT = (sys.executable, "-m", "prefect")
 
 
 def wait_for_server(seconds: float) -> None:
-    """Return once the server of Prefect's settings answers; end the process with what to do if it does not."""
-    from prefect.client.orchestration import get_client
+    """Return once the server of Prefect's settings answers and lets us in; end the process with what to do if not."""
     from prefect.settings import PREFECT_API_URL
 
     url = PREFECT_API_URL.value()
     if not url:
         sys.exit("error: no Prefect API is set; run this in the folder that holds prefect.toml")
     deadline = time.monotonic() + seconds
-    with get_client(sync_client=True) as client:
-        while (fault := client.api_healthcheck()) is not None:
-            if time.monotonic() >= deadline:
-                sys.exit(f"error: no Prefect server answers at {url} ({fault}); start one with: prefect server start")
-            time.sleep(1)
+    while (fault := _fault(url)) is not None:
+        if time.monotonic() >= deadline:
+            sys.exit(f"error: {fault}")
+        time.sleep(1)
+    _knock(url)
+
+
+def _fault(url: str) -> str | None:
+    """Return what is wrong with the server at `url`, None if it is Prefect's and well."""
+    import httpx
+
+    try:
+        answer = httpx.get(f"{url}/health", timeout=5)
+    except httpx.RequestError as error:
+        return f"no Prefect server answers at {url} ({error}); start one with: prefect server start"
+    if answer.status_code == 200 and answer.text == "true":
+        return None
+    other = "give Prefect another port in prefect.toml ([api] url and [server.api] port), or stop the other program"
+    return f"something else than a healthy Prefect server answers at {url} (status {answer.status_code}); {other}"
+
+
+def _knock(url: str) -> None:
+    """End the process with one line when the server does not take our secret."""
+    import httpx
+    from prefect.client.orchestration import get_client
+
+    try:
+        with get_client(sync_client=True) as client:
+            client.hello()
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != 401:
+            raise
+        sys.exit(
+            f"error: the Prefect server at {url} has another secret than {ENV.resolve()}; stop it and start it "
+            "in this folder: prefect server start"
+        )
 
 
 def prefect(*arguments: str) -> None:
@@ -52,11 +84,11 @@ def main() -> None:
     seconds = parser.parse_args().wait
     if not Path("prefect.yaml").exists():
         sys.exit("error: prefect.yaml is not in this folder; run this from the root of the project")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
     wait_for_server(seconds)
     if not pool_exists():
         prefect("work-pool", "create", POOL, "--type", "process")
     prefect("--no-prompt", "deploy", "--all")
+    print(f"the browser asks once for a secret: it is {CLIENT} in {ENV.resolve()}", flush=True)
     os.execv(PREFECT[0], [*PREFECT, "worker", "start", "--pool", POOL])
 
 

@@ -23,6 +23,7 @@ from depth_model.errors import UserError
 from depth_model.memory import keep_freed_memory
 from tasks.entry import run
 from tasks.settings import params
+from tasks.workspace import repair
 from tasks.workspace.entry import Entry, resolve
 from tasks.workspace.work import Workplace, produce
 
@@ -58,6 +59,7 @@ def module_of(address: str) -> ModuleType:
 def run_stage(address: str) -> None:
     """Bring the outs of one stage about; raises UserError for what a user can mend."""
     settings, module = params.load(), module_of(address)
+    repair.keep()
     if hasattr(module, "learn"):
         _run_together(address, module, settings)
         return

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
 from depth_model.errors import UserError
+from depth_model.shown import printable, shown
+
+MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+MENDABLE |= {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+"""Errors of a file system that say all there is to say, with the name of the file."""
 
 
 def run(main: Callable[[], None]) -> None:
@@ -16,8 +22,13 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except (UserError, FileNotFoundError) as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        for line in str(error).split("\n"):
+            print(f"error: {printable(line)}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in MENDABLE or error.filename is None:
+            raise
+        print(f"error: {shown(error.filename)}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; the same command continues from here", file=sys.stderr)

@@ -21,6 +21,8 @@ FREE = (
     "depth_model/settings.py",
     "depth_model/memory.py",
     "depth_model/progress.py",
+    "depth_model/quiet.py",
+    "depth_model/shown.py",
 )
 """Runner, settings, workspace, tracking, and what every room may use: no stage names them."""
 READERS = "depth_model/readers/"

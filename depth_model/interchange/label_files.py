@@ -84,7 +84,7 @@ def claim_folder(out: Path, labels: Labels, form: Form) -> None:
     if (out / ORIGIN).is_file():
         if json.loads((out / ORIGIN).read_text("utf-8")) != origin:
             raise BadInput(f"{out}: holds other labels, or another form of them; name a folder of its own")
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and any(not one.name.startswith(".depth-anything") for one in out.iterdir()):
         raise BadInput(f"{out}: is not empty; name a folder of its own")
     files.write_json(out / ORIGIN, origin)
     for left in out.rglob(".*.tmp"):  # by a process that was killed

@@ -138,7 +138,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     if not described.is_file():
         return {}
     try:
-        config = json.loads(described.read_text("utf-8"))
+        config = files.read_json(described)
         if config["model_type"] != "depth_anything" or config.get("depth_estimation_type") == "metric":
             raise BadCheckpoint(f"{described} describes no Depth Anything model for relative depth")
         return common_settings(config)

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from depth_model import files
 from depth_model.errors import BadInput, UserError
+from depth_model.shown import without_password
 
 Result = TypeVar("Result")
 
@@ -103,6 +104,9 @@ class Folder:
             yield from ((folder, entry) for entry in entries if entry.is_file())
 
 
+KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+
+
 @dataclass(frozen=True)
 class Bucket:
     """`s3://bucket/prefix` as the place of a source, or of shards; raises ValueError for anything else.
@@ -117,6 +121,7 @@ class Bucket:
         parts = [part for part in self.uri.removeprefix(SCHEME).split("/") if part]
         if not self.uri.startswith(SCHEME) or not parts:
             raise ValueError(f"{self.uri!r} does not name a bucket: s3://BUCKET/PREFIX is wanted")
+        without_password("the store", self.uri, KEYS)
         object.__setattr__(self, "uri", SCHEME + "/".join(parts))
 
     def __str__(self) -> str:
@@ -247,6 +252,8 @@ def _client_of(process: int) -> Any:
     import boto3
     from botocore.config import Config
 
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        without_password(name, os.environ.get(name, ""), KEYS)
     retries = {"mode": "adaptive", "max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", 10))}
     return boto3.Session().client("s3", config=Config(retries=retries, connect_timeout=10, read_timeout=60))
 

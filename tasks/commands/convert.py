@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model.errors import UserError
+from tasks.commands.outputs import add_out
 from tasks.commands.shared import load_model, purpose, version_argument
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     one = commands.add_parser("convert", help="a model in another format", description=purpose(convert))
     one.add_argument("model", help="a model folder, an official .pth, or models:/NAME@ALIAS")
     one.add_argument("--to", required=True, choices=list(FORMATS), help="folder is what transformers loads as it is")
-    one.add_argument("-o", "--out", type=Path, required=True, help="the file, or the folder, to write")
+    add_out(one, "the file, or the folder, to write", "model")
     one.add_argument("--blocks", type=int, nargs=4, help="encoder blocks a bare file was trained with (0-based)")
     one.add_argument("--position-embedding", choices=["official", "exact"], help="how its table is resized")
     one.add_argument("--maximum", type=float, help="metres a metric file is for whose name does not say it")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model.errors import UserError
+from tasks.commands.outputs import add_out
 from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side, value_of, version_argument
 from tasks.settings import params
 
@@ -39,7 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--model-maximum", type=_positive, help="metres a metric file is for whose name does not say")
     version_argument(one)
     one.add_argument("--processes", type=_count, default=1, help="at once, one core each (default: 1)")
-    one.add_argument("-o", "--out", type=Path, default=Path("evaluation"), help="for results (default: evaluation)")
+    add_out(one, "for results (default: evaluation)", "root", "model", "checkpoints", default=Path("evaluation"))
     one.add_argument("--no-pictures", action="store_true", help="leave out examples and worst twenty")
     one.add_argument("--calibrate", action="store_true", help="measure published checkpoints beside Table 2")
     one.add_argument("--checkpoints", type=Path, help="of --calibrate: folder of the published files")

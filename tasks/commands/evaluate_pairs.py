@@ -8,6 +8,7 @@ from pathlib import Path
 
 from depth_model import files
 from depth_model.errors import UserError, named
+from depth_model.shown import shown
 from tasks.commands.evaluate_run import titles
 from tasks.commands.shared import model_folder
 
@@ -34,7 +35,7 @@ def evaluate_pairs_of(given: argparse.Namespace) -> None:
         with progress_bar(f"evaluate {title}", count, "images") as bar:
             table, skipped = point_pairs.evaluate_pairs(estimator, root, bar.update)
         for one in skipped:
-            print(f"not measured: {one['key']}: {one['reason']}", file=sys.stderr)
+            print(shown(f"not measured: {one['key']}: {one['reason']}"), file=sys.stderr)
         if table.empty:
             raise UserError(f"--root {given.root}: no image could be measured")
         with files.atomic_path(given.out / SET / f"{title}.parquet") as temporary:

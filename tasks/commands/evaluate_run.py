@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model.errors import UserError, named
+from depth_model.shown import shown
 from tasks.commands.shared import value_of
 from tasks.settings import params
 
@@ -29,7 +30,7 @@ def tell(plan: Plan, summary: Mapping[str, Any], table: pd.DataFrame) -> None:
     reasons = [f"{one['key']}: {one['reason']}" for one in summary["skipped"]]
     reasons += [f"{key}: {model}: {why}" for key, model, why in zip(failed["key"], failed["model"], failed["failure"])]
     for line in reasons[:TOLD]:
-        print(f"not measured: {line}", file=sys.stderr)
+        print(shown(f"not measured: {line}"), file=sys.stderr)
     if len(reasons) > TOLD:
         print(f"not measured: {len(reasons) - TOLD} more, see {plan.folder}", file=sys.stderr)
     if plan.protocol.images not in (None, summary["images"]):

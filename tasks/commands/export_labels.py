@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from depth_model.errors import UserError
+from tasks.commands.outputs import add_out
 from tasks.commands.shared import purpose
 
 
@@ -23,7 +24,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="png: 16 bits from the least to the largest value of each label, 0 = no label (default); "
         "npy: float32 as stored, NaN = no label",
     )
-    one.add_argument("-o", "--out", type=Path, required=True, help="folder for the files")
+    add_out(one, "folder for the files", "folder")
     one.set_defaults(run=export_labels)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from depth_model.errors import UserError
 from depth_model.world import DOMAINS, export
+from tasks.commands.outputs import RECORD, add_out
 from tasks.commands.shared import purpose
 
 
@@ -22,7 +22,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--seed", type=_count, default=0, help="of the pictures (default: 0)")
     one.add_argument("--height", type=_side, default=192, help="pixels (default: 192)")
     one.add_argument("--width", type=_side, default=256, help="pixels (default: 256)")
-    one.add_argument("-o", "--out", type=Path, required=True, help="folder for the data set")
+    add_out(one, "folder for the data set")
     one.set_defaults(run=export_world)
 
 
@@ -34,7 +34,7 @@ def export_world(given: argparse.Namespace) -> None:
     """
     from depth_model.progress import progress_bar
 
-    if given.out.exists() and any(given.out.iterdir()):
+    if given.out.exists() and any(one.name != RECORD for one in given.out.iterdir()):
         raise UserError(f"-o {given.out}: is not empty; name a folder of its own")
     layout = export.get(given.layout)
     counts = dict(zip(layout.splits, (given.count, given.held_out)))

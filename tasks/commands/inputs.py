@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 from collections.abc import Iterator
 from pathlib import Path
 
 from depth_model.errors import UserError
+from depth_model.shown import shown
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
@@ -28,9 +30,19 @@ def inputs(given: list[str]) -> dict[Path, Path]:
     for path, place in (one for text in given for named in _named(text) for one in _below(named)):
         if found.setdefault(place, path) != path:
             raise UserError(
-                f"{found[place]} and {path} would both be written to {place}; name the folder above them instead"
+                shown(f"{found[place]} and {path} would both be written to {place}; name the folder above them instead")
             )
     return found
+
+
+def refusal(path: Path, error: Exception) -> str:
+    """Return the line on a picture that could not be read or written.
+
+    A fault of the folder for the results (a full disk) is raised again: no other picture would fare better.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        raise error
+    return shown(f"{path}: {getattr(error, 'strerror', None) or error}")
 
 
 def _named(text: str) -> list[Path]:
@@ -38,7 +50,7 @@ def _named(text: str) -> list[Path]:
         return [Path(text)]
     matching = sorted(glob.glob(text, recursive=True))
     if not matching:
-        raise UserError(f"{text}: there is no such file or folder")
+        raise UserError(f"{shown(text)}: there is no such file or folder")
     return [Path(one) for one in matching]
 
 

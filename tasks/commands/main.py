@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 
 from tasks import entry
 from tasks.commands import (
@@ -13,17 +14,21 @@ from tasks.commands import (
     export_labels,
     export_world,
     inspect,
+    outputs,
     params,
     plan,
     predict,
     register,
+    repair,
+    runs,
     segment,
     summary,
     tables,
 )
+from tasks.workspace import repair as mending
 
 USE = (predict, segment, evaluate, tables, plan, convert, inspect, export_world, export_labels)
-PROJECT = (params, summary, accept, register, data_docs)
+PROJECT = (params, summary, accept, register, data_docs, repair, runs)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,7 +43,15 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Run the command."""
     given = parser().parse_args()
-    entry.run(lambda: given.run(given))
+    if given.command != "repair":
+        with suppress(OSError):  # a project of others, in which there is nothing to mend for us
+            mending.announce()
+    entry.run(lambda: _guarded_run(given))
+
+
+def _guarded_run(given: argparse.Namespace) -> None:
+    with outputs.guarded(given, is_file=given.command == "convert" and given.to != "folder"):
+        given.run(given)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from depth_model.errors import BadInput, UserError
-from tasks.commands.inputs import PICTURES, VIDEOS, inputs, is_video
-from tasks.commands.results import COLORS, write_metric_results, write_results
+from depth_model.shown import shown
+from tasks.commands.inputs import PICTURES, VIDEOS, inputs, is_video, refusal
+from tasks.commands.outputs import add_out, check_free
+from tasks.commands.results import COLORS, WRITTEN, write_metric_results, write_results
 from tasks.commands.shared import load_model, model_arguments, purpose
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "predict", parents=[model_arguments()], help="depth of pictures", description=purpose(predict)
     )
     one.add_argument("pictures", nargs="+", help="pictures, videos, folders of them, or quoted patterns")
-    one.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+    add_out(one, "folder for the results", "pictures", "model")
     one.add_argument("--flip-averaging", action="store_true", help="mean with the mirrored image, twice the time")
     one.add_argument(
         "--preprocessing",
@@ -88,6 +90,7 @@ def predict(given: argparse.Namespace) -> None:
     found = inputs(given.pictures)
     if not found:
         raise UserError(f"no picture or video ({', '.join(PICTURES + VIDEOS)}) was found in what you named")
+    check_free(given.out, (place for place, path in found.items() if not is_video(path)), WRITTEN)
     predictor, write = _predictor(given)
     refused = []
     with progress_bar("predict", len(found), "files") as bar:
@@ -96,7 +99,7 @@ def predict(given: argparse.Namespace) -> None:
                 for stem, image in _images(path, given.out / place):
                     write(predictor(image), image, stem, given)
             except (BadInput, OSError) as error:
-                refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+                refused.append(refusal(path, error))
             bar.update()
     if refused:
         raise UserError("\n".join(refused))
@@ -141,7 +144,7 @@ def _images(path: Path, stem: Path) -> Iterator[tuple[Path, np.ndarray]]:
         # The suffix stays in the name: a.jpg and a.png are two pictures.
         yield stem, rgb(path)
         return
-    with progress_bar(path.name, announced_frames(path), "frames") as bar:
+    with progress_bar(shown(path.name), announced_frames(path), "frames") as bar:
         for number, image in enumerate(frames(path)):
             yield stem / f"{number:06d}", image
             bar.update()

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 COLORS = "Spectral_r"
+WRITTEN = (".color.png", ".png", ".npy")
+"""What is written of every picture, beside a cloud."""
 
 
 def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS, beside: np.ndarray | None = None) -> None:

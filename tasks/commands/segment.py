@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model import files
 from depth_model.errors import BadInput, UserError, named
-from tasks.commands.inputs import PICTURES, inputs, is_video
+from tasks.commands.inputs import PICTURES, inputs, is_video, refusal
+from tasks.commands.outputs import add_out, check_free
 from tasks.commands.results import write_png
 from tasks.commands.shared import model_folder, purpose, side
 
@@ -25,7 +25,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--model", required=True, help="a folder of finetune_semantic, or models:/NAME@ALIAS")
     one.add_argument("--short-side", type=side, help="shorter side for the network (default: as trained)")
     one.add_argument("--multi-scale", action="store_true", help="mean over seven scales and mirrored pictures")
-    one.add_argument("-o", "--out", type=Path, required=True, help="folder for the results")
+    add_out(one, "folder for the results", "pictures", "model")
     one.set_defaults(run=segment)
 
 
@@ -42,6 +42,7 @@ def segment(given: argparse.Namespace) -> None:
     found = {place: path for place, path in inputs(given.pictures).items() if not is_video(path)}
     if not found:
         raise UserError(f"no picture ({', '.join(PICTURES)}) was found in what you named")
+    check_free(given.out, found, (".labels.png", ".overlay.png"))
     segmenter = _segmenter(given)
     classes = segmenter.model.classes
     named = [{"name": name, "color": list(color)} for name, color in zip(classes.classes, classes.palette)]
@@ -55,7 +56,7 @@ def segment(given: argparse.Namespace) -> None:
                 write_png(labels, given.out / place, ".labels.png")
                 write_png(overlay(image, labels, classes), given.out / place, ".overlay.png")
             except (BadInput, OSError) as error:
-                refused.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+                refused.append(refusal(path, error))
             bar.update()
     if refused:
         raise UserError("\n".join(refused))

@@ -12,7 +12,7 @@ from tasks.workspace.paths import METRICS
 
 VIEWS = """
 report      reports/index.html
-MLflow      mlflow ui --backend-store-uri sqlite:///mlflow.db      then http://127.0.0.1:5000
+MLflow      depth-anything runs      then http://127.0.0.1:5000
 Prefect     prefect server start, make worker, prefect deployment run full-pipeline      http://127.0.0.1:4200
 DVC         dvc exp show · dvc metrics show · dvc plots show
 (first: source .venv/bin/activate)"""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from depth_model import files
 from depth_model.errors import UserError
+from tasks.commands.outputs import add_out
 from tasks.commands.shared import purpose
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="TABLE:MODEL[=LABEL]",
         help="put just the named models into this table: 12:student=alpha 0.70",
     )
-    one.add_argument("-o", "--out", type=Path, required=True, help="folder for tables.md and tables.html")
+    add_out(one, "folder for tables.md and tables.html")
     one.set_defaults(run=tables)
 
 

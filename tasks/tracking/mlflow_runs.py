@@ -13,12 +13,17 @@ import os
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
+from depth_model.errors import UserError
+from depth_model.shown import without_password
 from tasks.workspace.work import RUN_ID, Workplace
 
 if TYPE_CHECKING:
@@ -30,6 +35,7 @@ POINTS = "mlflow_points.jsonl"
 CATALOGS = Path("data/catalog")
 FLUSH_POINTS = 500
 FLUSH_SECONDS = 10.0
+ANSWER_SECONDS = 5
 # Limits of MLflow: beyond them it refuses the whole batch.
 KEY_LENGTH, VALUE_LENGTH, POINTS_PER_BATCH, PARAMETERS_PER_BATCH, DIGEST_LENGTH = 250, 6000, 1000, 100, 36
 
@@ -44,22 +50,51 @@ def project_root() -> Path:
 
 
 def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, else SQLite in `mlflow.db` at the root of the project."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+    """Return MLFLOW_TRACKING_URI, else SQLite in `mlflow.db` at the root of the project.
+
+    Raises UserError for a password in the address.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+    remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or let the database read a file of its own"
+    return without_password("MLFLOW_TRACKING_URI", uri, remedy)
+
+
+@lru_cache
+def check_answers(uri: str) -> None:
+    """Raise UserError when the tracking server at `uri` (http) does not answer within ANSWER_SECONDS.
+
+    MLflow itself would try for minutes without a word. What it answers does not matter here.
+    """
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS).close()
+    except urllib.error.HTTPError:
+        return
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error
+        raise UserError(
+            f"MLFLOW_TRACKING_URI: no tracking server answers at {uri} within {ANSWER_SECONDS} s ({reason}); start it, "
+            "or unset the variable to keep runs in mlflow.db"
+        ) from error
 
 
 def connect() -> MlflowClient:
-    """Point MLflow at the project's store, with its telemetry off, and return a client of it.
+    """Point MLflow at the project's store, and return a client of it.
 
-    Several stages may start at once on a fresh checkout: one creates the database, the others wait for it.
+    Several stages may start at once on a fresh checkout: one creates the database, the others wait for it. Raises
+    UserError when a server does not answer.
     """
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    if tracking_uri().startswith("http"):
+        check_answers(tracking_uri())
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     mlflow.set_tracking_uri(tracking_uri())
     with _one_at_a_time():
+        database = Path(tracking_uri().removeprefix("sqlite:///"))
+        if tracking_uri().startswith("sqlite:///") and not database.exists():
+            # MLflow makes its tables in many steps and cannot go on from half of them, as a kill would leave.
+            with files.atomic_path(database) as temporary:
+                mlflow.MlflowClient(tracking_uri=f"sqlite:///{temporary}")
         return mlflow.MlflowClient()
 
 

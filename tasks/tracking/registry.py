@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from depth_model import files
 from depth_model.errors import UserError
+from depth_model.shown import redacted
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
 from tasks.workspace.paths import catalog_path
@@ -81,7 +82,7 @@ def registered_folder(name: str) -> Path:
     uri = mlflow_runs.tracking_uri()
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         raise UserError(
-            f"{name}: there is no registry at {uri}; run in the project's folder, or set MLFLOW_TRACKING_URI"
+            f"{name}: there is no registry at {redacted(uri)}; run in the project's folder, or set MLFLOW_TRACKING_URI"
         )
     mlflow_runs.connect()
     import mlflow
@@ -92,11 +93,14 @@ def registered_folder(name: str) -> Path:
         flavors = mlflow.models.Model.load(str(stored)).flavors
     except MlflowException as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{name}: not found at {uri}: {reason}") from error
+        raise UserError(f"{name}: not found at {redacted(uri)}: {reason}") from error
     weights = flavors.get("python_function", {}).get("artifacts", {}).get("model")
     if weights is None:
         raise UserError(f"{name}: was not registered by this pipeline (no artifact 'model')")
-    return stored / weights["path"]
+    folder = (stored / str(weights["path"])).resolve()
+    if not folder.is_relative_to(stored.resolve()):
+        raise UserError(f"{name}: its entry in the registry names a folder outside the model: {weights['path']}")
+    return folder
 
 
 def _requirements(folder: Path) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pytest
 
@@ -30,3 +31,10 @@ def test_checksums_are_those_of_hashlib(tmp_path):
     assert files.sha256(tmp_path / "a.txt") == hashlib.sha256(b"disparity").hexdigest()
     assert files.sha256_of_json({"b": 1, "a": [2]}) == hashlib.sha256(b'{"a":[2],"b":1}').hexdigest()
     assert files.sha256_of_json({"a": 1, "b": 2}) == files.sha256_of_json({"b": 2, "a": 1})
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe{}x", b"{", b""])
+def test_json_that_cannot_be_read_is_one_kind_of_error(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(json.JSONDecodeError):
+        files.read_json(tmp_path / "config.json")

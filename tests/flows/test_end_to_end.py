@@ -13,6 +13,8 @@ import time
 import httpx
 import pytest
 
+from flows import access
+
 pytestmark = pytest.mark.slow
 PREFECT = [sys.executable, "-m", "prefect"]
 
@@ -23,7 +25,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=400):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -36,7 +38,10 @@ class Server:
     def __init__(self, home):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}/api"
-        self.environment = os.environ | {
+        self.secret_file = home / ".env"
+        self.auth = tuple(access.ensure_secret(self.secret_file).split(":"))
+        inherited = {name: value for name, value in os.environ.items() if name not in (access.SERVER, access.CLIENT)}
+        self.environment = inherited | {
             "PREFECT_HOME": str(home),
             "PREFECT_API_URL": self.url,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -46,7 +51,11 @@ class Server:
         self.log = open(home / "server.log", "w")
         command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
         self.process = self.start(command, home)
-        wait_for(self.healthy)
+        try:
+            wait_for(self.healthy, seconds=400)
+        except AssertionError:
+            stop(self.process)
+            raise
 
     def start(self, command, folder):
         return subprocess.Popen(
@@ -60,7 +69,8 @@ class Server:
             return False
 
     def read(self, kind, **filters):
-        return httpx.post(f"{self.url}/{kind}/filter", json=filters, timeout=20).raise_for_status().json()
+        answer = httpx.post(f"{self.url}/{kind}/filter", json=filters, auth=self.auth, timeout=20)
+        return answer.raise_for_status().json()
 
 
 def stop(process):
@@ -84,6 +94,7 @@ def project(toy, repository, server):
     """The toy project with this repository's flow and Prefect files, and a worker started by the documented command."""
     for name in ("prefect.yaml", "prefect.toml"):
         shutil.copy2(repository / name, toy / name)
+    shutil.copy2(server.secret_file, toy / ".env")
     shutil.copytree(repository / "flows", toy / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     worker = server.start([sys.executable, "-m", "flows.worker"], toy)
     wait_for(lambda: any(w["status"] == "ONLINE" for w in workers(server)))
@@ -93,14 +104,14 @@ def project(toy, repository, server):
 
 
 def workers(server):
-    found = httpx.post(f"{server.url}/work_pools/local/workers/filter", json={}, timeout=20)
+    found = httpx.post(f"{server.url}/work_pools/local/workers/filter", json={}, auth=server.auth, timeout=20)
     return found.json() if found.status_code == 200 else []
 
 
 def run_deployment(server, project, *options):
     command = [*PREFECT, "deployment", "run", "full-pipeline", *options]
     return subprocess.run(
-        command, cwd=project, env=server.environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=project, env=server.environment, capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -168,3 +179,37 @@ def test_cancelling_ends_the_stage_with_its_whole_process_group(server, project)
     subprocess.run([*PREFECT, "flow-run", "cancel", run["id"]], cwd=project, env=server.environment, check=True)
     wait_for(lambda: not os.path.exists(f"/proc/{pid.read_text().strip()}"), seconds=60)
     wait_for(lambda: latest_flow_run(server)["state_type"] == "CANCELLED", seconds=60)
+
+
+def test_who_does_not_know_the_secret_gets_nowhere(server):
+    for auth in (None, ("admin", "wrong")):
+        for kind in ("flows", "deployments", "work_pools", "flow_runs"):
+            answer = httpx.post(f"{server.url}/{kind}/filter", json={}, auth=auth, timeout=20)
+            assert answer.status_code == 401, (kind, answer.text)
+        for kind in ("flows", "deployments", "work_pools"):
+            assert httpx.post(f"{server.url}/{kind}/", json={"name": "x"}, auth=auth, timeout=20).status_code == 401
+
+
+def test_the_secret_stands_in_no_log(server, project):
+    run_deployment(server, project, "--watch")
+    secret = server.auth[1]
+    assert secret not in (server.secret_file.parent / "server.log").read_text()
+    logs = server.read("logs", limit=200)
+    assert logs and secret not in str(logs)
+    deployments = str(server.read("deployments")) + str(server.read("flow_runs")) + str(server.read("work_pools"))
+    assert secret not in deployments
+
+
+def test_pages_of_others_are_told_to_stay_out(repository, tmp_path):
+    """The list in prefect.toml is what Prefect answers to; the server of these tests has another port."""
+    home = tmp_path / "home"
+    shutil.copytree(repository / "flows", home / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(repository / "prefect.toml", home / "prefect.toml")
+    server = Server(home)
+    try:
+        for origin, allowed in (("http://evil.example", False), ("http://127.0.0.1:4200", True)):
+            asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+            answer = httpx.options(f"{server.url}/flows/filter", headers=asked, timeout=20)
+            assert ("access-control-allow-origin" in answer.headers) == allowed, origin
+    finally:
+        stop(server.process)

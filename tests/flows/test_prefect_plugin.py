@@ -70,7 +70,8 @@ def test_an_unknown_name_stays_unknown():
         (["flow-run", "ls"], False),
     ],
 )
-def test_only_that_command_is_changed(monkeypatch, arguments, patched):
+def test_only_that_command_is_changed(tmp_path, monkeypatch, arguments, patched):
+    monkeypatch.chdir(tmp_path)
     original = PrefectClient.read_deployment_by_name
     monkeypatch.setattr(PrefectClient, "read_deployment_by_name", original)  # undone after the test
     monkeypatch.setattr(_prefect_plugin.sys, "argv", ["prefect", *arguments])

@@ -45,7 +45,7 @@ def metric_settings(path: str | Path) -> dict[str, Any]:
     if not config_file.is_file():
         return {}
     try:
-        config = json.loads(config_file.read_text("utf-8"))
+        config = files.read_json(config_file)
         optional = {name: config[name] for name in ("strength", "version") if name in config}
         if config["model_type"] == MODEL_TYPE:
             names = ("blocks", "position_embedding", "maximum", "strength", "domain", "input_size")

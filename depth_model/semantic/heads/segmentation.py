@@ -5,7 +5,6 @@ Released segmentation checkpoints are MMSegmentation's, with names and layers of
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ class Segmentation(nn.Module):
 
 def _read_settings(folder: Path) -> dict[str, Any]:
     try:
-        settings = json.loads((folder / "config.json").read_text("utf-8"))
+        settings = files.read_json(folder / "config.json")
     except (OSError, ValueError) as error:
         raise BadCheckpoint(f"{folder} holds no readable config.json; give a folder of finetune_semantic") from error
     if not isinstance(settings, dict) or settings.get("model_type") != MODEL_TYPE:

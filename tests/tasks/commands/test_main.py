@@ -293,7 +293,7 @@ def test_a_data_set_is_measured_as_by_hand(monkeypatch, capsys, model, pairs, ma
 def test_what_cannot_be_evaluated_is_one_line(monkeypatch, capsys, model, album, arguments, said):
     with pytest.raises(SystemExit) as ended:
         named = [one.format(album=album) for one in arguments]
-        call(monkeypatch, "evaluate", "-o", album / "out", "--model", model, *named)
+        call(monkeypatch, "evaluate", "-o", album.parent / "out", "--model", model, *named)
     assert ended.value.code == 1
     error = capsys.readouterr().err
     assert said in error

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from depth_model.errors import UserError
 from tasks.settings import presets
 from tasks.tracking import mlflow_runs, registry
 from tasks.workspace.entry import Entry
@@ -48,6 +49,20 @@ def project(tmp_path, repository, empty_store, monkeypatch):
     parameters["evaluation"] = {"short_side": 70}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters))
     return tmp_path
+
+
+@pytest.mark.parametrize("path", ["artifacts/../../elsewhere", "/etc", "../.."])
+def test_a_version_that_points_outside_its_own_folder_is_refused(project, tmp_path, monkeypatch, path):
+    import mlflow
+
+    stored = tmp_path / "stored"
+    stored.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    model = mlflow.models.Model(flavors={"python_function": {"artifacts": {"model": {"path": path}}}})
+    model.save(str(stored / "MLmodel"))
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda artifact_uri: str(stored))
+    with pytest.raises(UserError, match="names a folder outside the model"):
+        registry.registered_folder("models:/x@champion")
 
 
 def trained(project, weights: bytes, model="student") -> tuple[str, str]:

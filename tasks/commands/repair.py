@@ -1,0 +1,29 @@
+"""`depth-anything repair`: what a kill broke of DVC's files."""
+
+from __future__ import annotations
+
+import argparse
+
+from depth_model.errors import UserError
+from tasks.commands.shared import purpose
+from tasks.workspace import repair
+from tasks.workspace.outs import refuse_unknown_files
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the subcommand to the parser."""
+    one = commands.add_parser("repair", help="mend what a kill broke of DVC", description=purpose(run))
+    one.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> None:
+    """Mend dvc.lock and .dvc/tmp/rwlock, which DVC leaves half written when it is killed in the middle, and say what
+    was mended. `make`, the flow and the other commands do so by themselves; a bare `dvc repro` does not.
+
+    Raises UserError outside a DVC project, and for files of yours in folders that DVC would empty.
+    """
+    root = repair.project_root()
+    if root is None:
+        raise UserError("no DVC project in this folder or above it; run this in the project's folder")
+    print("\n".join(repair.mend(root)) or "nothing to mend: dvc.lock and .dvc/tmp/rwlock are whole")
+    refuse_unknown_files(root)

@@ -1,0 +1,38 @@
+"""One line for what a user can mend, whatever stands in names and messages."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from depth_model.errors import UserError
+from tasks import entry
+
+
+def said_of(capsys, error):
+    def fail():
+        raise error
+
+    with pytest.raises(SystemExit):
+        entry.run(fail)
+    return capsys.readouterr().err
+
+
+def test_control_characters_and_passwords_do_not_reach_the_terminal(capsys):
+    said = said_of(capsys, UserError("a\x1b[2Jb at http://me:CANARY@h\nand this"))
+    assert said == "error: a\\x1b[2Jb at http://***@h\nerror: and this\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_fault_of_the_file_system_names_the_file(capsys, number):
+    said = said_of(capsys, OSError(number, "why", "/out/a\nb"))
+    assert said == "error: /out/a\\nb: why\n"
+
+
+def test_a_fault_of_the_software_keeps_its_traceback():
+    def fail():
+        raise OSError(errno.EBADF, "why")
+
+    with pytest.raises(OSError, match="why"):
+        entry.run(fail)
