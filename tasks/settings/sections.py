@@ -12,11 +12,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from depth_model import readers
 from depth_model.evaluation import protocols
+from depth_model.shards import decoding
 from depth_model.shards.store import SCHEME, Bucket
 from depth_model.world import DOMAINS, export
 
@@ -197,10 +198,11 @@ class Model(Section):
 
 
 class Collect(Section):
-    """How sources become shards."""
+    """How sources become shards. `decode_budget`: bytes, or with a unit (`1 GB`), that one file may decode to."""
 
     max_side: Positive
     minimum_side: Positive
+    decode_budget: Annotated[int, BeforeValidator(decoding.bytes_of), Field(gt=0)] = decoding.DEFAULT_BUDGET
     samples_per_shard: Positive
     workers: Positive
     engine: Literal["local", "ray"]

@@ -59,9 +59,8 @@ def read(path: Path, place: str) -> bytes:
 
 def _frame(path: Path, number: int) -> bytes:
     from depth_model.reading import video
-    from depth_model.shards import images
 
-    return images.encode_jpeg(video.frame(path, number))
+    return video.jpeg_frame(path, number)
 
 
 _READERS: dict[str, Callable[..., bytes]] = {

@@ -148,7 +148,7 @@ def test_what_is_no_image_is_refused_with_a_reason(picture):
         jpeg[: len(jpeg) * 3 // 4]: "damaged image",
         encoded(picture, "PNG")[:-60]: "damaged image",
         encoded(picture, "TIFF")[:300]: "image",
-        _png_claiming(30000, 30000): "bomb",
+        _png_claiming(30000, 30000): "decode_budget is 1000000000",
     }
     for data, reason in cases.items():
         with pytest.raises(BadInput, match=reason):
@@ -221,5 +221,5 @@ def test_the_stored_shape_is_read_from_the_head_and_ignores_a_turn(picture):
     data = encoded(picture, "JPEG", exif=turned)
     assert decode_rgb(data).shape == (60, 40, 3)
     assert stored_shape(data) == stored_shape(data[:-20]) == (40, 60)
-    with pytest.raises(BadInput, match="damaged image"):
+    with pytest.raises(BadInput, match="not an image"):
         stored_shape(b"not an image")
