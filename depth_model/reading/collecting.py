@@ -20,11 +20,11 @@ from depth_model import files
 from depth_model.errors import BadInput
 from depth_model.reading.engines import Engine, ordered
 from depth_model.reading.parts import Part, listed_parts, parts
-from depth_model.reading.reader import Reader
+from depth_model.reading.reader import Reader, rooted
 from depth_model.shards import decoding, images, manifest, rasters, shard_store, shards, target_statistics
 from depth_model.shards.disparity import labelled_pixels
 from depth_model.shards.sample import TARGET_KINDS, Item, Sample, check_key
-from depth_model.shards.store import Bucket, located, opened
+from depth_model.shards.store import Bucket, opened
 
 _NO_MEMBER = (0, 0)
 
@@ -92,12 +92,12 @@ def collect_source(
     or of an object store and ends the collection, UserError the loss of a worker.
     """
     plain = reader.options(**{field.name: getattr(options, field.name) for field in fields(reader.options)})
-    place, scratch, result = located(root), Path(scratch), Path(result)
+    place, scratch, result = rooted(root, plain), Path(scratch), Path(result)
     rules = _Rules(reader, place, plain, scratch, max_side, minimum_side, decode_budget, labels, tuple(earlier), store)
     kept = refused = 0
     finished, counted = [], target_statistics.total(())
     digest = rules.digest("" if reader.loose_files else content)
-    cut = parts(reader.listed(place, plain), samples_per_shard, _state(rules), digest)
+    cut = parts(reader.everything(place, plain), samples_per_shard, _state(rules), digest)
     with listed_parts(cut, scratch) as (total, waiting):
         progress(kept, refused, total)
         for part in ordered(_collect_part, waiting, rules, engine, workers):
@@ -191,6 +191,8 @@ def _members(
 
 
 def _read(item: Item, rules: _Rules) -> tuple[dict[str, Any], dict[str, bytes]]:
+    if item.fault:
+        raise BadInput(item.fault)
     check_key(item.key)
     with decoding.limited_to(rules.decode_budget):
         return _stored(item, rules)

@@ -12,7 +12,7 @@ import io
 import math
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,13 @@ from depth_model.shards.apart import apart
 
 if TYPE_CHECKING:
     import h5py
+
+_NO_DATA = 42113
+"""GDAL's tag of TIFF: the stored value that means "no data", as text."""
+
+FAR = 1e9
+LARGEST_HALF = 65504.0
+"""What programs write for "nothing there" in floating point: 1e10, 1e20, 3.4e38, and the largest half."""
 
 _COMMENT = rb"\s+(?:#[^\n]*\n\s*)*"
 _PGM = re.compile(rb"P5" + _COMMENT + rb"(\d{1,9})" + _COMMENT + rb"(\d{1,9})" + _COMMENT + rb"(\d{1,5})\s")
@@ -47,10 +54,36 @@ def _png(data: bytes) -> np.ndarray:
 
 
 @apart()
-def _tiff(data: bytes) -> np.ndarray:
+def _tiff(data: bytes, no_data: bool = False) -> np.ndarray:
+    """Return the values of a TIFF; with `no_data`, NaN where they are what its tag of that name says."""
     if data[:2] not in (b"II", b"MM"):
         raise BadInput("not a PNG, TIFF or binary PGM file")
-    return _native(np.asarray(decoding.loaded(decoding.opened(data, ["TIFF"]))))
+    try:
+        image = decoding.opened(data, ["TIFF"])
+        missing = image.tag_v2.get(_NO_DATA)
+        values = _native(np.asarray(decoding.loaded(image)))
+    except BadInput as error:
+        if "unknown" not in str(error):
+            raise
+        values, missing = _unusual_tiff(data)
+    if not no_data or missing is None:
+        return values
+    with decoding.faults("damaged tag of no-data values"):
+        found = values == np.array(float(str(missing).strip("\0 "))).astype(values.dtype)
+    values = values.astype(np.float32 if values.itemsize < 4 else np.float64) if values.dtype.kind != "f" else values
+    return np.where(found, values.dtype.type(np.nan), values)
+
+
+def _unusual_tiff(data: bytes) -> tuple[np.ndarray, str | None]:
+    """Return values and no-data tag of a TIFF that Pillow lacks: floats of 16 and 64 bits, and integers of 64."""
+    import tifffile
+
+    with decoding.faults("damaged TIFF file"), tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0]
+        tiles = math.prod(page.chunks) * page.dtype.itemsize
+        decoding.check(max(page.nbytes, tiles), f"{page.shape} pixels of {page.dtype.name}")
+        tag = page.tags.get(_NO_DATA)
+        return _native(page.asarray()), None if tag is None else tag.value
 
 
 def _native(values: np.ndarray) -> np.ndarray:
@@ -76,6 +109,72 @@ def _raw(payload: bytes, shape: tuple[int, ...], dtype: np.dtype, order: str = "
     return np.frombuffer(payload, dtype).reshape(shape, order=order).astype(dtype.newbyteorder("="))
 
 
+def stored(data: bytes, name: str | None = None) -> np.ndarray:
+    """Return the values of a depth file of any format, told by its content: (H, W), or (H, W, 3) for a colored one.
+
+    PNG, TIFF, PGM, PFM, NumPy, and NPZ, HDF5 and OpenEXR, whose array or channel `name` may be None when there is one
+    only. Channels that are all the same are one; a TIFF's no-data value is NaN. Raises BadInput as the decoders do, for
+    other formats, for lossy pictures and for palettes.
+    """
+    if not data:
+        raise BadInput("empty file (0 bytes)")
+    if data.startswith(b"\xff\xd8"):
+        raise BadInput("a JPEG is lossy, and its values are no depth: store 16-bit PNG, TIFF or NumPy")
+    for start, decode in _BY_CONTENT.items():
+        if data.startswith(start):
+            return _one_channel(decode(data, name))
+    raise BadInput("not a depth file in a known format: PNG, TIFF, PGM, PFM, NumPy, NPZ, HDF5, OpenEXR")
+
+
+def _depth_png(data: bytes, name: str | None) -> np.ndarray:
+    depth, color = data[24:26].ljust(2, b"\0")
+    if color == _PALETTE:
+        raise BadInput("a PNG with a palette: a colored picture of depth, not depth")
+    image = decoding.opened(data, ["PNG"], channels=8)
+    if depth < 16 or color == 0:
+        return _native(np.asarray(decoding.loaded(image)))
+    import cv2
+
+    # Pillow keeps eight bits of the sixteen where there are several channels.
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise BadInput("damaged image: its pixels cannot be decoded")
+    return values[:, :, [2, 1, 0, *range(3, values.shape[2])]] if values.ndim == 3 else values
+
+
+def _one_channel(values: np.ndarray) -> np.ndarray:
+    """Return (1, H, W), (H, W, 1), and (H, W, channels) of equal or opaque channels, as (H, W)."""
+    if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
+        return values[:, :, 0] if values.shape[2] == 1 else values[0]
+    if values.ndim == 3 and values.shape[2] in (2, 4) and values.dtype.kind == "u":
+        if (values[:, :, -1] == np.iinfo(values.dtype).max).all():
+            values = values[:, :, :-1]
+    if values.ndim == 3 and values.shape[2] and (values == values[:, :, :1]).all():
+        return values[:, :, 0]
+    return values
+
+
+def _finite_halves(values: np.ndarray) -> np.ndarray:
+    if values.dtype == np.float16 and np.isposinf(values).any():
+        raise BadInput("half precision with infinite values: what lay above 65504 is lost; store float32, or metres")
+    return values
+
+
+_PALETTE = 3
+_BY_CONTENT: dict[bytes, Callable[[bytes, str | None], np.ndarray]] = {
+    b"\x89PNG": _depth_png,
+    b"II": lambda data, name: _tiff(data, True),
+    b"MM": lambda data, name: _tiff(data, True),
+    b"P5": lambda data, name: _pgm(data),
+    b"Pf": lambda data, name: pfm(data),
+    b"PF": lambda data, name: pfm(data),
+    b"\x93NUMPY": lambda data, name: _finite_halves(npy(data)),
+    b"PK": lambda data, name: npz(data, name),
+    b"\x89HDF": lambda data, name: hdf5(data, name),
+    b"v/1\x01": lambda data, name: exr(data, name),
+}
+
+
 def npy(data: bytes) -> np.ndarray:
     """Return the array of a NumPy file; raises BadInput for damaged data, objects (pickles) and text."""
     stream = io.BytesIO(data)
@@ -88,16 +187,22 @@ def npy(data: bytes) -> np.ndarray:
     return _raw(data[stream.tell() :], shape, dtype, "F" if in_fortran_order else "C")
 
 
-def npz(data: bytes, name: str) -> np.ndarray:
-    """Return the array `name` of a NumPy archive (.npz); raises BadInput as `npy` does, and without such an array."""
+def npz(data: bytes, name: str | None) -> np.ndarray:
+    """Return the array `name` of a NumPy archive (.npz), the only one for None; raises BadInput as `npy` does."""
     with decoding.faults("not a NumPy archive"), zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if f"{name}.npy" not in archive.namelist():
-            raise BadInput(f"no array {name!r} in the archive")
-        entry = archive.getinfo(f"{name}.npy")
+        entry = archive.getinfo(f"{_chosen(name, [one.removesuffix('.npy') for one in archive.namelist()])}.npy")
         decoding.check(entry.file_size, f"values of array {name!r}")
         # The size in the directory may be wrong; never more than it is read.
         with archive.open(entry) as member:
             return npy(member.read(entry.file_size))
+
+
+def _chosen(name: str | None, names: list[str]) -> str:
+    if name is None and len(names) == 1:
+        return names[0]
+    if name not in names:
+        raise BadInput(f"no array {'of its own' if name is None else repr(name)}, but {', '.join(names[:9]) or 'none'}")
+    return name
 
 
 def pfm(data: bytes) -> np.ndarray:
@@ -156,8 +261,8 @@ def _check_exr(head: object) -> None:
 
 
 @apart()
-def hdf5(data: bytes, name: str) -> np.ndarray:
-    """Return the data set `name` of an HDF5 file given as bytes, as stored.
+def hdf5(data: bytes, name: str | None) -> np.ndarray:
+    """Return the data set `name` of an HDF5 file given as bytes, as stored; for None the only one at its top.
 
     Raises BadInput for damaged data, no such data set, anything but numbers, more than the decode budget, and
     links or storage outside of the file, which are never followed.
@@ -167,7 +272,8 @@ def hdf5(data: bytes, name: str) -> np.ndarray:
     if not data:
         raise BadInput("empty file (0 bytes)")
     with decoding.faults("not a readable HDF5 file"), h5py.File(io.BytesIO(data), "r") as file:
-        return check_dataset(stored_dataset(file, name))[()]
+        chosen = _chosen(None, list(file)) if name is None else name
+        return check_dataset(stored_dataset(file, chosen))[()]
 
 
 def stored_dataset(file: h5py.File, name: str) -> h5py.Dataset:
@@ -209,13 +315,16 @@ def per_pixel(values: np.ndarray) -> np.ndarray:
 def depth(stored: np.ndarray, unit: float = 1.0, invalid: Iterable[float] = (0.0,)) -> np.ndarray:
     """Return stored values as float32 (H, W) in metres (or whatever `unit` stored values make one of).
 
-    NaN where there is no label: at the values `invalid`, and wherever a value is not finite before or after the
-    division. Raises BadInput unless `stored` holds one number per pixel.
+    NaN where there is no label: at the values `invalid`, wherever a value is not finite before or after the division,
+    and at what floating-point files hold for "nothing there" (LARGEST_HALF, and everything from FAR on). Raises
+    BadInput unless `stored` holds one number per pixel.
     """
     stored = per_pixel(stored)
     missing = ~np.isfinite(stored)
     for value in invalid:
         missing |= stored == value
+    if stored.dtype.kind == "f" and stored.itemsize > 2:
+        missing |= (np.abs(stored) >= FAR) | (stored == LARGEST_HALF)
     with np.errstate(over="ignore", invalid="ignore"):
         values = stored.astype(np.float32) / np.float32(unit)
     values[missing | ~np.isfinite(values)] = np.nan

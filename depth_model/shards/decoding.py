@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -25,6 +26,11 @@ PICTURES = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "JPEG2000", "AVIF", "HE
 """Pillow's names of the formats that are read; a JPEG of several pictures opens as MPO."""
 
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+_POINTER = re.compile(rb"version https://git-lfs\.github\.com|/annex/objects/|(?:\.\./)*\.git/annex/")
+
+# Pillow tells of damage in metadata that is not used.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _budget = DEFAULT_BUDGET
 
@@ -121,6 +127,8 @@ def _by_content(data: bytes, formats: Sequence[str]) -> Image.Image:
             fault = error
     if fault is not None:
         raise BadInput(f"damaged image: {fault}") from fault
+    if _POINTER.match(data):
+        raise BadInput("a pointer to content that is not here: fetch it (git lfs pull, git annex get)")
     raise BadInput(f"not an image in a known format ({', '.join(formats)})")
 
 

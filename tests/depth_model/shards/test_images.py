@@ -223,3 +223,17 @@ def test_the_stored_shape_is_read_from_the_head_and_ignores_a_turn(picture):
     assert stored_shape(data) == stored_shape(data[:-20]) == (40, 60)
     with pytest.raises(BadInput, match="not an image"):
         stored_shape(b"not an image")
+
+
+def test_exif_data_that_cannot_be_written_again_turn_the_pixels_all_the_same(picture):
+    fields = [(0x0100, 5, 1, 50), (0x0112, 3, 1, 6 << 16)]  # a width that is a fraction; orientation 6
+    told = struct.pack(">2sHIH", b"MM", 42, 8, 2) + b"".join(struct.pack(">HHII", *field) for field in fields)
+    exif = b"Exif\0\0" + told + bytes(4) + bytes(50 - len(told) - 4) + struct.pack(">2I", 72, 1)
+    data = encoded(picture, "JPEG", exif=exif)
+    with pytest.raises(struct.error):
+        ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    stored = stored_image(data, 100)
+    assert stored.rotated
+    assert decode_rgb(data).shape == (60, 40, 3)
+    assert (stored.height, stored.width) == (60, 40)
+    np.testing.assert_array_equal(decode_rgb(data), np.rot90(np.asarray(Image.open(io.BytesIO(data))), -1))
