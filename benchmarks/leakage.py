@@ -115,7 +115,8 @@ def originals(samples: Path | None) -> dict[str, dict[str, Image.Image]]:
         one.key: Image.fromarray(decode_rgb(one.image)) for one in scikit_image.READER(subset="photographs")
     }
     if samples is not None:
-        there = {path.stem: Image.fromarray(decode_rgb(path.read_bytes())) for path in sorted((samples / "photos").glob("*.jpg"))}
+        photos = sorted((samples / "photos").glob("*.jpg"))
+        there = {path.stem: Image.fromarray(decode_rgb(path.read_bytes())) for path in photos}
         photographs = {key: image for key, image in photographs.items() if f"skimage_{key}" not in there} | there
     return {"photographs": photographs, "rendered": rendered(PER_DOMAIN, 1)}
 

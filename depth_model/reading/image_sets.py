@@ -55,7 +55,7 @@ class ImageSet:
                 yield Item(_key(match), path, (archive, member.place, member.reason))
             elif self.all_counted:
                 fault = member.reason or "its name fits no pattern of this source"
-                yield Item(safe_key(f"left out/{path}"), path, fault=fault)
+                yield Item(safe_key(f"left out/{path}"), path, (archive, "", fault))
 
     def watch(self, root: Path) -> Iterator[dict[str, Any]]:
         """Yield what the inventory records of the archives and the images that are files."""

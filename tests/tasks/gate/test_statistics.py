@@ -104,7 +104,7 @@ def test_a_damaged_list_of_accepted_is_refused(project, monkeypatch, content):
         start("validate@labeled")
 
 
-def described(low, high, bin_of_median):
+def description_of(low, high, bin_of_median):
     counts = [0] * 42
     counts[bin_of_median] = 9
     return {"sources": {"pairs": {"ranges": {"metric_depth": [low, high]}, "histograms": {"depth": counts}}}}
@@ -119,10 +119,10 @@ def described(low, high, bin_of_median):
     ],
 )
 def test_labels_that_are_hardly_metres_are_told(low, high, bin_of_median, said):
-    (found,) = statistics.implausible(described(low, high, bin_of_median))
+    (found,) = statistics.implausible(description_of(low, high, bin_of_median))
     assert said in found
 
 
 @pytest.mark.parametrize(("low", "high", "bin_of_median"), [(0.4, 9.9, 20), (1.2, 350.0, 28)])
 def test_rooms_and_streets_are_plausible(low, high, bin_of_median):
-    assert statistics.implausible(described(low, high, bin_of_median)) == []
+    assert statistics.implausible(description_of(low, high, bin_of_median)) == []
