@@ -64,8 +64,9 @@ class ImageSet:
                 yield entry
 
     def reads(self, path: str) -> bool:
-        """Return whether `path` is that of an archive or of an image that is a file."""
-        return bool(self.archives.fullmatch(path) or self.images.fullmatch(path))
+        """Return whether `path` is that of an archive, of what belongs to one, or of an image that is a file."""
+        belongs = path.endswith(archives.LMDB_LOCKS)
+        return bool(belongs or self.archives.fullmatch(path) or self.images.fullmatch(path))
 
 
 def _key(match: re.Match[str]) -> str:

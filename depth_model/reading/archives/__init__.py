@@ -15,10 +15,13 @@ from depth_model.errors import BadInput
 from depth_model.reading.archives import lmdb, tar, zip
 from depth_model.reading.archives.common import MAX_BYTES, Member
 
-__all__ = ["LMDB_NAMES", "MAX_BYTES", "PACKED_SUFFIXES", "VIDEO_SUFFIXES", "Member", "members", "read"]
+__all__ = ["LMDB_LOCKS", "LMDB_NAMES", "MAX_BYTES", "PACKED_SUFFIXES", "VIDEO_SUFFIXES", "Member", "members", "read"]
 
 PACKED_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 LMDB_NAMES = (".lmdb", "data.mdb")
+LMDB_LOCKS = (".lmdb-lock", "lock.mdb")
+"""Files that belong to a database and hold nothing of it."""
+
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
 
