@@ -27,6 +27,7 @@ from depth_model.audit import findings
 from depth_model.audit.settings import AuditRules
 from depth_model.readers import scikit_image
 from depth_model.reading.collecting import collect_source
+from depth_model.shards.images import decode_rgb
 
 PER_DOMAIN, UNRELATED_PER_DOMAIN, SIZE = 8, 40, (192, 256)
 ORIGINAL = "original"
@@ -55,7 +56,7 @@ def encoded(image: Image.Image, quality: int) -> Image.Image:
     """Return the image after JPEG of `quality`."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
-    return Image.open(buffer).convert("RGB")
+    return Image.fromarray(decode_rgb(buffer.getvalue()))
 
 
 def scaled(image: Image.Image, across: float, down: float) -> Image.Image:
@@ -112,10 +113,11 @@ CHANGES: dict[str, Change] = {
 def originals(samples: Path | None) -> dict[str, dict[str, Image.Image]]:
     """Return kind -> key -> picture."""
     photographs = {
-        one.key: Image.open(io.BytesIO(one.image)).convert("RGB") for one in scikit_image.READER(subset="photographs")
+        one.key: Image.fromarray(decode_rgb(one.image)) for one in scikit_image.READER(subset="photographs")
     }
     if samples is not None:
-        there = {path.stem: Image.open(path).convert("RGB") for path in sorted((samples / "photos").glob("*.jpg"))}
+        photos = sorted((samples / "photos").glob("*.jpg"))
+        there = {path.stem: Image.fromarray(decode_rgb(path.read_bytes())) for path in photos}
         photographs = {key: image for key, image in photographs.items() if f"skimage_{key}" not in there} | there
     return {"photographs": photographs, "rendered": rendered(PER_DOMAIN, 1)}
 
@@ -132,7 +134,7 @@ def rendered(count: int, seed: int) -> dict[str, Image.Image]:
 def unrelated(samples: Path | None) -> dict[str, Image.Image]:
     """Return pictures that are no copy of any original: real frames and rendered ones."""
     real = [path for pattern in FRAMES for path in sorted(samples.glob(pattern))] if samples else []
-    frames = {f"frame_{number}": Image.open(path).convert("RGB") for number, path in enumerate(real)}
+    frames = {f"frame_{number}": Image.fromarray(decode_rgb(path.read_bytes())) for number, path in enumerate(real)}
     return frames | rendered(UNRELATED_PER_DOMAIN, 2)
 
 

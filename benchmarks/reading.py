@@ -114,7 +114,7 @@ def by_webdataset(root: Path) -> None:
     tars = [sorted(map(str, folder.glob("*.tar"))) for folder in folders]
     pictures, labels = (webdataset.WebDataset(one, shardshuffle=False) for one in tars)
     for picture, label in zip(pictures, labels, strict=True):
-        image = np.array(Image.open(io.BytesIO(picture["jpg"])).convert("RGB"))
+        image = np.array(Image.open(io.BytesIO(picture["jpg"]), formats=["JPEG"]).convert("RGB"))
         disparity = rasters.decode(label[f"target.{rasters.SUFFIX}"])
         low, high = disparity.min(), disparity.max()
         scaled = torch.from_numpy((disparity - low) / (high - low))[None]

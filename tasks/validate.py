@@ -90,5 +90,5 @@ def _describe(role: str, sources: Mapping[str, Mapping[str, Any]], drift: DriftS
     files.write_json(statistics_path(role), description)
     if lines and drift.action == "stop":
         raise UserError("\n".join([*lines, "'depth-anything accept' accepts the collection as it is now"]))
-    for line in lines:
+    for line in [*lines, *(f"{role}/{line}" for line in statistics.implausible(description))]:
         print(f"warning: {line}", file=sys.stderr)

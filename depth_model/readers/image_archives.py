@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from depth_model.reading import archives, image_sets
-from depth_model.reading.inputs import IMAGE_PATTERNS
+from depth_model.reading.inputs import IMAGE_PATTERNS, loose_wildcard
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,12 @@ class Options:
 
     `pattern`: one or more patterns, in which `*` stands for any part of one name, matched without regard to case
     against the last component of a member's name; a value of an LMDB database and a frame of a video always count.
-    `every`: one frame of a video in so many.
+    `every`: one frame of a video in so many. `follow_links`: links may lead out of the root.
     """
 
     pattern: str | tuple[str, ...] = IMAGE_PATTERNS
     every: int = 1
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -30,13 +31,14 @@ class Options:
 @cache
 def _set(options: Options) -> image_sets.ImageSet:
     patterns = (options.pattern,) if isinstance(options.pattern, str) else options.pattern
-    names = "|".join("[^/]*".join(re.escape(part) for part in pattern.split("*")) for pattern in patterns)
+    names = "|".join(map(loose_wildcard, patterns))
     packed = "|".join(re.escape(suffix) for suffix in archives.PACKED_SUFFIXES)
     always = "|".join(re.escape(suffix) for suffix in (*archives.LMDB_NAMES, *archives.VIDEO_SUFFIXES))
     return image_sets.ImageSet(
         archives=re.compile(rf"(?i:.*(?:{packed}|{always}))"),
         images=re.compile(rf"(?is)(.*(?:{packed})/(?:.*/)?(?:{names}))|(.*(?:{always})/.+)"),
         every=options.every,
+        all_counted=True,
     )
 
 
@@ -44,8 +46,9 @@ READER = image_sets.reader(
     name="image_archives",
     options=Options,
     of=_set,
+    all_counted=True,
     layout="""
-        holiday.zip                    JPEG, PNG, WebP, BMP or TIFF members at any depth
+        holiday.zip                    pictures (see image_folder) at any depth
         2024/part-0.tar, part-1.tar.gz
         scenes_lmdb/data.mdb           every value is an encoded picture (or scenes.lmdb, a file)
         walk.mp4                       .mp4 .mov .avi .mkv .webm .m4v: frames, stored as JPEG of quality 95

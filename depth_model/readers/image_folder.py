@@ -1,19 +1,26 @@
 """A folder of pictures of your own, at any depth: the simplest unlabeled source.
 
-Reads every file whose name ends like an image, or those that match the patterns given. No labels.
+Reads every file whose name ends like an image, or those that match the patterns given; every other file is counted
+in the quarantine. No labels.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from depth_model.reading.inputs import IMAGE_PATTERNS, distinct_key, paths_below, read_below, safe_key
-from depth_model.reading.reader import Reader, files_below
+from depth_model.reading.inputs import (
+    IMAGE_PATTERNS,
+    distinct_key,
+    loose_wildcard,
+    paths_below,
+    read_below,
+    safe_key,
+)
+from depth_model.reading.reader import Reader
 from depth_model.shards.sample import Item, Sample
 
 
@@ -22,18 +29,24 @@ class Options:
     """Which files are images.
 
     `pattern`: one or more patterns, in which `*` stands for any part of one name, matched without regard to
-    case against the last components of the path: `*.jpg`, `rgb/*.png`. `recursive`: look into folders too.
+    case against the last components of the path: `*.jpg`, `rgb/*.png`, and `**/` for any folders. `recursive`: look
+    into folders too. `follow_links`: links may lead out of the root, as those of model hubs, DVC and git-annex do.
     """
 
     pattern: str | tuple[str, ...] = IMAGE_PATTERNS
     recursive: bool = True
+    follow_links: bool = False
 
 
 def _matcher(options: Options) -> re.Pattern[str]:
     patterns = (options.pattern,) if isinstance(options.pattern, str) else options.pattern
-    bodies = ["[^/]*".join(re.escape(part) for part in pattern.split("*")) for pattern in patterns]
+    bodies = map(loose_wildcard, patterns)
     start = "(?:.*/)?" if options.recursive else ""
     return re.compile(f"{start}(?:{'|'.join(bodies)})", re.IGNORECASE | re.DOTALL)
+
+
+def _claims(options: Options) -> Callable[[str], object]:
+    return _matcher(options).fullmatch
 
 
 def _items(root: Path, options: Options) -> Iterator[Item]:
@@ -55,19 +68,14 @@ def _load(root: Path, item: Item, options: Options) -> Sample:
     return Sample(item.key, read_below(root, item.paths[0]), source_path=item.source_path)
 
 
-def _watch(root: Path, options: Options) -> Iterator[dict[str, Any]]:
-    matcher = _matcher(options)
-    return (entry for entry in files_below(root) if matcher.fullmatch(entry["path"]))
-
-
 READER = Reader(
     name="image_folder",
     options=Options,
     items=_items,
     load=_load,
-    watch=_watch,
+    claims=_claims,
     loose_files=True,
-    layout="any folder of JPEG, PNG, WebP, BMP and TIFF files, folders within it included",
+    layout="any folder of JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP, GIF, JPEG 2000 and PNM files, folders included",
     description="Pictures of your own, without labels. New files are found at the next run.",
     licence="yours",
     images="as many as there are",

@@ -8,10 +8,8 @@ depth. Each image has a white (in the folders: black) frame of about eight pixel
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +22,8 @@ from depth_model.reading import formats, matlab, split_lists
 from depth_model.reading.inputs import decoded, paths_below, safe_key
 from depth_model.reading.reader import Reader
 from depth_model.reading.split_lists import first_below, folders_by_name
+from depth_model.shards import decoding
+from depth_model.shards.apart import apart
 from depth_model.shards.sample import Item, Sample
 
 if TYPE_CHECKING:
@@ -64,10 +64,15 @@ def _items(root: Path, options: Options) -> Iterator[Item]:
 
 def _labeled(root: Path, options: Options) -> Iterator[Item]:
     """Yield the images of the .mat file; keys count from 0, as the names of the released frames do."""
-    with _opened(root) as file, _faults("images"):
-        count = len(_images(file))
+    count = _count(root)
     for index in range(count) if options.split is None else _split(root, options.split, count):
         yield Item(f"labeled/{index:05d}", LABELED, (str(index),))
+
+
+@apart()
+def _count(root: Path) -> int:
+    with _opened(root) as file, decoding.faults(f"{LABELED}: images cannot be read"):
+        return len(_images(file))
 
 
 def _split(root: Path, split: str, count: int) -> list[int]:
@@ -109,24 +114,15 @@ def _load(root: Path, item: Item, options: Options) -> Sample:
     return Sample(item.key, image, target, "metric_depth", None, INTRINSICS, item.source_path)
 
 
+@apart()
 def _labeled_image(root: Path, index: int, depth: str) -> tuple[bytes, np.ndarray]:
     """Return the image as PNG and its depth, float32 (H, W); MATLAB stores columns first, HDF5 reverses the axes."""
-    with _opened(root) as file, _faults(f"image {index + 1}"):
+    with _opened(root) as file, decoding.faults(f"{LABELED}: image {index + 1} cannot be read"):
         pixels = _images(file)[index].transpose(2, 1, 0)
-        stored = _bounded(formats.stored_dataset(file, "rawDepths" if depth == "raw" else "depths"))[index].T
+        stored = _stack(file, "rawDepths" if depth == "raw" else "depths")[index].T
     encoded = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, "PNG")
     return encoded.getvalue(), formats.depth(np.ascontiguousarray(stored))
-
-
-@contextmanager
-def _faults(what: str) -> Iterator[None]:
-    try:
-        yield
-    except BadInput:
-        raise
-    except (OSError, RuntimeError, ValueError, TypeError, LookupError, OverflowError, MemoryError) as error:
-        raise BadInput(f"{LABELED}: {what} cannot be read: {error}") from error
 
 
 def _opened(root: Path) -> h5py.File:
@@ -139,17 +135,14 @@ def _opened(root: Path) -> h5py.File:
 
 
 def _images(file: h5py.File) -> h5py.Dataset:
-    images = _bounded(formats.stored_dataset(file, "images"))
+    images = _stack(file, "images")
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8:
         raise BadInput(f"{LABELED}: images of shape {images.shape} and type {images.dtype}, not 3 x W x H of 8 bits")
     return images
 
 
-def _bounded(stack: h5py.Dataset) -> h5py.Dataset:
-    # One chunk is unpacked as a whole, whatever of it is asked for.
-    if max(math.prod(stack.shape[1:]), math.prod(stack.chunks or (0,))) > 4 * formats.MAX_PIXELS:
-        raise BadInput(f"{LABELED}: {stack.name} of shape {stack.shape} in chunks of {stack.chunks} is too large")
-    return stack
+def _stack(file: h5py.File, name: str) -> h5py.Dataset:
+    return formats.check_dataset(formats.stored_dataset(file, name), axes=1)
 
 
 READER = Reader(

@@ -8,8 +8,6 @@ telescopes: they show no scene whose depth a person could tell.
 from __future__ import annotations
 
 import importlib.util
-import io
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 
 from depth_model import files
 from depth_model.errors import BadInput
+from depth_model.reading import formats
 from depth_model.reading.reader import Reader
 from depth_model.shards.sample import Item, Sample
 
@@ -82,9 +81,8 @@ def _load(root: Path, item: Item, options: Options) -> Sample:
 
 def _disparity(data: bytes) -> np.ndarray:
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return archive["arr_0"]
-    except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile) as error:
+        return formats.npz(data, "arr_0")
+    except BadInput as error:
         raise BadInput(f"{MOTORCYCLE[1]} holds no disparity map: {error}") from error
 
 

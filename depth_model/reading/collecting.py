@@ -20,11 +20,11 @@ from depth_model import files
 from depth_model.errors import BadInput
 from depth_model.reading.engines import Engine, ordered
 from depth_model.reading.parts import Part, listed_parts, parts
-from depth_model.reading.reader import Reader
-from depth_model.shards import images, manifest, rasters, shard_store, shards, target_statistics
+from depth_model.reading.reader import Reader, rooted
+from depth_model.shards import decoding, images, manifest, rasters, shard_store, shards, target_statistics
 from depth_model.shards.disparity import labelled_pixels
 from depth_model.shards.sample import TARGET_KINDS, Item, Sample, check_key
-from depth_model.shards.store import Bucket, located, opened
+from depth_model.shards.store import Bucket, opened
 
 _NO_MEMBER = (0, 0)
 
@@ -39,6 +39,7 @@ class _Rules:
     scratch: Path
     max_side: int
     minimum_side: int
+    decode_budget: int
     labels: bool
     earlier: tuple[Path, ...]
     store: Bucket | None
@@ -46,7 +47,8 @@ class _Rules:
     def digest(self, content: str) -> str:
         """Return the digest of what a shard depends on besides its items; `content` stands for their content."""
         return files.sha256_of_json(
-            [self.reader.name, repr(self.options), self.max_side, self.minimum_side, self.labels, content]
+            [self.reader.name, repr(self.options), self.max_side, self.minimum_side, self.decode_budget]
+            + [self.labels, content]
         )
 
 
@@ -69,6 +71,7 @@ def collect_source(
     minimum_side: int,
     samples_per_shard: int,
     workers: int,
+    decode_budget: int | str = decoding.DEFAULT_BUDGET,
     engine: Engine = "local",
     content: str = "",
     earlier: Sequence[Path] = (),
@@ -81,20 +84,21 @@ def collect_source(
     Shards are kept in `store` when there is one, and then only the tables lie in `result`.
     Finished shards in `scratch` and those of the same items and files in the folders `earlier` are used again.
     `content` is a digest of what lies below `root`; readers of loose files do without, their files are looked at
-    one by one. `max_side` and `minimum_side` are pixels; larger images are
-    scaled down, smaller ones refused. With `labels` False, targets and class labels are left out, as the
-    unlabeled role wants it. `progress(kept, refused, total)` is called when all is listed and after each shard, with
-    the numbers so far and that of all samples.
+    one by one. `max_side` and `minimum_side` are pixels; larger images are scaled down, smaller ones refused; so is a
+    file that decodes to more than `decode_budget` bytes. With `labels` False, targets and class labels are left out,
+    as the unlabeled role wants it. `progress(kept, refused, total)` is called when all is listed and after each shard,
+    with the numbers so far and that of all samples.
     BadInput and OSError of one input put it into the quarantine; any other exception is a fault of the software
     or of an object store and ends the collection, UserError the loss of a worker.
     """
     plain = reader.options(**{field.name: getattr(options, field.name) for field in fields(reader.options)})
-    place, scratch, result = located(root), Path(scratch), Path(result)
-    rules = _Rules(reader, place, plain, scratch, max_side, minimum_side, labels, tuple(earlier), store)
+    place, scratch, result = rooted(root, plain), Path(scratch), Path(result)
+    budget = decoding.bytes_of(decode_budget)
+    rules = _Rules(reader, place, plain, scratch, max_side, minimum_side, budget, labels, tuple(earlier), store)
     kept = refused = 0
     finished, counted = [], target_statistics.total(())
     digest = rules.digest("" if reader.loose_files else content)
-    cut = parts(reader.listed(place, plain), samples_per_shard, _state(rules), digest)
+    cut = parts(reader.everything(place, plain), samples_per_shard, _state(rules), digest)
     with listed_parts(cut, scratch) as (total, waiting):
         progress(kept, refused, total)
         for part in ordered(_collect_part, waiting, rules, engine, workers):
@@ -188,7 +192,14 @@ def _members(
 
 
 def _read(item: Item, rules: _Rules) -> tuple[dict[str, Any], dict[str, bytes]]:
+    if item.fault:
+        raise BadInput(item.fault)
     check_key(item.key)
+    with decoding.limited_to(rules.decode_budget):
+        return _stored(item, rules)
+
+
+def _stored(item: Item, rules: _Rules) -> tuple[dict[str, Any], dict[str, bytes]]:
     sample = rules.reader.load(rules.root, item, rules.options)
     image = images.stored_image(sample.image, rules.max_side)
     if min(image.found_height, image.found_width) < rules.minimum_side:

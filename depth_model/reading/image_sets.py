@@ -17,17 +17,22 @@ from typing import Any
 from depth_model.errors import BadInput
 from depth_model.reading import archives
 from depth_model.reading.inputs import path_below, paths_below, read_below, safe_key
-from depth_model.reading.reader import Reader, files_below
+from depth_model.reading.reader import Reader, files_below, rooted
 from depth_model.shards.sample import Item, Sample
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Which paths below the root are `archives`, which are `images`; of a video, one frame in `every`."""
+    """Which paths below the root are `archives`, which are `images`; of a video, one frame in `every`.
+
+    `all_counted`: members of other names are inputs that cannot be read, as in a source of one's own; those of a data
+    set are none.
+    """
 
     archives: re.Pattern[str]
     images: re.Pattern[str]
     every: int = 1
+    all_counted: bool = False
 
     def items(self, root: Path) -> Iterator[Item]:
         """Yield the images in a stable order, archive by archive as they lie; nothing of it stays in memory."""
@@ -48,12 +53,20 @@ class ImageSet:
                 yield Item(safe_key(f"rest of {archive}"), archive, (archive, "", member.reason))
             elif match := self.images.fullmatch(path):
                 yield Item(_key(match), path, (archive, member.place, member.reason))
+            elif self.all_counted:
+                fault = member.reason or "its name fits no pattern of this source"
+                yield Item(safe_key(f"left out/{path}"), path, (archive, "", fault))
 
     def watch(self, root: Path) -> Iterator[dict[str, Any]]:
         """Yield what the inventory records of the archives and the images that are files."""
         for entry in files_below(root):
-            if self.archives.fullmatch(entry["path"]) or self.images.fullmatch(entry["path"]):
+            if self.all_counted or "left_out" in entry or self.reads(entry["path"]):
                 yield entry
+
+    def reads(self, path: str) -> bool:
+        """Return whether `path` is that of an archive, of what belongs to one, or of an image that is a file."""
+        belongs = path.endswith(archives.LMDB_LOCKS)
+        return bool(belongs or self.archives.fullmatch(path) or self.images.fullmatch(path))
 
 
 def _key(match: re.Match[str]) -> str:
@@ -65,7 +78,13 @@ def reader(of: Callable[[Any], ImageSet], **fields: Any) -> Reader:
 
     `of` must be a function of a module, as readers are sent to other processes.
     """
+    if fields.pop("all_counted", False):
+        fields["claims"] = partial(_claims, of)
     return Reader(items=partial(_items, of), load=_load, watch=partial(_watch, of), **fields)
+
+
+def _claims(of: Callable[[Any], ImageSet], options: Any) -> Callable[[str], bool]:
+    return of(options).reads
 
 
 def _items(of: Callable[[Any], ImageSet], root: Path, options: Any) -> Iterator[Item]:
@@ -73,7 +92,7 @@ def _items(of: Callable[[Any], ImageSet], root: Path, options: Any) -> Iterator[
 
 
 def _watch(of: Callable[[Any], ImageSet], root: Path, options: Any) -> Iterator[dict[str, Any]]:
-    return of(options).watch(root)
+    return of(options).watch(rooted(root, options))
 
 
 def _load(root: Path, item: Item, options: Any) -> Sample:

@@ -14,16 +14,22 @@ from depth_model.shards.store import Bucket, opened
 
 Decoded = TypeVar("Decoded")
 
-IMAGE_PATTERNS = ("*.jpg", "*.jpeg", "*.png", "*.webp", "*.bmp", "*.tif", "*.tiff")
+IMAGE_PATTERNS = (
+    *("*.jpg", "*.jpeg", "*.jpe", "*.jfif", "*.png", "*.webp", "*.bmp", "*.tif", "*.tiff"),
+    *("*.heic", "*.heif", "*.avif", "*.gif", "*.jp2", "*.j2k", "*.ppm", "*.pgm"),
+)
 """Names of files that are pictures, as people give them."""
 
+WILDCARD = re.compile(r"(\*\*/|\*\*|\*|\{\})")
+_GROUPS = {"*": "([^/]+)", "{}": "([^/]+)", "**/": "((?:[^/]+/)*)", "**": "(.+)"}
 _UNSAFE = re.compile(r"[^A-Za-z0-9_/-]")
 
 
 def path_below(root: Path | Bucket, relative: str) -> Path:
     """Return the real path of `relative` (POSIX path) below the folder `root`.
 
-    Raises BadInput when a link or `..` leads out of `root`, and for a store, which has no paths.
+    Raises BadInput when `..`, or a link below anything but a LinkedRoot, leads out of `root`, and for a store, which
+    has no paths.
     """
     return opened(root).path(relative)
 
@@ -67,14 +73,14 @@ def paths_below(root: Path | Bucket, within: str = "") -> Iterator[str]:
     return opened(root).paths(within)
 
 
-def matching(root: Path | Bucket, pattern: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+def matching(root: Path | Bucket, pattern: str, ignore_case: bool = False) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield (path, what its wildcards stand for) of the files below `root` that match `pattern`, in sorted order.
 
     Wildcards are those of `wildcard`. Only the folder that the pattern starts with is searched; one that is not there
     holds nothing.
     """
-    start = re.split(r"\*|\{\}", pattern)[0].rpartition("/")[0]
-    matcher = wildcard(pattern)
+    start = WILDCARD.split(pattern)[0].rpartition("/")[0]
+    matcher = wildcard(pattern, ignore_case)
     for path in paths_below(root, start):
         if match := matcher.fullmatch(path):
             yield path, match.groups()
@@ -95,9 +101,23 @@ def distinct_key(key: str, text: str) -> str:
     return f"{key}-{hashlib.sha256(os.fsencode(text)).hexdigest()[:8]}"
 
 
-def wildcard(pattern: str) -> re.Pattern[str]:
-    """Return a regular expression with one group for every `*` (or `{}`) of `pattern`.
+def wildcard(pattern: str, ignore_case: bool = False) -> re.Pattern[str]:
+    """Return a regular expression with one group for every wildcard of `pattern`.
 
-    A wildcard stands for one or more characters of one component of a path.
+    `*` (or `{}`) stands for one or more characters of one component of a path, `**/` for any number of folders, and a
+    final `**` for everything below.
     """
-    return re.compile("([^/]+)".join(re.escape(part) for part in re.split(r"\*|\{\}", pattern)))
+    parts = (_GROUPS.get(part) or re.escape(part) for part in WILDCARD.split(pattern))
+    return re.compile("".join(parts), re.IGNORECASE if ignore_case else 0)
+
+
+def loose_wildcard(pattern: str) -> str:
+    """Return a regular expression without groups for `pattern`, whose `*` may also stand for nothing."""
+    loose = {"*": "[^/]*", "{}": "[^/]*", "**/": "(?:.*/)?", "**": ".*"}
+    return "".join(loose.get(part) or re.escape(part) for part in WILDCARD.split(pattern))
+
+
+def filled(pattern: str, parts: tuple[str, ...]) -> str:
+    """Return `pattern` with its wildcards replaced by `parts`, in order."""
+    left = iter(parts)
+    return "".join(next(left) if part in _GROUPS else part for part in WILDCARD.split(pattern))

@@ -11,6 +11,7 @@ from depth_model.errors import BadInput
 from depth_model.shards.disparity import labelled_pixels
 from depth_model.shards.images import decode_rgb
 from depth_model.shards.sample import Sample
+from depth_model.shards.target_statistics import implausible
 
 
 @dataclass
@@ -18,7 +19,8 @@ class Statistics:
     """Running statistics of the samples of one data set; a few numbers per sample stay in memory.
 
     `sizes`: (height, width) -> samples. `refused`: reason -> samples. `valid`: share of labelled pixels of each sample
-    with a target. `low`, `high`: of all labels. `kinds`: target kind -> samples.
+    with a target. `medians`: of the labels of each sample. `low`, `high`: of all labels. `kinds`: target kind ->
+    samples.
     """
 
     samples: int = 0
@@ -26,6 +28,7 @@ class Statistics:
     refused: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     valid: list[float] = field(default_factory=list)
+    medians: list[float] = field(default_factory=list)
     low: float = float("inf")
     high: float = float("-inf")
 
@@ -45,6 +48,7 @@ class Statistics:
         self.valid.append(float(labelled.mean()))
         if labelled.any():
             known = target[labelled]
+            self.medians.append(float(np.median(known)))
             self.low, self.high = min(self.low, float(known.min())), max(self.high, float(known.max()))
 
     def lines(self) -> list[str]:
@@ -56,6 +60,9 @@ class Statistics:
             low, mean, high = min(self.valid), float(np.mean(self.valid)), max(self.valid)
             shown.append(f"labelled       {mean:.1%} of the pixels ({low:.1%} to {high:.1%} of an image)")
         if self.low <= self.high:
-            shown.append(f"labels         {self.low:.6g} to {self.high:.6g}")
+            metres = set(self.kinds) == {"metric_depth"}
+            shown.append(f"labels         {self.low:.6g} to {self.high:.6g}{' m' if metres else ''}")
+            if metres and (strange := implausible(self.low, self.high, float(np.median(self.medians)))):
+                shown.append(f"warning        {strange}")
         refused = self.refused.most_common(5)
         return shown + [f"refused        {count}: {reason}" for reason, count in refused]

@@ -44,7 +44,7 @@ def parts(
     seen = SeenKeys()
     for chunk, hashes in _cut(items, size):
         repeated = np.flatnonzero(seen.repeated(hashes)).tolist()
-        listed = [[item.key, item.source_path, item.paths, state(item)] for item in chunk]
+        listed = [[item.key, item.source_path, item.fault or item.paths, state(item)] for item in chunk]
         yield Part(shards.shard_name(files.sha256_of_json([rules, listed, repeated])), chunk, frozenset(repeated))
 
 

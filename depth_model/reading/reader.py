@@ -13,6 +13,8 @@ from typing import Any
 
 from depth_model.errors import BadInput
 from depth_model.reading import roots
+from depth_model.reading.inputs import safe_key
+from depth_model.shards.folder import LinkedRoot
 from depth_model.shards.sample import Item, Sample
 from depth_model.shards.store import Bucket, located, opened
 
@@ -25,8 +27,14 @@ def files_below(root: Path | Bucket) -> Iterator[dict[str, Any]]:
     return opened(root).listed()
 
 
+def rooted(root: Path | str | Bucket, options: Any) -> Path | Bucket:
+    """Return the folder or the bucket that `root` names, a LinkedRoot where `options` has `follow_links` set."""
+    place = located(root)
+    return LinkedRoot(place) if getattr(options, "follow_links", False) and isinstance(place, Path) else place
+
+
 def _watch_files(root: Path, options: Any) -> Iterator[dict[str, Any]]:
-    return files_below(root)
+    return files_below(rooted(root, options))
 
 
 def _nothing_expected(options: Any) -> tuple[str, ...]:
@@ -41,6 +49,8 @@ class Reader:
     order with unique keys; `load(root, item, options)` returns the sample or raises BadInput;
     `watch(root, options)` yields what the inventory records, so that a change re-collects this source only.
     `expected(options)` names what must lie below the root, as patterns of `roots.fault`.
+    `claims(options)` returns what tells whether a path is one of those that are read: any other is an input that cannot
+    be read. None for a data set, which holds files of other kinds as well.
     `sky_label` is the class of sky in `Sample.semantic`. `loose_files` says that a sample depends on the files
     `Item.paths` and on nothing else, and that all are reached through `inputs`: such a source may lie in an object
     store, and the shards of its unchanged files are used again when others change.
@@ -56,6 +66,7 @@ class Reader:
     description: str
     watch: Callable[[Path, Any], Iterator[dict[str, Any]]] = _watch_files
     expected: Callable[[Any], tuple[str, ...]] = _nothing_expected
+    claims: Callable[[Any], Callable[[str], object]] | None = None
     sky_label: int | None = None
     needs_root: bool = True
     loose_files: bool = False
@@ -80,11 +91,26 @@ class Reader:
         """
         self.check_root(root, options)
         empty = True
-        for item in self.items(located(root), options):
+        for item in self.items(rooted(root, options), options):
             empty = False
             yield item
         if empty and (expected := self.expected(options)):
             raise BadInput(f"{self.name}: not one sample in {str(root)!r}, although there is {', '.join(expected)}")
+
+    def everything(self, root: Path | str, options: Any) -> Iterator[Item]:
+        """Yield the items of `listed`, and after them one with its `fault` for whatever else lies below `root`.
+
+        Nothing is left out in silence: links that are not followed or lead nowhere, pipes, folders that cannot be
+        read, and, where the reader `claims` paths, every file of another name.
+        """
+        yield from self.listed(root, options)
+        place = rooted(root, options)
+        claimed = self.claims(options) if self.claims else None
+        for path, _, fault in opened(place).everything() if self.needs_root else ():
+            if not fault and claimed is not None and not claimed(path):
+                fault = "its name fits no pattern of this source"
+            if fault:
+                yield Item(safe_key(f"left out/{path}"), path, fault=fault)
 
     def __call__(
         self,
@@ -98,7 +124,8 @@ class Reader:
         A bad input raises BadInput, or is handed to `on_rejected(item, reason)` when that is given; an incomplete
         root raises BadInput as `listed` does.
         """
-        chosen, place = self.options(**options), located(root)
+        chosen = self.options(**options)
+        place = rooted(root, chosen)
         for item in self.listed(place, chosen):
             try:
                 yield self.load(place, item, chosen)

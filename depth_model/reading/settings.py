@@ -13,7 +13,13 @@ class CollectSettings:
 
     max_side: Positive = setting("pixels; larger images are re-encoded; not published", 2048)
     minimum_side: Positive = setting("pixels; smaller images go to quarantine", 32)
+    decode_budget: str = setting("what one file may decode to, B to GB; larger ones go to quarantine", "1 GB")
     samples_per_shard: Positive = setting("at most; a shard holds at least half as many", 2000)
+
+    def __post_init__(self) -> None:
+        from depth_model.shards.decoding import bytes_of
+
+        bytes_of(self.decode_budget)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ start with folders of its author's machine, so that a reader looks for the last 
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +21,19 @@ from depth_model.reading.reader import files_below
 def lines(root: Path, name: str) -> Iterator[list[str]]:
     """Yield the words of every line of the list file `name` (absolute, or relative to `root`) that is not empty.
 
-    Raises BadInput when there is no such file or it is not text.
+    Lists come from other systems: a byte order mark, UTF-16, line ends of Windows, backslashes and a leading `./` of
+    paths make no difference. Raises BadInput when there is no such file or it is not text.
     """
-    with open(_existing(root, name), encoding="utf-8") as handle:
-        try:
-            yield from (words for line in handle if (words := line.split()))
-        except UnicodeDecodeError as error:
-            raise BadInput(f"list: {name} is not a text file") from error
+    data = _existing(root, name).read_bytes()
+    try:
+        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"list: {name} is not a text file") from error
+    if "\0" in text:
+        raise BadInput(f"list: {name} is not a text file")
+    for line in text.splitlines():
+        if words := [word.replace("\\", "/").removeprefix("./") for word in line.split()]:
+            yield words
 
 
 def watch(root: Path, options: Any) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,12 @@
-"""Frames of a video file as images, in order or by number."""
+"""Frames of a video file as images, in order or by number.
+
+FFmpeg tells a format by content and some of its formats name other files to read; so only containers that hold their
+frames are opened, told by their first bytes and by FFmpeg's own list. Everything is decoded apart.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,18 +15,33 @@ import cv2
 import numpy as np
 
 from depth_model.errors import BadInput
+from depth_model.shards import decoding, images
+from depth_model.shards.apart import apart
 
-MAX_PIXELS = 2**26
+_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+"""What may stand first in MP4 and QuickTime files, at byte 4."""
+
+_MATROSKA = b"\x1a\x45\xdf\xa3"
+_ALLOWED = "protocol_whitelist;file|format_whitelist;mov,mp4,avi,matroska,webm"
+_LEAST = 16
+"""Bytes of the smallest frame: an entry of an AVI's index. A head that announces more frames does not say the truth."""
+
+_SECONDS = 3600
 
 
+@apart(_SECONDS)
 def announced_frames(path: Path) -> int:
     """Return how many frames the head of a video announces, which some files only estimate; at least 1.
 
-    Raises BadInput as `frames` does.
+    Frames are counted where the head announces more than the file has room for. Raises BadInput as `frames` does.
     """
     video = _opened(path)
     try:
-        return max(1, int(video.get(cv2.CAP_PROP_FRAME_COUNT)))
+        announced = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+        most = path.stat().st_size // _LEAST
+        if announced > most:
+            announced = next((number for number in range(most) if not video.grab()), most)
+        return max(1, announced)
     finally:
         video.release()
 
@@ -29,42 +49,44 @@ def announced_frames(path: Path) -> int:
 def frames(path: Path) -> Iterator[np.ndarray]:
     """Yield the frames of a video as uint8 (H, W, 3) RGB, upright, one at a time.
 
-    Raises FileNotFoundError for a path that leads nowhere, BadInput for a file that OpenCV cannot read as a video and
-    for one without a single frame.
+    Raises FileNotFoundError for a path that leads nowhere, BadInput for a file that OpenCV cannot read as a video, for
+    one without a single frame and for frames beyond the decode budget.
     """
-    video, count = _opened(path), 0
-    try:
-        while True:
-            found, image = video.read()
-            if not found:
-                break
-            count += 1
-            yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    finally:
-        video.release()
-    if not count:
+    number = 0
+    while (image := _at(path, number)) is not None:
+        yield image
+        number += 1
+    if not number:
         raise BadInput("not one frame of the video can be read")
+
+
+@apart(_SECONDS)
+def jpeg_frame(path: Path, number: int) -> bytes:
+    """Return frame `number` (from 0) of a video as `frames` yields it, as JPEG of quality 95.
+
+    Every frame before it is decoded: seeking lands on another frame in some files. The video stays open for the next
+    call of the same thread, so that frames in order are decoded once in all. Raises BadInput as `frames` does and when
+    the video ends before this frame.
+    """
+    image = _at(path, number)
+    if image is None:
+        raise BadInput(f"frame {number} cannot be read: the video ends or is damaged before it")
+    return images.encode_jpeg(image)
 
 
 _forward = threading.local()
 
 
-def frame(path: Path, number: int) -> np.ndarray:
-    """Return frame `number` (from 0) of a video as `frames` yields it, uint8 (H, W, 3) RGB.
-
-    Every frame before it is decoded: seeking lands on another frame in some files. The video stays open for the next
-    call of the same thread, so that frames in order are decoded once in all. Raises BadInput as `frames` does, when
-    the video ends before this frame, and for frames of more than MAX_PIXELS pixels.
-    """
+@apart(_SECONDS)
+def _at(path: Path, number: int) -> np.ndarray | None:
+    """Return frame `number`, None when the video ends before it."""
     if not (getattr(_forward, "path", None) == path and _forward.following <= number):
         _close_forward()
         _forward.video, _forward.following, _forward.path = _opened(path), 0, path
-        _check_size(_forward.video)
     while _forward.following <= number:
         if not _forward.video.grab():
-            ends = _forward.following
             _close_forward()
-            raise BadInput(f"frame {number} cannot be read: the video ends or is damaged after {ends} frames")
+            return None
         _forward.following += 1
     found, image = _forward.video.retrieve()
     if not found:
@@ -78,16 +100,22 @@ def _close_forward() -> None:
         _forward.video.release()
 
 
-def _check_size(video: cv2.VideoCapture) -> None:
-    width, height = (int(video.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-    if width * height > MAX_PIXELS:
-        raise BadInput(f"frames of {height} x {width} pixels: at most {MAX_PIXELS} are read")
-
-
 def _opened(path: Path) -> cv2.VideoCapture:
-    with path.open("rb"):  # OpenCV says nothing of a file that is missing or may not be read.
-        pass
+    _check_container(path)
+    # Read by OpenCV as it opens a file; nothing else in the process that decodes needs it.
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = _ALLOWED
     video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     if not video.isOpened():
         raise BadInput("cannot be read as a video: it is broken, or of a format that OpenCV lacks")
+    width, height = (int(video.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    decoding.check(3 * width * height, f"frames of {height} x {width} pixels")
     return video
+
+
+def _check_container(path: Path) -> None:
+    with path.open("rb") as handle:  # OpenCV says nothing of a file that is missing or may not be read
+        head = handle.read(12)
+    if not head:
+        raise BadInput("not a video: empty file (0 bytes)")
+    if head[4:8] not in _BOXES and not head.startswith(_MATROSKA) and not (head[:4] == b"RIFF" and head[8:] == b"AVI "):
+        raise BadInput("not a video in a known container (MP4, QuickTime, AVI, Matroska, WebM)")

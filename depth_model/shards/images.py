@@ -1,33 +1,49 @@
 """Encoded images to upright 8-bit RGB, and the bytes of an image that go into a shard.
 
-Reads whatever Pillow reads, whole JPEGs through simplejpeg: the same pixels in half the time. EXIF orientation is
-applied, the first frame of an animation is taken, 16-bit grey is scaled to 8 bits, transparent pixels are laid over
-white. Colour profiles are not applied.
+Reads the formats of `decoding.PICTURES`, whole JPEGs through simplejpeg: the same pixels in half the time. EXIF
+orientation is applied, the first frame of an animation is taken, 16-bit grey is scaled to 8 bits, transparent pixels
+are laid over white. Colour profiles are not applied. What is seldom is decoded apart, so that a fault in its library
+costs one file; JPEG, PNG and WebP come by the million and are decoded here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import struct
-import zlib
 from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps
+from PIL import Image
 
 from depth_model.errors import BadInput
+from depth_model.shards import decoding
+from depth_model.shards.apart import apart
 from depth_model.shards.fingerprints import stored_fingerprint
 
 _ORIENTATION = 0x0112
 _SUFFIXES = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "TIFF": "tif"}
 _JPEG = ("JPEG", "MPO")
-_LOSSY = (*_JPEG, "WEBP")
+_LOSSY = (*_JPEG, "WEBP", "JPEG2000", "AVIF", "HEIF")
 
-# Pillow's parsers raise any of these on a damaged file, depending on the format and the damage.
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError, TypeError, OverflowError)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by EXIF orientation; 1 is upright."""
+
+_SELDOM = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51", b"GIF8")
+"""How TIFF, JPEG 2000 and GIF begin; AVIF and HEIF have `ftyp` at byte 4."""
+
+
+_OF_SIXTEEN_BITS = ((np.arange(2**16) + 128) // 257).astype(np.uint8)
+"""Of a grey value of 16 bits, that of 8."""
 
 
 class StoredImage(NamedTuple):
@@ -49,40 +65,23 @@ class StoredImage(NamedTuple):
     rotated: bool
 
 
-def _opened(data: bytes, pixels: bool = True) -> Image.Image:
-    """Return the image `data` with its `pixels`, or with what its head says only."""
-    if not data:
-        raise BadInput("empty file (0 bytes)")
-    try:
-        image = Image.open(io.BytesIO(data))
-        if pixels:
-            image.load()
-    except Image.DecompressionBombError as error:
-        raise BadInput(f"decompression bomb: {error}") from error
-    except Image.UnidentifiedImageError as error:
-        raise BadInput("not an image in a known format") from error
-    except _DAMAGED as error:
-        raise BadInput(f"damaged image: {error}") from error
-    return image
+def _seldom(data: bytes) -> bool:
+    return data.startswith(_SELDOM) or data[4:8] == b"ftyp"
 
 
-def _orientation(image: Image.Image) -> int:
+def _turn(image: Image.Image) -> Image.Transpose | None:
     try:
-        return image.getexif().get(_ORIENTATION, 1)
-    except _DAMAGED:
+        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
         # An image with unreadable EXIF data is shown as stored by every viewer, and so here.
-        return 1
-
-
-def _turned(image: Image.Image) -> bool:
-    return 2 <= _orientation(image) <= 8
+        return None
 
 
 def _eight_bit_grey(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
+    values = np.asarray(image)
+    if values.dtype != np.uint16 and (values.min() < 0 or values.max() > 65535):
         raise BadInput(f"grey values {values.min()} to {values.max()} are not those of a 16-bit image")
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    return Image.fromarray(_OF_SIXTEEN_BITS[values])
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -90,8 +89,9 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
     Raises BadInput for a floating-point image.
     """
-    if _turned(image):
-        image = ImageOps.exif_transpose(image)
+    turn = _turn(image)
+    if turn is not None:  # the pixels alone: EXIF data that can be read cannot always be written again
+        image = image.transpose(turn)
     if image.mode == "F":
         raise BadInput("a floating-point image has no defined white: convert it to 8 or 16 bits")
     if image.mode == "I" or image.mode.startswith("I;16"):
@@ -105,15 +105,37 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 def decode_rgb(data: bytes) -> np.ndarray:
     """Return the encoded image `data` as uint8 (H, W, 3), upright.
 
-    Raises BadInput for empty, truncated, damaged, floating-point and non-image data and for images of more
-    than twice Pillow's MAX_IMAGE_PIXELS (179 million) pixels.
+    Raises BadInput for empty, truncated, damaged, floating-point and non-image data and for images that decode to more
+    than the budget of `decoding`.
     """
-    head = _opened(data, pixels=False)
-    if head.format in _JPEG and head.mode in ("RGB", "L") and not _turned(head):
-        # It refuses the least irregularity; which of them are damage is for Pillow to say.
-        with suppress(ValueError):
-            return simplejpeg.decode_jpeg(data, "RGB")
-    return np.array(upright_rgb(_opened(data)))
+    if not _seldom(data):
+        head = decoding.opened(data, channels=3)
+        if head.format in _JPEG and head.mode in ("RGB", "L") and _turn(head) is None:
+            # It refuses the least irregularity; which of them are damage is for Pillow to say.
+            with suppress(ValueError):
+                return simplejpeg.decode_jpeg(data, "RGB")
+    return np.array(_upright(data)[0])
+
+
+def _upright(data: bytes) -> tuple[Image.Image, bool, str]:
+    """Return the upright RGB image, whether EXIF data turned it, and its format."""
+    if not _seldom(data):
+        return _upright_here(data)
+    pixels, turned, found = _upright_apart(data)
+    return Image.fromarray(pixels), turned, found
+
+
+def _upright_here(data: bytes) -> tuple[Image.Image, bool, str]:
+    image = decoding.opened(data, channels=3)
+    turned = _turn(image) is not None  # asked first: Pillow turns a TIFF itself as it loads it
+    with decoding.faults("damaged image"):
+        return upright_rgb(decoding.loaded(image)), turned, image.format
+
+
+@apart()
+def _upright_apart(data: bytes) -> tuple[np.ndarray, bool, str]:
+    image, turned, found = _upright_here(data)
+    return np.asarray(image), turned, found
 
 
 def stored_shape(data: bytes) -> tuple[int, int]:
@@ -121,11 +143,8 @@ def stored_shape(data: bytes) -> tuple[int, int]:
 
     Only its head is read. Raises BadInput when it is damaged or no image.
     """
-    try:
-        width, height = Image.open(io.BytesIO(data)).size
-    except (*_DAMAGED, Image.DecompressionBombError) as error:
-        raise BadInput(f"damaged image: {error}") from error
-    return height, width
+    head = decoding.opened(data)
+    return head.height, head.width
 
 
 def digest(data: bytes) -> int:
@@ -138,20 +157,18 @@ def stored_image(data: bytes, max_side: int) -> StoredImage:
 
     The bytes stay as found, unless EXIF data turn the image, its longer side exceeds `max_side` pixels, or its
     format is not one of JPEG, PNG, WebP, BMP and TIFF. Then they are encoded again: JPEG of quality 95 when
-    the input was JPEG or WebP, else PNG.
+    the input was JPEG or of another lossy format, else PNG.
     """
-    opened = _opened(data)
-    rotated = _turned(opened)
-    image = upright_rgb(opened)
+    image, rotated, found = _upright(data)
     width, height = image.size
     fingerprint = stored_fingerprint(np.asarray(image))
-    if not rotated and max(width, height) <= max_side and opened.format in _SUFFIXES:
-        encoded, suffix = data, _SUFFIXES[opened.format]
+    if not rotated and max(width, height) <= max_side and found in _SUFFIXES:
+        encoded, suffix = data, _SUFFIXES[found]
         return StoredImage(encoded, suffix, height, width, fingerprint, digest(encoded), height, width, rotated)
     scale = min(1.0, max_side / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     resized = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
-    encoded, suffix = _encoded(resized, lossy=opened.format in _LOSSY)
+    encoded, suffix = _encoded(resized, lossy=found in _LOSSY)
     return StoredImage(encoded, suffix, size[1], size[0], fingerprint, digest(encoded), height, width, rotated)
 
 

@@ -25,6 +25,7 @@ import zstandard
 from PIL import Image
 
 from depth_model.errors import BadInput
+from depth_model.shards import decoding
 
 SUFFIX = "dar"
 CODECS = ("integer", "float32", "quantised")
@@ -228,6 +229,7 @@ def _packed(codes: np.ndarray, order: int = 1) -> bytes:
 def _differences(payload: bytes, shape: tuple[int, int], word: np.dtype) -> np.ndarray:
     """Return what each code differs from its prediction, unsigned (H, W), modulo the word size."""
     expected = shape[0] * shape[1] * word.itemsize
+    decoding.check(expected, f"{shape[0]} x {shape[1]} codes")
     try:
         # The size in the frame is checked first, so that damaged data cannot ask for any amount of memory.
         size = zstandard.frame_content_size(payload)
@@ -287,11 +289,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _grey(data: bytes, mode: str) -> np.ndarray:
-    try:
-        image = Image.open(io.BytesIO(data), formats=["PNG"])
-        image.load()
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise BadInput(f"damaged label image: {error}") from error
+    image = decoding.loaded(decoding.opened(data, ["PNG"]))
     if image.mode != mode:
         raise BadInput(f"label image of mode {image.mode!r}, expected {mode!r}")
     return np.asarray(image)

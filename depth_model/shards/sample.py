@@ -28,11 +28,15 @@ def check_key(key: str) -> str:
 
 
 class Item(NamedTuple):
-    """One sample that a reader has listed but not opened: its key and its files relative to the root."""
+    """One sample that a reader has listed but not opened: its key and its files relative to the root.
+
+    `fault` says why it cannot be read, where that is known already.
+    """
 
     key: str
     source_path: str
     paths: tuple[str, ...] = ()
+    fault: str = ""
 
 
 @dataclass(frozen=True)

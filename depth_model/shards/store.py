@@ -15,7 +15,6 @@ import hashlib
 import os
 import re
 import sqlite3
-import stat
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,10 +25,12 @@ from typing import Any, TypeVar
 
 from depth_model import files
 from depth_model.errors import BadInput, UserError
+from depth_model.shards.folder import Folder
 from depth_model.shown import without_password
 
 Result = TypeVar("Result")
 
+KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 SCHEME = "s3://"
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _GONE = {"NoSuchKey", "404", "NotFound"}
@@ -49,62 +50,6 @@ class StoreError(UserError):
 
 class _WrongContent(Exception):
     pass
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A folder as the place of a source; what leads out of it, by a link or `..`, is refused as BadInput."""
-
-    root: Path
-
-    def path(self, relative: str) -> Path:
-        """Return the real path of `relative` (POSIX path)."""
-        base, path = os.path.realpath(self.root), os.path.realpath(os.path.join(self.root, relative))
-        if os.path.commonpath((base, path)) != base:
-            raise BadInput("a link leads out of the root of the source")
-        return Path(path)
-
-    def read(self, relative: str) -> bytes:
-        """Return the content of a file; raises OSError as the file system does."""
-        return self.path(relative).read_bytes()
-
-    def state(self, relative: str) -> tuple[int, int] | None:
-        """Return (size in bytes, modification time in ns) of a file, None when no such file can be seen."""
-        try:
-            status = os.stat(f"{self.root}/{relative}")  # os.path.join costs more than asking the file system
-        except OSError:  # not there, a circle of links, or in a folder that may not be looked into
-            return None
-        return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
-
-    def listed(self) -> Iterator[dict[str, Any]]:
-        """Yield path (relative, POSIX), size in bytes and modification time in ns of every file.
-
-        Folder by folder in sorted order, without following links to folders; hidden files are left out.
-        """
-        for folder, entry in self._entries(""):
-            status = entry.stat()
-            yield {"path": folder + entry.name, "size": status.st_size, "modified": status.st_mtime_ns}
-
-    def paths(self, within: str = "") -> Iterator[str]:
-        """Yield the paths of `listed`, or those in the folder `within`; one that is not there holds nothing.
-
-        Asks the file system for names only: the size of a file costs as much again as finding it.
-        """
-        if not within or (self.root / within).is_dir():
-            yield from (folder + entry.name for folder, entry in self._entries(f"{within}/" if within else ""))
-
-    def _entries(self, start: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        pending = [start]
-        while pending:
-            folder = pending.pop()
-            entries = sorted(os.scandir(self.root / folder), key=lambda entry: entry.name)
-            entries = [entry for entry in entries if not entry.name.startswith(".")]
-            below = [f"{folder}{entry.name}/" for entry in entries if entry.is_dir(follow_symlinks=False)]
-            pending.extend(reversed(below))
-            yield from ((folder, entry) for entry in entries if entry.is_file())
-
-
-KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
 @dataclass(frozen=True)
@@ -236,15 +181,21 @@ class Bucket:
         """Yield the paths of `listed`."""
         return (entry["path"] for entry in self.listed(within))
 
+    def everything(self) -> Iterator[tuple[str, None, str]]:
+        """Yield (path, None, "") of `listed`, as `Folder.everything` does."""
+        return ((path, None, "") for path in self.paths())
+
 
 def located(text: str | os.PathLike[str] | Bucket) -> Path | Bucket:
     """Return the folder or the bucket that `text` names."""
-    return Bucket(str(text)) if str(text).startswith(SCHEME) else Path(text)
+    if isinstance(text, (Path, Bucket)):
+        return text
+    return Bucket(text) if str(text).startswith(SCHEME) else Path(text)
 
 
 def opened(root: str | os.PathLike[str] | Bucket) -> Folder | Bucket:
     """Return what lists and reads the files below `root`."""
-    return root if isinstance(root, Bucket) else Folder(Path(root))
+    return root if isinstance(root, Bucket) else Folder(root if isinstance(root, Path) else Path(root))
 
 
 @cache

@@ -34,6 +34,9 @@ HISTOGRAMS = {
 }
 """Number of bins: of pixels by powers of two from 2^8 to 2^28, of shares by twentieths, of metres by DEPTH_EDGES."""
 
+FARTHEST_MEDIAN, FARTHEST, NEAREST = 150.0, 5000.0, 0.05
+"""Metres beyond which labels are doubted: of the median and of the largest; below the last, of the largest."""
+
 DEGENERATE = ("no pixel has a label", "all N labelled pixels have the value")
 """How the classes of reasons against degenerate labels start."""
 
@@ -103,6 +106,16 @@ def total(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "ranges": dict(sorted(ranges.items())),
         "refused": dict(sorted(reasons.items())),
     }
+
+
+def implausible(low: float, high: float, median: float) -> str:
+    """Return what is strange about labels from `low` to `high` that are said to be metres, "" when nothing is."""
+    found = f"labels from {low:.4g} to {high:.4g} m, half of them beyond {median:.4g} m"
+    if median > FARTHEST_MEDIAN:
+        return f"{found}: they look like millimetres (unit: 1000?)"
+    if high > FARTHEST:
+        return f"{found}: the largest look like a value for no data (invalid: [0, {high:g}]?)"
+    return f"{found}: too small for a scene (unit too large?)" if high < NEAREST else ""
 
 
 def degenerate(statistics: Mapping[str, Any]) -> int:

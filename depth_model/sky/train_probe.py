@@ -18,6 +18,7 @@ import numpy as np
 
 from depth_model import files, world
 from depth_model.networks import Encoder
+from depth_model.shards import decoding
 from depth_model.shards.images import decode_rgb
 from depth_model.sky.masks import Segmenter
 from depth_model.sky.probe import PROBE_FILE, Probe, packaged_encoder, sky_probability, tokens_of
@@ -89,7 +90,7 @@ def ade20k(folder: Path) -> Labelled:
     """Yield image, sky mask and known mask of the scene-parsing pairs below `folder` (stored class 3, 0 unknown)."""
     for path in sorted((folder / "images").rglob("*.jpg")):
         label = folder / "annotations" / path.relative_to(folder / "images").with_suffix(".png")
-        classes = cv2.imread(str(label), cv2.IMREAD_UNCHANGED)
+        classes = np.asarray(decoding.loaded(decoding.opened(label.read_bytes(), ["PNG"])))
         yield decode_rgb(path.read_bytes()), classes == SKY + 1, classes > 0
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from depth_model.errors import UserError
+from depth_model.reading.inputs import IMAGE_PATTERNS
 from depth_model.shown import shown
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+PICTURES = tuple(pattern.removeprefix("*") for pattern in IMAGE_PATTERNS)
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
 

@@ -36,8 +36,10 @@ def inspect(given: argparse.Namespace) -> None:
     print(f"first keys     {', '.join(keys) or 'none'}")
     print(f"listed         {sum(1 for _ in reader.listed(root, options))}")
     found = Statistics()
-    for item in islice(reader.listed(root, options), given.limit):
+    for item in islice(reader.everything(root, options), given.limit):
         try:
+            if item.fault:
+                raise BadInput(item.fault)
             found.add(reader.load(root, item, options))
         except (BadInput, OSError) as error:
             found.refused[str(error)] += 1

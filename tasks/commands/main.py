@@ -50,8 +50,12 @@ def main() -> None:
 
 
 def _guarded_run(given: argparse.Namespace) -> None:
-    with outputs.guarded(given, is_file=given.command == "convert" and given.to != "folder"):
+    with outputs.guarded(given, is_file=_writes_a_file(given)):
         given.run(given)
+
+
+def _writes_a_file(given: argparse.Namespace) -> bool:
+    return given.command == "params" or (given.command == "convert" and given.to != "folder")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     one = commands.add_parser("params", help="a whole params.yaml from a preset", description=purpose(write))
     one.add_argument("preset", help="a file of presets/ without .yaml, or any file of such parameters")
     one.add_argument("-o", "--out", type=Path, help="the file to write (default: print it)")
-    one.set_defaults(run=write)
+    one.add_argument("--force", action="store_true", help="replace a file that this command did not make, too")
+    one.set_defaults(run=write, reads=("preset",))
 
 
 def write(given: argparse.Namespace) -> None:

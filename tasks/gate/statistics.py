@@ -43,6 +43,20 @@ def described(role: str, names: Iterable[str]) -> dict[str, Any]:
     return {"sources": sources, "compared": accepted is not None, "drift": drift}
 
 
+def implausible(description: dict[str, Any]) -> list[str]:
+    """Return a sentence for each source whose labels are hardly the metres that they are said to be."""
+    from depth_model.shards import target_statistics
+
+    found = []
+    for name, one in description["sources"].items():
+        if "metric_depth" in one["ranges"]:
+            middle = target_statistics.median_bin(one["histograms"]["depth"])
+            median = float(target_statistics.DEPTH_EDGES[min(middle, len(target_statistics.DEPTH_EDGES) - 1)])
+            if strange := target_statistics.implausible(*one["ranges"]["metric_depth"], median):
+                found.append(f"{name}: {strange}")
+    return found
+
+
 def beyond(description: dict[str, Any], tolerance: float) -> list[str]:
     """Return a sentence for each distance of `described` above `tolerance`."""
     found = [one for one in description["drift"] if one[2] > tolerance]

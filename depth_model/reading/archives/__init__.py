@@ -15,10 +15,13 @@ from depth_model.errors import BadInput
 from depth_model.reading.archives import lmdb, tar, zip
 from depth_model.reading.archives.common import MAX_BYTES, Member
 
-__all__ = ["LMDB_NAMES", "MAX_BYTES", "PACKED_SUFFIXES", "VIDEO_SUFFIXES", "Member", "members", "read"]
+__all__ = ["LMDB_LOCKS", "LMDB_NAMES", "MAX_BYTES", "PACKED_SUFFIXES", "VIDEO_SUFFIXES", "Member", "members", "read"]
 
 PACKED_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 LMDB_NAMES = (".lmdb", "data.mdb")
+LMDB_LOCKS = (".lmdb-lock", "lock.mdb")
+"""Files that belong to a database and hold nothing of it."""
+
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 
 
@@ -59,9 +62,8 @@ def read(path: Path, place: str) -> bytes:
 
 def _frame(path: Path, number: int) -> bytes:
     from depth_model.reading import video
-    from depth_model.shards import images
 
-    return images.encode_jpeg(video.frame(path, number))
+    return video.jpeg_frame(path, number)
 
 
 _READERS: dict[str, Callable[..., bytes]] = {

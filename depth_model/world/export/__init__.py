@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from depth_model import files
+from depth_model.shards import images
 from depth_model.shards.sample import Sample
 
 
@@ -99,7 +100,7 @@ def pfm(values: np.ndarray) -> bytes:
 
 def pixels(sample: Sample) -> np.ndarray:
     """Return the image of `sample`, uint8 (H, W, 3)."""
-    return np.asarray(Image.open(io.BytesIO(sample.image)))
+    return images.decode_rgb(sample.image)
 
 
 def integers(depth: np.ndarray, scale: float) -> np.ndarray:

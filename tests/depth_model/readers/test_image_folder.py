@@ -54,9 +54,9 @@ def test_keys_are_safe_and_distinct(tmp_path):
     assert keys == found(tmp_path)
 
 
-def test_the_inventory_watches_images_only(root):
+def test_the_inventory_watches_everything_that_counts(root):
     watched = list(READER.watch(root, READER.options()))
-    assert [entry["path"] for entry in watched] == list(found(root))
+    assert {entry["path"] for entry in watched} == {*found(root), "notes.txt", "jpg"}
     assert watched[0]["size"] == 7
     assert watched[0]["modified"] == (root / "B.JPEG").stat().st_mtime_ns
 

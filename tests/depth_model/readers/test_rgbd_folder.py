@@ -135,8 +135,8 @@ def test_what_has_no_partner_is_reported(tmp_path):
     ("content", "reason"),
     [
         (b"", "empty file"),
-        (b"no picture", "not a PNG, TIFF or binary PGM"),
-        (b"\x89PNG\r\n\x1a\nrest", "not a PNG"),
+        (b"no picture", "not a depth file in a known format: PNG, TIFF, PGM"),
+        (b"\x89PNG\r\n\x1a\nrest", "broken PNG"),
     ],
 )
 def test_damaged_depth_files_are_refused(tmp_path, content, reason):
@@ -152,7 +152,7 @@ def test_damaged_depth_files_are_refused(tmp_path, content, reason):
 def test_depth_of_several_channels_and_pickles_are_refused(tmp_path):
     for name in ("c1", "c2", "c3"):
         save_picture(tmp_path / f"{name}.png", VALUES)
-    save_npy(tmp_path / "d1.npy", np.zeros((2, 3, 3)))
+    save_npy(tmp_path / "d1.npy", np.arange(18.0).reshape(2, 3, 3))
     save_npy(tmp_path / "d2.npy", np.array([[{"a": 1}]], object))
     (tmp_path / "d3.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr'")
     kept, refused = refusals(tmp_path, color="c*.png", depth="d*.npy", unit=1)

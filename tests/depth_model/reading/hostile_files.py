@@ -13,17 +13,22 @@ import io
 import multiprocessing
 import resource
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
 
 import cv2
 import h5py
 import numpy as np
+import OpenEXR
+import pillow_heif
 from PIL import Image
 from scipy.io import savemat
 
 from depth_model.errors import BadInput
-from depth_model.reading import formats, matlab
+from depth_model.reading import archives, formats, matlab, video
 from depth_model.shards import images, rasters
 
 Decoder = Callable[[bytes], object]
@@ -46,6 +51,43 @@ def _hdf5(values: np.ndarray) -> bytes:
     return _saved(write)
 
 
+def _exr(values: np.ndarray) -> bytes:
+    with tempfile.NamedTemporaryFile(suffix=".exr") as file:
+        header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+        OpenEXR.File(header, {"Z": values}).write(file.name)
+        return Path(file.name).read_bytes()
+
+
+def _picture(colors: np.ndarray, kind: str) -> bytes:
+    """Return a picture that EXIF data turn where its format can say so."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x8769] = 6, "maker", {0x9003: "2024:01:01 00:00:00"}
+    told = {"exif": exif} if kind in ("JPEG", "AVIF", "HEIF") else {}
+    pillow_heif.register_heif_opener()
+    return _saved(lambda buffer: Image.fromarray(colors).save(buffer, kind, **told))
+
+
+def _video(colors: np.ndarray, suffix: str, code: str) -> bytes:
+    with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+        writer = cv2.VideoWriter(file.name, cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*code), 5, (64, 48))
+        for number in range(6):
+            writer.write(cv2.resize(np.roll(colors, number, 1), (64, 48)))
+        writer.release()
+        return Path(file.name).read_bytes()
+
+
+def _frames(suffix: str) -> Decoder:
+    def decode(data: bytes) -> list[object]:
+        with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+            file.write(data)
+            file.flush()
+            listed = list(islice(archives.members(Path(file.name)), 1000))
+            assert listed, "a video with neither frames nor a reason"
+            return [listed, *video.frames(Path(file.name))]
+
+    return decode
+
+
 def subjects() -> dict[str, tuple[Decoder, bytes]]:
     """Return name -> (decoder, a valid file)."""
     generator = np.random.default_rng(0)
@@ -64,6 +106,15 @@ def subjects() -> dict[str, tuple[Decoder, bytes]]:
         "jpeg": (images.decode_rgb, cv2.imencode(".jpg", colors)[1].tobytes()),
         "webp": (images.decode_rgb, _saved(lambda buffer: Image.fromarray(colors).save(buffer, "WEBP"))),
         "tiff": (images.decode_rgb, _saved(lambda buffer: Image.fromarray(colors).save(buffer, "TIFF"))),
+        "exif": (lambda data: images.stored_image(data, 64), _picture(colors, "JPEG")),
+        "gif": (images.decode_rgb, _picture(colors, "GIF")),
+        "jpeg 2000": (images.decode_rgb, _picture(colors, "JPEG2000")),
+        "avif": (images.decode_rgb, _picture(colors, "AVIF")),
+        "heif": (images.decode_rgb, _picture(colors, "HEIF")),
+        "avi": (_frames(".avi"), _video(colors, ".avi", "MJPG")),
+        "mp4": (_frames(".mp4"), _video(colors, ".mp4", "mp4v")),
+        "exr": (formats.exr, _exr(depth)),
+        "tiff of floats": (formats.picture, _saved(lambda buffer: Image.fromarray(depth).save(buffer, "TIFF"))),
         "bmp": (images.decode_rgb, _saved(lambda buffer: Image.fromarray(colors).save(buffer, "BMP"))),
         "png16": (formats.picture, cv2.imencode(".png", whole)[1].tobytes()),
         "pgm": (formats.picture, cv2.imencode(".pgm", whole)[1].tobytes()),

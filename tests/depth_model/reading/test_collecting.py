@@ -90,6 +90,8 @@ def test_good_and_bad_pictures_end_where_they_belong(wild_folder, collect):
         "text.jpg": "not an image",
         "tiny.png": "image of 1 x 1 pixels: collect.minimum_side is 8",
         "outside.jpg": "out of the root",
+        "dangling.jpg": "a dangling link",
+        "notes.txt": "its name fits no pattern",
     }
     assert set(refused) == set(reasons)
     for path, reason in reasons.items():

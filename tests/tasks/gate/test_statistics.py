@@ -104,3 +104,27 @@ def test_a_damaged_list_of_accepted_is_refused(project, monkeypatch, content):
     (project / "accepted.json").write_text(content)
     with pytest.raises(UserError, match=r"accepted\.json: "):
         start("validate@labeled")
+
+
+def description_of(low, high, bin_of_median):
+    counts = [0] * 42
+    counts[bin_of_median] = 9
+    return {"sources": {"pairs": {"ranges": {"metric_depth": [low, high]}, "histograms": {"depth": counts}}}}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bin_of_median", "said"),
+    [
+        (768.0, 4937.0, 41, "pairs: labels from 768 to 4937 m, half of them beyond 1000 m: they look like millimetres"),
+        (1.0, 65504.0, 20, "value for no data"),
+        (0.001, 0.009, 0, "too small for a scene"),
+    ],
+)
+def test_labels_that_are_hardly_metres_are_told(low, high, bin_of_median, said):
+    (found,) = statistics.implausible(description_of(low, high, bin_of_median))
+    assert said in found
+
+
+@pytest.mark.parametrize(("low", "high", "bin_of_median"), [(0.4, 9.9, 20), (1.2, 350.0, 28)])
+def test_rooms_and_streets_are_plausible(low, high, bin_of_median):
+    assert statistics.implausible(description_of(low, high, bin_of_median)) == []

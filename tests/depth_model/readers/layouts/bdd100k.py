@@ -13,4 +13,4 @@ def write(root):
     save_bytes(root / "videos" / "train" / "broken.mov", b"no video")
     keys = [f"0000f77c-6257be58/{number:06d}" for number in (0, 10, 20)]
     broken = safe_key("rest of videos/train/broken.mov")
-    return Layout(dict.fromkeys(keys), refused={broken: "cannot be read as a video"})
+    return Layout(dict.fromkeys(keys), refused={broken: "not a video in a known container"})
