@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -31,11 +32,11 @@ def changed(content, changes):
             del place[last]
             continue
         name, _, text = change.partition("=")
-        *path, last = name.split(".")
+        *path, last = name.removeprefix("+").split(".")
         place = content
         for key in path:
-            place = place[key]
-        assert last in place, name
+            place = place.setdefault(key, {}) if name.startswith("+") else place[key]
+        assert name.startswith("+") or last in place, name
         place[last] = yaml.safe_load(text)
     return content
 
@@ -115,8 +116,8 @@ def test_code_that_is_not_committed_is_refused(tmp_path, repository, monkeypatch
     for words in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "Start"]):
         subprocess.run(["git", *words], check=True)
     first = ablations.setting_of(settings)
-    assert ablations.setting_of(settings.model_copy(update={"seed": 99})) == first
-    assert ablations.setting_of(settings.model_copy(update={"alpha": 0.5})) != first
+    assert ablations.setting_of(replace(settings, seed=99)) == first
+    assert ablations.setting_of(replace(settings, alpha=0.5)) != first
     (tmp_path / "notes.md").write_text("not code")
     assert ablations.setting_of(settings) == first
     (tmp_path / "tasks" / "one.py").write_text("changed = True")

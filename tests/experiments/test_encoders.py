@@ -17,7 +17,9 @@ def test_every_row_starts_all_fine_tuning_from_its_encoder(repository):
         settings = params.check(changed(presets.content(demo), row.changes))
         tuned = [*settings.finetune_metric.values(), *settings.finetune_semantic.values()]
         assert len(tuned) == 4
-        assert {one.initial for one in tuned} == {row.label}
+        folder = "data/models/" + row.label.rpartition("/")[2]
+        assert {one.initial for one in tuned} == {folder}
+        assert settings.models[folder.rpartition("/")[2]].source == row.label
 
 
 def test_nothing_to_fine_tune_is_refused(repository):

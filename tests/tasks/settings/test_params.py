@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 import yaml
 
 from depth_model.errors import UserError
+from depth_model.training.settings import Size
 from tasks.commands import main
 from tasks.settings import params, presets, structure
 
@@ -163,14 +165,11 @@ def test_sides_fit_the_patch_of_the_encoder_that_sees_them(demo):
 
 
 def test_the_encoders_are_those_of_the_networks():
-    from typing import get_args
+    from depth_model.networks.encoder import Encoder
+    from depth_model.networks.variants import VARIANTS
 
-    from depth_model.networks import encoder
-    from depth_model.training.settings import Size
-    from tasks.settings import sections
-
-    assert set(get_args(Size)) == set(encoder.SIZES)
-    assert all(sections.patch_side(size) == encoder.patch_side(size) for size in encoder.SIZES)
+    assert set(get_args(Size)) == set(VARIANTS)
     for size in ("tiny", "tiny_reg", "dinov3_tiny16"):
-        assert sections.block_count(size) == encoder.Encoder(size).depth
-    assert sections.block_count("dinov3_vitl16") == sections.block_count("vitl_reg") == 24
+        encoder = Encoder(size)
+        assert (VARIANTS[size].depth, VARIANTS[size].patch) == (encoder.depth, encoder.patch)
+    assert VARIANTS["dinov3_vitl16"].depth == VARIANTS["vitl_reg"].depth == 24
