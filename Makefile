@@ -39,11 +39,12 @@ demo: $(INSTALLED)
 	depth-anything summary
 
 # The tests' networks are tiny: a second thread only waits, for minutes on a busy machine.
+# Files of tests run side by side, one to a core; the slow ones, which kill and time, one after the other.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile
 
-test-all: $(INSTALLED)
-	OMP_NUM_THREADS=1 python -m pytest -m "slow or not slow"
+test-all: test
+	OMP_NUM_THREADS=1 python -m pytest -m slow
 
 lint: $(INSTALLED)
 	ruff check .

@@ -42,7 +42,7 @@ def project(tmp_path, repository, monkeypatch):
         "metric": {},
         "semantic": {},
     }
-    content["collect"] = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2}
+    content["collect"] = {"max_side": 100, "minimum_side": 8, "decode_budget": "1 GB", "samples_per_shard": 2}
     content["machine"]["collect"]["workers"] = 1
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     for name in ("one", "two"):

@@ -35,7 +35,7 @@ def project(tmp_path, repository, monkeypatch):
         "metric": {},
         "semantic": {},
     }
-    content["collect"] = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 2}
+    content["collect"] = {"max_side": 100, "minimum_side": 8, "decode_budget": "1 GB", "samples_per_shard": 2}
     content["machine"]["collect"]["workers"] = 1
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)

@@ -17,7 +17,6 @@ import numpy as np
 from PIL import Image
 
 from depth_model import files
-from depth_model.shards import images
 from depth_model.shards.sample import Sample
 
 
@@ -100,7 +99,9 @@ def pfm(values: np.ndarray) -> bytes:
 
 def pixels(sample: Sample) -> np.ndarray:
     """Return the image of `sample`, uint8 (H, W, 3)."""
-    return images.decode_rgb(sample.image)
+    from depth_model.shards.images import decode_rgb  # parameters are checked without OpenCV
+
+    return decode_rgb(sample.image)
 
 
 def integers(depth: np.ndarray, scale: float) -> np.ndarray:

@@ -114,4 +114,4 @@ def test_a_truth_without_depth_or_of_another_size_is_a_reason(job, tmp_path):
     results = finished(replace(job, cases=read_cases("rgbd_folder", tmp_path, options)), tmp_path / "run")
     assert "affine_disparity" in results[0]["reason"]
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "rgb" / "3.png")
-    assert "image has (9, 9)" in finished(job, tmp_path / "other")[3]["reason"]
+    assert "for a picture of 9 x 9" in finished(job, tmp_path / "other")[3]["reason"]

@@ -323,7 +323,7 @@ def test_training_leaves_out_what_scores_low_and_says_how_many(data, source, lab
 def test_a_minimum_without_scores_is_refused(data, source, labelling, tmp_path):
     label_source(source, labelling, tmp_path / "scratch", tmp_path / "pseudo/pictures", lambda images: None)
     (tmp_path / "unlabeled").symlink_to(data / "unlabeled")
-    with pytest.raises(ValueError, match=r"holds no scores; set pseudo_label\.quality"):
+    with pytest.raises(UserError, match=r"holds no scores; set pseudo_label\.quality"):
         SamplePool(tmp_path, "unlabeled", {"pictures": {"samples": 7}}, "pseudo", minimum_quality=0.5)
 
 

@@ -231,11 +231,12 @@ def test_calibration_names_what_it_wants(monkeypatch, capsys, tmp_path):
 
 
 def test_calibration_prints_every_variant_beside_table_2(monkeypatch, capsys, samples, tmp_path):
+    (tmp_path / "models").mkdir()
     (tmp_path / "sets").mkdir()
     (tmp_path / "sets" / "kitti").symlink_to(samples / "kitti")
-    torch.save(DepthAnything("tiny", seed=1).official_state(), tmp_path / "depth_anything_vits14.pth")
+    torch.save(DepthAnything("tiny", seed=1).official_state(), tmp_path / "models" / "depth_anything_vits14.pth")
     out = tmp_path / "out"
-    arguments = ["--checkpoints", tmp_path, "--root", tmp_path / "sets", "--short-side", 56, "-o", out]
+    arguments = ["--checkpoints", tmp_path / "models", "--root", tmp_path / "sets", "--short-side", 56, "-o", out]
     call(monkeypatch, "--calibrate", *arguments)
     told = capsys.readouterr()
     lines = [line.split() for line in told.out.splitlines()]
@@ -253,16 +254,17 @@ def test_calibration_prints_every_variant_beside_table_2(monkeypatch, capsys, sa
 
 def test_pairs_of_points_have_an_accuracy(monkeypatch, capsys, models, tmp_path):
     pixels = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8), (0, 0), 3)
-    (tmp_path / "indoor").mkdir()
-    Image.fromarray(pixels).save(tmp_path / "indoor" / "a.png")
+    root = tmp_path / "da2k"
+    (root / "indoor").mkdir(parents=True)
+    Image.fromarray(pixels).save(root / "indoor" / "a.png")
     pair = {"point1": [5, 3], "point2": [40, 50]}
-    common = ["--set", "da2k", "--root", tmp_path, "--model", models / "one", "--short-side", 56, "-o", tmp_path]
+    common = ["--set", "da2k", "--root", root, "--model", models / "one", "--short-side", 56, "-o", tmp_path / "out"]
     for closer in ("point1", "point2"):
         content = {"indoor/a.png": [pair | {"closer_point": closer}]}
-        (tmp_path / "annotations.json").write_text(json.dumps(content))
+        (root / "annotations.json").write_text(json.dumps(content))
         call(monkeypatch, *common)
     told = [line for line in capsys.readouterr().out.splitlines() if ": all: " in line]
     assert sorted(told) == ["one: all: 0.0% of 1 pairs", "one: all: 100.0% of 1 pairs"]
-    shutil.rmtree(tmp_path / "indoor")
+    shutil.rmtree(root / "indoor")
     with pytest.raises(SystemExit):
         call(monkeypatch, *common)

@@ -107,11 +107,13 @@ def test_a_killed_export_goes_on_and_ends_in_the_same_files(data, tmp_path, monk
     written = []
     from depth_model import files
 
-    def killed(path, content, write=files.write_bytes):
+    write = files.write_bytes
+
+    def killed(path, content, *mode):
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(path)
-        write(path, content)
+        write(path, content, *mode)
 
     with monkeypatch.context() as patch:
         patch.setattr(files, "write_bytes", killed)
@@ -148,7 +150,7 @@ def test_samples_without_a_label_are_counted(data, tmp_path, monkeypatch, capsys
 
 
 def test_faults_are_one_line(data, tmp_path, monkeypatch, capsys):
-    assert "holds neither" in fails(monkeypatch, capsys, tmp_path, "-o", tmp_path / "out")
+    assert "holds neither" in fails(monkeypatch, capsys, tmp_path / "data", "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     call(monkeypatch, data / "labeled/rooms", "-o", tmp_path / "out")
     for given in ((data / "pseudo/rooms",), (data / "labeled/rooms", "--format", "npy")):

@@ -79,7 +79,7 @@ def test_an_experiment_is_named_and_tagged(place, monkeypatch):
     with mlflow_runs.stage_run(place) as run:
         pass
     found = stored(run.id)
-    assert found.info.run_name == "train_student-mossy-crow"
+    assert found.info.run_name == "train_teacher-mossy-crow"
     assert found.data.tags["pipeline"] == "experiment"
     assert found.data.tags["dvc.experiment"] == "mossy-crow"
 

@@ -232,7 +232,7 @@ def test_semantic_sources_and_heads_that_do_not_fit_are_named(change):
     with pytest.raises(UserError, match="did you mean 'cityscapes'"):
         params.load()
     change(lambda content: content["finetune_semantic"]["cityscapes"].update(head="linear"))
-    with pytest.raises(UserError, match="if, and only if, head is mask2former"):
+    with pytest.raises(UserError, match="give the sizes of this head only where head is mask2former"):
         params.load()
     change(lambda content: content["finetune_semantic"]["cityscapes"].update(warmup=3))
     with pytest.raises(UserError, match="warmup = 3"):
