@@ -15,9 +15,9 @@ import pytest
 
 from depth_model import readers
 from depth_model.reading.collecting import collect_source
-from tests.tasks.starting import make_project
 
 LIMITS = {"A loss term": 3, "A parameter": 3, "An encoder": 4, "A stage": 3}
+SQUARED = "tests/depth_model/objectives/test_squared.py"
 EDIT = re.compile(r"(?:(New file|In) `([\w/.]+)`:\n\n)?```(python|diff|bash)\n(.*?)```", re.DOTALL)
 SMALL = {
     "encoder": {"weights": "none"},
@@ -32,7 +32,10 @@ TEACHERS = """
 import json, math, sys, tempfile
 from pathlib import Path
 
+import pytest
 import yaml
+
+assert pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[3:]]) == 0
 
 from depth_model.errors import UserError
 from depth_model.shards.pool import SamplePool
@@ -56,6 +59,7 @@ for changes in json.loads(sys.argv[2]):
         _, history = train_teacher(pool, *parts, lambda *_: None, given.machine.training)
     print(json.dumps([dict(zip(history.columns, row[1:])) for row in history.rows]))
 """
+"""Run tests, then train; in one process, because torch takes seconds to import."""
 
 
 @pytest.fixture
@@ -86,10 +90,6 @@ def run(copy, *command):
     ended = subprocess.run([sys.executable, *command], cwd=copy, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
-
-
-def run_tests(copy, *given):
-    assert " passed" in run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *given)
 
 
 def contents(folder):
@@ -124,10 +124,12 @@ def edited(text, lines):
     return text.replace(old, new)
 
 
-def teachers(copy, data, *changes):
-    """Train a teacher of two steps with each of `changes` of params.yaml; returns its history or why it is refused."""
+def teachers(copy, data, tests, *changes):
+    """Run the tests of the copy that `tests` gives to pytest, and train a teacher of two steps with each of `changes`
+    of params.yaml; returns its history or why it is refused."""
     given = [{name: SMALL.get(name, {}) | one.get(name, {}) for name in {*SMALL, *one}} for one in changes]
-    return [json.loads(line) for line in run(copy, "-c", TEACHERS, str(data), json.dumps(given)).splitlines()]
+    printed = run(copy, "-c", TEACHERS, str(data), json.dumps(given), *tests).splitlines()
+    return [json.loads(line) for line in printed[-len(given) :]]
 
 
 def test_every_example_has_its_limit(repository):
@@ -137,8 +139,7 @@ def test_every_example_has_its_limit(repository):
 
 def test_a_loss_term(copy, data):
     make(copy, "A loss term")
-    run_tests(copy, "tests/depth_model/objectives/test_squared.py")
-    (history,) = teachers(copy, data, {})
+    (history,) = teachers(copy, data, [SQUARED], {})
     assert len(history) == 2
     for row in history:
         assert row["squared"] > 0
@@ -150,7 +151,8 @@ def test_a_parameter(copy, data):
     changed = make(copy, "A parameter")
     assert "params.yaml" in changed
     assert re.search(r"^  squared: 0.0 +# weight of the squared", (copy / "params.yaml").read_text(), re.MULTILINE)
-    without, strong, refused = teachers(copy, data, {}, *({"training": {"squared": weight}} for weight in (2.0, -1.0)))
+    weights = ({"training": {"squared": weight}} for weight in (0.0, 2.0, -1.0))
+    without, strong, refused = teachers(copy, data, [SQUARED], *weights)
     assert refused.startswith("params.yaml: training.squared = -1.0: ") and "greater than or equal to 0" in refused
     assert all("squared" not in row and row["loss"] == pytest.approx(row["affine_invariant"]) for row in without)
     for row in strong:
@@ -160,17 +162,17 @@ def test_a_parameter(copy, data):
 
 def test_an_encoder(copy, data):
     make(copy, "An encoder")
-    run_tests(copy, "tests/depth_model/networks/test_depth_anything.py", "-k", "test_counts_of and vitt")
-    history, registers = teachers(copy, data, *({"teacher": {"encoder": size}} for size in ("vitt", "vitt_reg")))
+    tests = ["tests/depth_model/networks/test_depth_anything.py", "-k", "test_counts_of and vitt"]
+    sizes = ({"teacher": {"encoder": size}} for size in ("vitt", "vitt_reg"))
+    history, registers = teachers(copy, data, tests, *sizes)
     assert len(history) == len(registers) == 2
     assert all(0 < row["loss"] < 10 and row["gradient_norm/encoder"] > 0 for row in (*history, *registers))
 
 
 def test_a_stage(copy):
     make(copy, "A stage")
-    run_tests(copy, "tests/tasks/test_unreadable.py", "tests/test_graph.py")
-    shutil.rmtree(copy / ".dvc", ignore_errors=True)
-    make_project(copy)
+    run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/tasks/test_unreadable.py", "tests/test_graph.py")
+    (copy / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
     (copy / "data" / "catalog").mkdir(parents=True)
     (copy / "data" / "catalog" / "labeled.json").write_text('{"rooms": {"quarantined": 3, "samples": 1}}')
     run(copy, "-m", "dvc", "repro", "--single-item", "unreadable")
