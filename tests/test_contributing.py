@@ -93,7 +93,9 @@ def run(copy, *command):
 
 
 def contents(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """What every file of the folder holds, without the note of the command line on what it made."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != ".depth-anything.made")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def make(copy, title):
