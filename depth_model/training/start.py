@@ -44,7 +44,7 @@ class Seen:
     features: tuple[Tensor, Tensor] | None = None
 
 
-def label_terms(labeled: Callable[[Batch], Batch], gradient_matching: float) -> list[Term]:
+def label_terms(labeled: Callable[[Batch], Batch], training: TrainingSettings) -> list[Term]:
     """Return the losses on labels: the affine-invariant one (equations 1 to 3), and gradient matching with its weight.
 
     `labeled` gives the labelled part of a batch. The second Depth Anything takes 2 for gradient matching on its
@@ -56,7 +56,7 @@ def label_terms(labeled: Callable[[Batch], Batch], gradient_matching: float) -> 
 
     terms = [
         Term("affine_invariant", partial(_on_labels, affine_invariant_loss), informative, 1.0),
-        Term("gradient_matching", partial(_on_labels, gradient_matching_loss), informative, gradient_matching),
+        Term("gradient_matching", partial(_on_labels, gradient_matching_loss), informative, training.gradient_matching),
     ]
     return [term for term in terms if term.weight]
 

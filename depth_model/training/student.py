@@ -62,9 +62,7 @@ def train_student(
         images_per_step=settings.labeled_per_batch + settings.unlabeled_per_batch * settings.pseudo_labels,
         make_batch=partial(student_batch, labeled, unlabeled, settings, training.crop, seed),
         forward=partial(student_output, model, frozen, alignment),
-        terms=student_terms(
-            settings.trim, training.gradient_matching, settings.pseudo_labels, alignment.images
-        ),
+        terms=student_terms(settings.trim, training, settings.pseudo_labels, alignment.images),
         gradient_clip=training.gradient_clip,
         unhealthy=unhealthy,
         ema=settings.ema,
@@ -125,7 +123,7 @@ def student_output(model: DepthAnything, frozen: Encoder, alignment: FeatureAlig
 
 
 def student_terms(
-    trim: float, gradient_matching: float, pseudo_labels: bool = True, aligned: str = "unlabeled"
+    trim: float, training: TrainingSettings, pseudo_labels: bool = True, aligned: str = "unlabeled"
 ) -> list[Term]:
     """Return the losses, whose average the student minimises: on labels, pseudo labels and features (paper 3.3), or
     those of them that an ablation leaves; and what is watched beside them. Features are those of `aligned` images."""
@@ -135,7 +133,7 @@ def student_terms(
         others.append(Term("pseudo_label", partial(_on_pseudo_labels, trim), _informative_mixes, 1.0))
     if aligned != "none":
         others.append(Term("feature_alignment", lambda seen: seen.features[0], on_aligned, 1.0))
-    losses = [*label_terms(itemgetter("labeled"), gradient_matching), *others]
+    losses = [*label_terms(itemgetter("labeled"), training), *others]
     watched = [unusable_term(), *health_terms(partial(_image_count, ("labeled", "unlabeled")))]
     if aligned != "none":
         watched.append(Term("feature_alignment/active_fraction", lambda seen: seen.features[1], on_aligned))

@@ -45,7 +45,7 @@ def train_teacher(
         images_per_step=settings.batch,
         make_batch=partial(labeled_batch, pool, seed, settings.batch, training.crop),
         forward=partial(teacher_output, model),
-        terms=teacher_terms(training.gradient_matching),
+        terms=teacher_terms(training),
         gradient_clip=training.gradient_clip,
         unhealthy=unhealthy,
     )
@@ -60,10 +60,10 @@ def teacher_output(model: DepthAnything, batch: Batch) -> Seen:
     return Seen(disparity, disparity, batch)
 
 
-def teacher_terms(gradient_matching: float) -> list[Term]:
+def teacher_terms(training: TrainingSettings) -> list[Term]:
     """Return the losses on labels (see `label_terms`), and what is watched of labels and predictions."""
     return [
-        *label_terms(lambda batch: batch, gradient_matching),
+        *label_terms(lambda batch: batch, training),
         unusable_term(),
         *health_terms(lambda batch: len(batch["images"])),
     ]

@@ -32,7 +32,8 @@ def test_gradient_matching_is_added_with_its_weight(batch):
     expected = affine_invariant_loss(disparity, batch["disparity"], batch["valid"])
     gradient = gradient_matching_loss(disparity, batch["disparity"], batch["valid"])
     assert gradient > 0
-    both, one = (label_terms(lambda batch: batch, weight) for weight in (2.0, 0.0))
+    with_both = dataclasses.replace(SETTINGS, gradient_matching=2.0)
+    both, one = (label_terms(lambda batch: batch, training) for training in (with_both, SETTINGS))
     seen = Seen(disparity, disparity, batch)
     assert values(both, seen) == {"affine_invariant": expected, "gradient_matching": gradient}
     assert [(term.name, term.weight) for term in both] == [("affine_invariant", 1.0), ("gradient_matching", 2.0)]

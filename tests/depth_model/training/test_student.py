@@ -92,7 +92,8 @@ def disturbed_student():
 
 
 def losses(model, frozen, alignment, batch):
-    return values(student_terms(0.1, 0.0, aligned=alignment.images), student_output(model, frozen, alignment, batch))
+    terms = student_terms(0.1, TRAINING, aligned=alignment.images)
+    return values(terms, student_output(model, frozen, alignment, batch))
 
 
 def test_losses_are_those_of_the_paper(pools, step):

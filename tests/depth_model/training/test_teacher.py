@@ -113,7 +113,7 @@ def test_images_without_a_usable_target_do_not_count():
     valid[1] = False
     part = {"images": images, "disparity": disparity, "valid": valid, "unusable": torch.tensor(1.0)}
     rest = {name: tensor[[0, 2]] for name, tensor in part.items() if name != "unusable"}
-    with_bad = values(teacher_terms(0.0), teacher_output(model, part))
-    without = values(teacher_terms(0.0), teacher_output(model, rest | {"unusable": torch.tensor(0.0)}))
+    with_bad = values(teacher_terms(TRAINING), teacher_output(model, part))
+    without = values(teacher_terms(TRAINING), teacher_output(model, rest | {"unusable": torch.tensor(0.0)}))
     assert with_bad["affine_invariant"].item() == pytest.approx(without["affine_invariant"].item(), rel=1e-5)
     assert with_bad["unusable_targets"] == 1
