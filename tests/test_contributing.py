@@ -175,7 +175,7 @@ def test_a_stage(copy):
     make(copy, "A stage")
     run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/tasks/test_unreadable.py", "tests/test_graph.py")
     (copy / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
-    (copy / "data" / "catalog").mkdir(parents=True)
+    (copy / "data" / "catalog").mkdir(parents=True, exist_ok=True)
     (copy / "data" / "catalog" / "labeled.json").write_text('{"rooms": {"quarantined": 3, "samples": 1}}')
     run(copy, "-m", "dvc", "repro", "--single-item", "unreadable")
     assert json.loads((copy / "reports" / "unreadable.json").read_text()) == {"rooms": 0.75}
