@@ -110,8 +110,7 @@ class Params:
         self._check_shares()
         self._check_initials()
         self._check_sides()
-        self._check_metric_sources()
-        self._check_semantic_sources()
+        self._check_sources()
 
     def _check_parts_agree(self) -> None:
         blocks = VARIANTS[self.student.encoder].depth
@@ -176,25 +175,17 @@ class Params:
                 product = f"machine.training.processes x training.accumulation = {parts}"
                 raise ValueError(f"{key} = {images}: {product} is more")
 
-    def _check_metric_sources(self) -> None:
-        for section in ("finetune_metric", "evaluate_metric"):
-            for name, one in getattr(self, section).items():
-                if one.source not in self.sources.metric:
-                    hint = closest(one.source, list(self.sources.metric))
-                    raise ValueError(f"{section}.{name}.source = {one.source!r}: no metric source{hint}")
-
-    def _check_semantic_sources(self) -> None:
-        for section in ("finetune_semantic", "evaluate_semantic"):
-            for name, one in getattr(self, section).items():
-                if one.source not in self.sources.semantic:
-                    hint = closest(one.source, list(self.sources.semantic))
-                    raise ValueError(f"{section}.{name}.source = {one.source!r}: no semantic source{hint}")
-                reader = self.sources.semantic[one.source].reader
-                if reader not in CLASSES:
-                    raise ValueError(
-                        f"{section}.{name}.source = {one.source!r}: reader {reader!r} has no list of classes"
-                        f"{closest(reader, list(CLASSES))}"
-                    )
+    def _check_sources(self) -> None:
+        for role in ("metric", "semantic"):
+            known = getattr(self.sources, role)
+            for section in (f"finetune_{role}", f"evaluate_{role}"):
+                for name, one in getattr(self, section).items():
+                    where = f"{section}.{name}.source = {one.source!r}"
+                    if one.source not in known:
+                        raise ValueError(f"{where}: no {role} source{closest(one.source, list(known))}")
+                    if role == "semantic" and (reader := known[one.source].reader) not in CLASSES:
+                        hint = closest(reader, list(CLASSES))
+                        raise ValueError(f"{where}: reader {reader!r} has no list of classes{hint}")
 
     def source(self, role: str, name: str) -> Source:
         """Return the source `name` of `role`; raises UserError that lists the names there are."""
