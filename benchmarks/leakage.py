@@ -98,7 +98,7 @@ CHANGES: dict[str, Change] = {
     "brightness, contrast, saturation": jittered,
     "hue": other_hue,
     "gamma 0.6 to 1.6": other_gamma,
-    "grey": lambda image, _: image.convert("L").convert("RGB"),
+    "gray": lambda image, _: image.convert("L").convert("RGB"),
     "mirrored": lambda image, _: ImageOps.mirror(image),
     "crop of 95 %": lambda image, generator: cropped(image, 0.95, generator),
     "crop of 90 %": lambda image, generator: cropped(image, 0.90, generator),
@@ -112,9 +112,7 @@ CHANGES: dict[str, Change] = {
 
 def originals(samples: Path | None) -> dict[str, dict[str, Image.Image]]:
     """Return kind -> key -> picture."""
-    photographs = {
-        one.key: Image.fromarray(decode_rgb(one.image)) for one in scikit_image.READER(subset="photographs")
-    }
+    photographs = {one.key: Image.fromarray(decode_rgb(one.image)) for one in scikit_image.READER(subset="photographs")}
     if samples is not None:
         photos = sorted((samples / "photos").glob("*.jpg"))
         there = {path.stem: Image.fromarray(decode_rgb(path.read_bytes())) for path in photos}

@@ -23,7 +23,7 @@ from PIL import Image
 from depth_model import readers
 from depth_model.networks.preprocessing import network_size
 from depth_model.prediction.predictor import DepthPredictor, network_image
-from depth_model.pseudo_label.labeling import Labelling, label_source
+from depth_model.pseudo_label.labeling import Labeling, label_source
 from depth_model.reading.collecting import collect_source
 from depth_model.shards.source import SourceFolder
 
@@ -65,14 +65,14 @@ def main() -> None:
         folder = Path(name)
         source, model = collected(folder, given.count), measuring.ours(given.size)
         model.save(folder / "teacher")
-        labelling = Labelling((folder / "teacher",), "0" * 64, given.side, 14, given.batch, precision)
+        labeling = Labeling((folder / "teacher",), "0" * 64, given.side, 14, given.batch, precision)
         predictor = DepthPredictor(model, given.side, precision=precision)
         batches = ready_batches(source, given.side, given.batch)
         variants: dict[str, Callable[[], object]] = {
             BARE: lambda: [predictor.batch_disparity(one) for one in batches],
             **{
                 f"{count} worker(s), {max(1, given.threads // count)} thread(s) each": partial(
-                    label, source, replace(labelling, threads=max(1, given.threads // count)), folder, count
+                    label, source, replace(labeling, threads=max(1, given.threads // count)), folder, count
                 )
                 for count in given.processes
             },
@@ -83,10 +83,10 @@ def main() -> None:
     print(measuring.table(["what", "images/s", "of the bare network"], rows))
 
 
-def label(source: SourceFolder, labelling: Labelling, folder: Path, processes: int) -> None:
+def label(source: SourceFolder, labeling: Labeling, folder: Path, processes: int) -> None:
     """Label the whole source anew."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        label_source(source, labelling, Path(out, "s"), Path(out, "r"), lambda _: None, processes=processes)
+        label_source(source, labeling, Path(out, "s"), Path(out, "r"), lambda _: None, processes=processes)
 
 
 if __name__ == "__main__":

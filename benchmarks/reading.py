@@ -45,8 +45,8 @@ Label = Callable[[np.ndarray], np.ndarray]
 
 def smoothed_brightness(picture: np.ndarray) -> np.ndarray:
     """Return a label of a picture at the size of the network's output, float32."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return cv2.resize(cv2.bilateralFilter(grey, 9, 40, 9), network_size(*grey.shape, SIDE)[::-1])
+    gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return cv2.resize(cv2.bilateralFilter(gray, 9, 40, 9), network_size(*gray.shape, SIDE)[::-1])
 
 
 def teacher_disparity(folder: Path) -> Label:
@@ -73,9 +73,9 @@ def write(root: Path, count: int, max_side: int, label: Label) -> None:
             low, high = disparity.min(), disparity.max()
             codes = np.rint((disparity - low) / (high - low) * 65535).astype(np.uint16)
             cv2.imwrite(str(labels / f"{Path(source.key(row)).stem}.png"), codes)
-            encoded.append(rasters.encode_quantised(disparity, 14))
-        write_sidecar_shard(root / "labelling", source, shard, f"target.{rasters.SUFFIX}", encoded, {})
-    join_sidecar(root / "labelling", root / "data/pseudo/pictures", source)
+            encoded.append(rasters.encode_quantized(disparity, 14))
+        write_sidecar_shard(root / "labeling", source, shard, f"target.{rasters.SUFFIX}", encoded, {})
+    join_sidecar(root / "labeling", root / "data/pseudo/pictures", source)
 
 
 def ours(pool: SamplePool) -> None:

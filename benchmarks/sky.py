@@ -17,7 +17,7 @@ import measuring
 
 from depth_model import world
 from depth_model.sky.masks import Segmenter, load_segmenter
-from depth_model.sky.train_probe import HELD_OUT, SEED, Labelled, ade20k, real_samples, rendered, sky_accuracy
+from depth_model.sky.train_probe import HELD_OUT, SEED, Labeled, ade20k, real_samples, rendered, sky_accuracy
 
 PICTURES = 20
 
@@ -25,10 +25,10 @@ PICTURES = 20
 def accuracies(segmenter: Segmenter, ade: Path | None, samples: Path | None) -> dict[str, dict[str, Any]]:
     """Return the accuracy of `segmenter` on every rendered domain and what there is of real images."""
     domains = [HELD_OUT, *(domain for domain in world.DOMAINS if domain != HELD_OUT)]
-    sets: dict[str, Labelled] = {f"rendered {name}": rendered(name, PICTURES, SEED + 1) for name in domains}
+    sets: dict[str, Labeled] = {f"rendered {name}": rendered(name, PICTURES, SEED + 1) for name in domains}
     sets |= {"ade20k": ade20k(ade)} if ade else {}
     sets |= real_samples(samples) if samples else {}
-    return {name: sky_accuracy(segmenter, labelled) for name, labelled in sets.items()}
+    return {name: sky_accuracy(segmenter, labeled) for name, labeled in sets.items()}
 
 
 def main() -> None:

@@ -1,12 +1,18 @@
-"""What may be printed: names of files without their control characters, addresses without their passwords."""
+"""What may be printed: names without control characters, addresses without passwords, a line instead of a traceback."""
 
 from __future__ import annotations
 
+import errno
 import re
+import sys
+from collections.abc import Callable
 
 from depth_model.errors import UserError
 
 _USER = re.compile(r"(?<=://)[^/\s]*@")
+_MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_MENDABLE |= {errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+"""Errors of a file system that say all there is to say, with the name of the file."""
 
 
 def shown(text: object) -> str:
@@ -36,3 +42,24 @@ def without_password(setting: str, uri: str, remedy: str) -> str:
     if found and (":" in found.group(1) or uri.lower().startswith("http")):
         raise UserError(f"{setting}: {redacted(uri)} holds a user and a password; {remedy}")
     return uri
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Call `main` and end the process with 1 and a line on stderr for a fault that a user can mend.
+
+    A fault of the software itself keeps its traceback.
+    """
+    try:
+        main()
+    except (UserError, FileNotFoundError) as error:
+        for line in str(error).split("\n"):
+            print(f"error: {printable(line)}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _MENDABLE or error.filename is None:
+            raise
+        print(f"error: {shown(error.filename)}: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; the same command continues from here", file=sys.stderr)
+        sys.exit(130)

@@ -27,15 +27,13 @@ from typing import Any
 
 from depth_model import files
 from depth_model.errors import UserError
-from tasks import entry
+from depth_model.shown import run_command
 from tasks.settings import params
 
 RESULTS = Path("results/ablations.jsonl")
 METRIC = "abs_rel"
 CODE = ("depth_model", "tasks", "dvc.yaml")
-_UNPERTURBED = tuple(
-    f"student.perturbation.{name}_probability=0.0" for name in ("jitter", "blur", "cutmix")
-)
+_UNPERTURBED = tuple(f"student.perturbation.{name}_probability=0.0" for name in ("jitter", "blur", "cutmix"))
 _UNALIGNED = ("feature_alignment.images=none",)
 _LABELS_ALONE = ("student.pseudo_labels=false", *_UNALIGNED)
 
@@ -53,8 +51,10 @@ def rows_of(table: str, labeled: Sequence[str]) -> list[Row]:
     """Return the rows of `table`, a key of TABLES; Table 6 has one for each of the `labeled` sources, and for all."""
     if table != "table-6":
         return list(TABLES[table])
-    one = [Row(name, tuple(f"~sources.labeled.{other}" for other in labeled if other != name), "teacher")
-           for name in labeled]
+    one = [
+        Row(name, tuple(f"~sources.labeled.{other}" for other in labeled if other != name), "teacher")
+        for name in labeled
+    ]
     return [*one, Row("all", (), "teacher")]
 
 
@@ -125,8 +125,10 @@ def render(table: str, rows: Sequence[Row], results: Sequence[Mapping[str, Any]]
 def every_setting(table: str, rows: Sequence[Row], results: Sequence[Mapping[str, Any]], current: str) -> str:
     """Return the table of each setting in which something of `table` was measured, oldest first, `current` last."""
     before = [one["setting"] for one in results if one["table"] == table and one["setting"] != current]
-    texts = [f"Setting {one[:8]}, other parameters or code than now:\n\n{render(table, rows, results, one)}\n"
-             for one in dict.fromkeys(before)]
+    texts = [
+        f"Setting {one[:8]}, other parameters or code than now:\n\n{render(table, rows, results, one)}\n"
+        for one in dict.fromkeys(before)
+    ]
     now = f"Setting {current[:8]}, parameters and code as now:\n\n{render(table, rows, results, current)}"
     return "\n".join([*texts, now])
 
@@ -145,8 +147,11 @@ def _published(table: str, label: str) -> str:
     one = paper_tables()[table.removeprefix("table-")]
     if label not in one.rows:
         return "–"
-    values = [value for (name, metric), value in zip(one.columns, one.rows[label], strict=True)
-              if metric == METRIC and name != "mean"]
+    values = [
+        value
+        for (name, metric), value in zip(one.columns, one.rows[label], strict=True)
+        if metric == METRIC and name != "mean"
+    ]
     return f"{statistics.mean(values):.3f}"
 
 
@@ -206,9 +211,7 @@ def run_rows(
 def _run(words: list[str]) -> None:
     code = subprocess.run([sys.executable, "-m", *words], check=False, env=_environment()).returncode
     if code:
-        raise UserError(
-            f"{shlex.join(words)} ended with {code}; results before it are kept, the same command goes on"
-        )
+        raise UserError(f"{shlex.join(words)} ended with {code}; results before it are kept, the same command goes on")
 
 
 def _finished(name: str) -> bool:
@@ -254,4 +257,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    run_command(main)

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from depth_model.errors import UserError
+from depth_model.shown import run_command
 from experiments.ablations import Row, read_results, run_rows, setting_of, spread
-from tasks import entry
 from tasks.settings import params
 from tasks.workspace.paths import MODELS
 
@@ -101,4 +101,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    run_command(main)

@@ -5,9 +5,10 @@ DVC_STAGE, so that no key of params.yaml reaches a shell. By hand the whole addr
 runner checks params.yaml, imports the module of the stage, gives it the folder it works in, and turns what a user can
 mend into one line.
 
-A stage is a module of this package with `run(place, settings)`. What it may have besides: `IN_PLACE = True`, when it is
-light enough to write its outs in place; `learn(settings, key, scratch, on_metrics)`, when several processes run it
-together; `conclude(place, settings)`, which comes after the outs are published, also when nothing had to be built.
+A stage is a module of this package with `run(workplace, settings)`. What it may have besides: `IN_PLACE = True`, when
+it is light enough to write its outs in place; `learn(settings, key, scratch, on_metrics)`, when several processes run
+it together; `conclude(workplace, settings)`, which comes after the outs are published, also when nothing had to be
+built.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from types import ModuleType
 
 from depth_model.errors import UserError
 from depth_model.memory import keep_freed_memory
-from tasks.entry import run
+from depth_model.shown import run_command
 from tasks.settings import params
 from tasks.workspace import repair
 from tasks.workspace.entry import Entry, resolve
@@ -71,7 +72,7 @@ def run_stage(address: str) -> None:
 
 def _finish(address: str, module: ModuleType, settings: params.Params) -> bool:
     entry = resolve(address)
-    built = produce(entry, lambda place: module.run(place, settings))
+    built = produce(entry, lambda workplace: module.run(workplace, settings))
     if hasattr(module, "conclude"):
         module.conclude(entry.key, settings)
     return built
@@ -97,7 +98,7 @@ def main() -> None:
     parser.add_argument("stage", help="its name or address: validate_sky, collect_labeled@rooms")
     given = parser.parse_args().stage
     keep_freed_memory()
-    run(lambda: run_stage(chosen_address(given)))
+    run_command(lambda: run_stage(chosen_address(given)))
 
 
 if __name__ == "__main__":

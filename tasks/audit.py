@@ -29,19 +29,19 @@ SHOWN = 24
 """Pairs of each reason that are shown with their pictures."""
 
 
-def run(place: Workplace, settings: params.Params) -> None:
+def run(workplace: Workplace, settings: params.Params) -> None:
     """Write the exclusions of both training roles, and the pictures of the pairs."""
     from depth_model.audit.findings import EVALUATION, TRAINING, Collection, audit, counts, exclusions
     from depth_model.shards import manifest
 
     catalogs = {role: files.read_json(catalog_path(role)) for role in ROLES}
-    data, report = Path("data"), place.out(AUDIT_REPORT)
+    data, report = Path("data"), workplace.out(AUDIT_REPORT)
     training, evaluation = Collection(data, catalogs, TRAINING), Collection(data, catalogs, EVALUATION)
-    with mlflow_runs.stage_run(place) as run:
+    with mlflow_runs.stage_run(workplace) as run:
         findings = audit(training, evaluation, settings.audit)
         for role in AUDITED:
             table = exclusions(findings, training, evaluation, role)
-            manifest.write_table(place.out(exclusions_path(role)), [table], table.schema, {})
+            manifest.write_table(workplace.out(exclusions_path(role)), [table], table.schema, {})
         found = counts(findings, training)
         refuted = {"leaks": findings.refuted_leaks, "duplicates": findings.refuted_duplicates}
         pairs = _shown(report, findings, training, evaluation)
@@ -128,7 +128,7 @@ def _shown(
 
 
 def _address(collection: Collection, row: int) -> str:
-    role, name, _ = collection.place(row)
+    role, name, _ = collection.workplace(row)
     return f"{role}/{name}: {collection.key(row)}"
 
 

@@ -13,16 +13,16 @@ from tasks.workspace.work import Workplace
 _PARTS = "parts"
 
 
-def run(place: Workplace, settings: params.Params) -> None:
+def run(workplace: Workplace, settings: params.Params) -> None:
     """Collect a source into `data/<role>/<name>`; shards of earlier collections are used again."""
     from depth_model import readers
     from depth_model.progress import progress_bar
     from depth_model.reading.collecting import collect_source
 
-    role = place.stage.partition("@")[0].removeprefix("collect_")
-    source = settings.source(role, place.key)
+    role = workplace.stage.partition("@")[0].removeprefix("collect_")
+    source = settings.source(role, workplace.key)
     reader, root, options = readers.get(source.reader), params.source_root(source), source.chosen_options()
-    with progress_bar(f"collect {role}/{place.key}", None, "images") as bar:
+    with progress_bar(f"collect {role}/{workplace.key}", None, "images") as bar:
 
         def progress(kept: int, refused: int, total: int) -> None:
             if bar.total is None:
@@ -34,24 +34,24 @@ def run(place: Workplace, settings: params.Params) -> None:
             reader,
             root,
             options,
-            place.scratch,
-            place.out(),
+            workplace.scratch,
+            workplace.out(),
             **vars(settings.collect),
             **vars(settings.machine.collect),
             store=settings.data.root,
-            content=files.sha256(inventory_path(role, place.key)),
-            earlier=[part for folder in place.earlier() for part in (folder / _PARTS, folder / "scratch")],
+            content=files.sha256(inventory_path(role, workplace.key)),
+            earlier=[part for folder in workplace.earlier() for part in (folder / _PARTS, folder / "scratch")],
             labels=role != "unlabeled",
             progress=progress,
         )
-    _keep_parts(place)
+    _keep_parts(workplace)
 
 
-def _keep_parts(place: Workplace) -> None:
+def _keep_parts(workplace: Workplace) -> None:
     """Keep the shards with their tables, as links, for a later collection in which few files have changed."""
-    parts = place.folder / _PARTS
+    parts = workplace.folder / _PARTS
     parts.mkdir(exist_ok=True)
-    for path in place.scratch.glob("shard-*"):
+    for path in workplace.scratch.glob("shard-*"):
         kept = Path(parts, path.name)
         kept.unlink(missing_ok=True)  # by a process that was killed right here
         os.link(path, kept)

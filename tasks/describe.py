@@ -24,21 +24,19 @@ def _found(settings: params.Params, catalogs: dict[str, Any]) -> list[Scene]:
     from depth_model.shards.source import SourceFolder
 
     encoder = frozen_encoder(settings.student.encoder, settings.encoder.weights, settings.seed)
-    sources = {
-        f"{role}/{name}": SourceFolder(Path("data", role, name)) for role in AUDITED for name in catalogs[role]
-    }
+    sources = {f"{role}/{name}": SourceFolder(Path("data", role, name)) for role in AUDITED for name in catalogs[role]}
     return scenes(sources, encoder, settings.feature_alignment.block, settings.seed)
 
 
-def run(place: Workplace, settings: params.Params) -> None:
+def run(workplace: Workplace, settings: params.Params) -> None:
     """Write `reports/collection/`."""
     from depth_model.audit.scenes import evenness
 
     catalogs = {role: files.read_json(catalog_path(role)) for role in AUDITED}
-    with mlflow_runs.stage_run(place) as run:
+    with mlflow_runs.stage_run(workplace) as run:
         found = _found(settings, catalogs)
         for number, scene in enumerate(found):
-            files.write_bytes(place.out() / f"scene-{number:02d}.jpg", scene.pictures)
+            files.write_bytes(workplace.out() / f"scene-{number:02d}.jpg", scene.pictures)
         by_role = {role: [_of_role(scene, role) for scene in found] for role in AUDITED}
         summary = {
             "encoder": f"{settings.student.encoder}, {settings.encoder.weights}",
@@ -46,12 +44,12 @@ def run(place: Workplace, settings: params.Params) -> None:
             "effective": {role: evenness(counts) for role, counts in by_role.items()},
             "scenes": [scene.counts for scene in found],
         }
-        files.write_json(place.out() / "scenes.json", summary)
+        files.write_json(workplace.out() / "scenes.json", summary)
         run.log_metrics({f"effective_scenes/{role}": value for role, value in summary["effective"].items()})
         for role in params.ROLES:
             run.log_metrics(source_metrics(role, files.read_json(statistics_path(role))))
             run.artifact(statistics_path(role), "statistics")
-        run.artifact(place.out(), "scenes")
+        run.artifact(workplace.out(), "scenes")
 
 
 def _of_role(scene: Scene, role: str) -> float:

@@ -1,4 +1,4 @@
-"""Stage `evaluate_metric@<set>`: the metric models on one set, in metres as they are (docs/paper.md 4.2)."""
+"""Stage `evaluate_metric@<set>`: the metric models on one set, in meters as they are (docs/paper.md 4.2)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from depth_model.evaluation.estimator import Estimator
 
 
-def run(place: Workplace, settings: params.Params) -> None:
-    """Evaluate every metric model on the set `place.key`; raises UserError when there is none."""
+def run(workplace: Workplace, settings: params.Params) -> None:
+    """Evaluate every metric model on the set `workplace.key`; raises UserError when there is none."""
     from depth_model.evaluation import protocols
     from depth_model.evaluation.baselines import constant_depth
     from depth_model.evaluation.cases import CollectedCases
@@ -25,7 +25,7 @@ def run(place: Workplace, settings: params.Params) -> None:
     from depth_model.evaluation.results import evaluate_set
     from depth_model.shards.source import SourceFolder
 
-    name, wanted = place.key, settings.section("evaluate_metric", place.key)
+    name, wanted = workplace.key, settings.section("evaluate_metric", workplace.key)
     names, where = _models(settings), f"sources.metric.{wanted.source}"
     if not names:
         raise UserError("params.yaml: finetune_metric is empty: there is no metric model to evaluate")
@@ -33,13 +33,13 @@ def run(place: Workplace, settings: params.Params) -> None:
     if name in settings.finetune_metric:
         learned_from = settings.finetune_metric[name].source
         models[CONSTANT] = constant_depth(SourceFolder(Path("data/metric", learned_from)))
-    with mlflow_runs.stage_run(place) as run:
+    with mlflow_runs.stage_run(workplace) as run:
         with named(where):
             cases = CollectedCases(SourceFolder(Path("data/metric", wanted.source)))
         main = f"metric/{name}" if f"metric/{name}" in names else names[0]
-        folder, summary = evaluations.details(place), evaluations.summary_file(place)
+        folder, summary = evaluations.details(workplace), evaluations.summary_file(workplace)
         evaluate_set(name, where, models, cases, protocol, folder, summary, main)
-        evaluations.log(run, place)
+        evaluations.log(run, workplace)
 
 
 def conclude(key: str, settings: params.Params) -> None:

@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from depth_model.evaluation.estimator import Estimator
 
 
-def run(place: Workplace, settings: params.Params) -> None:
-    """Evaluate teacher and student on the set `place.key`."""
+def run(workplace: Workplace, settings: params.Params) -> None:
+    """Evaluate teacher and student on the set `workplace.key`."""
     from depth_model.evaluation import protocols
     from depth_model.evaluation.cases import CollectedCases
     from depth_model.evaluation.results import evaluate_set
     from depth_model.shards.source import SourceFolder
 
-    name, where = place.key, f"sources.evaluation.{place.key}"
+    name, where = workplace.key, f"sources.evaluation.{workplace.key}"
     models = _models(settings.evaluation.short_side)
     protocol = protocols.get(settings.sources.evaluation[name].protocol)
-    with mlflow_runs.stage_run(place) as run:
+    with mlflow_runs.stage_run(workplace) as run:
         with named(where):
             cases = CollectedCases(SourceFolder(Path("data/evaluation", name)))
-        folder, summary = evaluations.details(place), evaluations.summary_file(place)
+        folder, summary = evaluations.details(workplace), evaluations.summary_file(workplace)
         evaluate_set(name, where, models, cases, protocol, folder, summary, MODELS[-1])
-        evaluations.log(run, place)
+        evaluations.log(run, workplace)
 
 
 def _models(short_side: int) -> dict[str, Estimator]:

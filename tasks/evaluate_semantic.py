@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 EXAMPLES = 4
 
 
-def run(place: Workplace, settings: params.Params) -> None:
-    """Evaluate the segmentation models with the classes of the set `place.key`; raises UserError when there is none."""
+def run(workplace: Workplace, settings: params.Params) -> None:
+    """Evaluate the segmentation models with the classes of one set; raises UserError when there is none."""
     from depth_model.shards.source import SourceFolder
 
-    name, wanted = place.key, settings.section("evaluate_semantic", place.key)
+    name, wanted = workplace.key, settings.section("evaluate_semantic", workplace.key)
     names = applicable(name, settings)
     if not names:
         raise UserError(f"evaluate_semantic.{name}: no model of finetune_semantic has the classes of its source")
     segmenters, where = _segmenters(names, wanted), f"sources.semantic.{wanted.source}"
     source = SourceFolder(Path("data/semantic", wanted.source))
-    with mlflow_runs.stage_run(place) as run:
+    with mlflow_runs.stage_run(workplace) as run:
         with named(where):
             totals = _measured(where, segmenters, source)
         classes = segmenters[names[0]].model.classes
         summary = summary_of(name, protocol_name(name, settings), len(source), totals, classes, wanted.multi_scale)
-        details(place).mkdir(exist_ok=True)
-        files.write_json(summary_file(place), summary)
+        details(workplace).mkdir(exist_ok=True)
+        files.write_json(summary_file(workplace), summary)
         every = {model: by_class(one, classes) for model, one in totals.items()}
-        files.write_json(details(place) / "class_iou.json", every)
-        _draw(place, name, segmenters, source, totals)
-        evaluations.log(run, place, ("examples.png", "confusion.png"))
+        files.write_json(details(workplace) / "class_iou.json", every)
+        _draw(workplace, name, segmenters, source, totals)
+        evaluations.log(run, workplace, ("examples.png", "confusion.png"))
 
 
 def conclude(key: str, settings: params.Params) -> None:
@@ -133,23 +133,23 @@ def summary_of(
 
 
 def by_class(confusion: np.ndarray, classes: ClassList) -> dict[str, float]:
-    """Return the IoU in percent of every class that is labelled or predicted, by its name."""
+    """Return the IoU in percent of every class that is labeled or predicted, by its name."""
     from depth_model.metrics.segmentation import class_iou
 
     return {name: 100 * float(one) for name, one in zip(classes.classes, class_iou(confusion)) if not np.isnan(one)}
 
 
-def _draw(place: Workplace, name: str, segmenters: dict[str, Segmenter], source: SourceFolder, totals: Any) -> None:
-    from depth_model.evaluation.segmentation_figures import LabelledExample, confusion_figure, overlays_figure
+def _draw(workplace: Workplace, name: str, segmenters: dict[str, Segmenter], source: SourceFolder, totals: Any) -> None:
+    from depth_model.evaluation.segmentation_figures import LabeledExample, confusion_figure, overlays_figure
 
     main = f"semantic/{name}" if f"semantic/{name}" in segmenters else next(iter(segmenters))
-    classes, folder = segmenters[main].model.classes, details(place)
+    classes, folder = segmenters[main].model.classes, details(workplace)
     examples = []
     for number in np.unique(np.linspace(0, len(source) - 1, EXAMPLES).round().astype(int)):
         image, labels = source.image(number), source.semantic(number)
         image = image if image.shape[:2] == labels.shape else _resized(image, labels.shape)
         predicted = {model: segmenter(image) for model, segmenter in segmenters.items()}
-        examples.append(LabelledExample(source.key(number), image, labels, predicted))
+        examples.append(LabeledExample(source.key(number), image, labels, predicted))
     files.write_bytes(folder / "examples.png", overlays_figure(examples, classes))
     files.write_bytes(folder / "confusion.png", confusion_figure(totals[main], classes))
 

@@ -32,6 +32,6 @@ def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetric
     )
 
 
-def run(place: Workplace, settings: params.Params) -> None:
-    """Fine-tune to metres into models/metric/<set>; continues after a kill."""
-    train(place, settings, learn)
+def run(workplace: Workplace, settings: params.Params) -> None:
+    """Fine-tune to meters into models/metric/<set>; continues after a kill."""
+    train(workplace, settings, learn)

@@ -43,7 +43,7 @@ def write_inventory(path: Path, watched: Iterator[dict[str, Any]]) -> None:
         handle.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
-def run(place: Workplace, settings: params.Params) -> None:
+def run(workplace: Workplace, settings: params.Params) -> None:
     """Write `data/inventory/`; raises UserError for roots that are not there, a line each."""
     roles: dict[str, dict[str, params.Source]] = {role: getattr(settings.sources, role) for role in params.ROLES}
     listed = [(role, name, one) for role, sources in roles.items() for name, one in sources.items()]

@@ -26,18 +26,18 @@ def _teachers(chosen: LabelSettings) -> list[Path]:
     return folders
 
 
-def run(place: Workplace, settings: params.Params) -> None:
+def run(workplace: Workplace, settings: params.Params) -> None:
     """Label one source into `data/pseudo/<name>`."""
     from depth_model.networks import BadCheckpoint
     from depth_model.progress import progress_bar
-    from depth_model.pseudo_label.labeling import Labelling, label_source
+    from depth_model.pseudo_label.labeling import Labeling, label_source
     from depth_model.shards.source import SourceFolder
 
     chosen, machine = settings.pseudo_label, settings.machine.pseudo_label
-    source = SourceFolder(Path("data/unlabeled", place.key).absolute())
+    source = SourceFolder(Path("data/unlabeled", workplace.key).absolute())
     folders = _teachers(chosen)
     hashes = [files.sha256(folder / WEIGHTS) for folder in folders]
-    labelling = Labelling(
+    labeling = Labeling(
         teachers=tuple(folder.absolute() for folder in folders),
         sha256=hashes[0] if len(hashes) == 1 else files.sha256_of_json(hashes),
         short_side=chosen.short_side,
@@ -48,17 +48,17 @@ def run(place: Workplace, settings: params.Params) -> None:
         threads=machine.threads,
         device=machine.device,
     )
-    with mlflow_runs.stage_run(place) as run:
+    with mlflow_runs.stage_run(workplace) as run:
         started = time.monotonic()
-        with progress_bar(f"pseudo_label {place.key}", len(source), "images") as bar:
+        with progress_bar(f"pseudo_label {workplace.key}", len(source), "images") as bar:
             where = machine.engine, machine.processes, settings.data.root
             try:
-                label_source(source, labelling, place.scratch, place.out(), bar.update, *where)
+                label_source(source, labeling, workplace.scratch, workplace.out(), bar.update, *where)
             except BadCheckpoint as error:
                 raise UserError(f"{error}; 'dvc repro train_teacher' makes it again") from error
         seconds = time.monotonic() - started
         figures = {"images": len(source), "seconds": seconds, "images_per_second": len(source) / seconds}
-        run.log_metrics(figures | _quality(place.out()))
+        run.log_metrics(figures | _quality(workplace.out()))
 
 
 def _quality(labels: Path) -> dict[str, float]:

@@ -18,15 +18,15 @@ from tasks.workspace.work import Workplace
 ENCODERS = ("packaged", "hub", "none")
 
 
-def run(place: Workplace, settings: params.Params) -> None:
+def run(workplace: Workplace, settings: params.Params) -> None:
     """Leave the model `models.<name>` in `data/models/<name>`; raises UserError when it is not there."""
-    source, out = settings.section("models", place.key).source, place.out()
+    source, out = settings.section("models", workplace.key).source, workplace.out()
     if source in ENCODERS:
         files.write_json(out / ENCODER, {"weights": source})
         return
     found = registered_folder(source) if source.startswith("models:/") else params.project_path(source)
     if not found.exists():
-        raise UserError(f"params.yaml: models.{place.key}.source = {source!r}: there is no such file or folder")
+        raise UserError(f"params.yaml: models.{workplace.key}.source = {source!r}: there is no such file or folder")
     out.mkdir(exist_ok=True)
     for path in sorted(one for one in found.iterdir() if one.is_file()) if found.is_dir() else [found]:
         shutil.copyfile(path, out / path.name)

@@ -12,24 +12,24 @@ from tasks.workspace.paths import known_path
 from tasks.workspace.work import Workplace
 
 
-def run(place: Workplace, settings: params.Params) -> None:
+def run(workplace: Workplace, settings: params.Params) -> None:
     """Write `data/sky/<name>`."""
     from depth_model.progress import progress_bar
     from depth_model.shards.source import SourceFolder, join_sidecar
     from depth_model.sky import masks
 
-    source = SourceFolder(Path("data", "labeled", place.key))
-    sky_label = files.read_json(known_path("labeled", place.key))["sky_label"]
+    source = SourceFolder(Path("data", "labeled", workplace.key))
+    sky_label = files.read_json(known_path("labeled", workplace.key))["sky_label"]
 
     @cache
     def loaded() -> masks.Segmenter:  # not at all where class labels say it all
         with named("params.yaml: sky.segmenter"):
             return masks.load_segmenter(settings.sky.segmenter)
 
-    with progress_bar(f"sky_mask {place.key}", len(source), "images") as bar:
+    with progress_bar(f"sky_mask {workplace.key}", len(source), "images") as bar:
         for shard, _ in source.shards():
             masks.write_sky_shard(
-                place.scratch,
+                workplace.scratch,
                 source.part(shard),
                 shard,
                 lambda image: loaded()(image),
@@ -38,4 +38,4 @@ def run(place: Workplace, settings: params.Params) -> None:
                 bar.update,
                 settings.data.root,
             )
-    join_sidecar(place.scratch, place.out(), source)
+    join_sidecar(workplace.scratch, workplace.out(), source)

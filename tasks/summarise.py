@@ -31,9 +31,7 @@ def joined(sets: list[str]) -> Figures:
     }
     models = figures[sets[0]]
     mean = {
-        model: {
-            metric: sum(figures[name][model][metric] for name in sets) / len(sets) for metric in models[model]
-        }
+        model: {metric: sum(figures[name][model][metric] for name in sets) / len(sets) for metric in models[model]}
         for model in models
     }
     return figures | {"mean": mean}
@@ -54,14 +52,14 @@ def table(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     return lines.getvalue()
 
 
-def run(place: Workplace, settings: params.Params) -> None:
+def run(workplace: Workplace, settings: params.Params) -> None:
     """Join the evaluations of the sets that the catalog lists; raises UserError when it lists none."""
     sets = list(files.read_json(catalog_path("evaluation")))
     if not sets:
         raise UserError("params.yaml: sources.evaluation is empty: nothing can be summarised; name a set")
     figures = joined(sets)
-    files.write_text(place.out(TABLES) / "relative.csv", table(figures))
-    files.write_json(place.out(METRICS), figures)
+    files.write_text(workplace.out(TABLES) / "relative.csv", table(figures))
+    files.write_json(workplace.out(METRICS), figures)
 
 
 def conclude(key: str, settings: params.Params) -> None:

@@ -29,6 +29,6 @@ def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetric
     )
 
 
-def run(place: Workplace, settings: params.Params) -> None:
+def run(workplace: Workplace, settings: params.Params) -> None:
     """Train the teacher into models/teacher; continues after a kill."""
-    train(place, settings, learn)
+    train(workplace, settings, learn)

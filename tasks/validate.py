@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 IN_PLACE = True
 
 
-def run(place: Workplace, settings: params.Params) -> None:
+def run(workplace: Workplace, settings: params.Params) -> None:
     """Write `data/catalog/<role>.json`, and of a role of sources `data/statistics/<role>.json`."""
-    role = place.key or place.stage.removeprefix("validate_")
+    role = workplace.key or workplace.stage.removeprefix("validate_")
     sources = known_sources(ANNOTATED.get(role, role))
     catalog = validate(role, sources)
     if role not in ANNOTATED:

@@ -23,9 +23,7 @@ SMALL = {
     "encoder": {"weights": "none"},
     "teacher": {"encoder": "tiny", "epochs": 1, "batch": 2},
     "training": {"crop": 28},
-    "machine": {
-        "training": {"workers": 0, "processes": 1, "checkpoint_every": 50, "gradient_checkpointing": False}
-    },
+    "machine": {"training": {"workers": 0, "processes": 1, "checkpoint_every": 50, "gradient_checkpointing": False}},
 }
 """Of params.yaml, for a teacher of two steps."""
 TEACHERS = """

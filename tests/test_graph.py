@@ -11,7 +11,6 @@ import yaml
 STAGES = yaml.safe_load(Path(__file__).parents[1].joinpath("dvc.yaml").read_text())["stages"]
 FREE = (
     "tasks/__init__.py",
-    "tasks/entry.py",
     "tasks/settings/",
     "tasks/workspace/",
     "tasks/tracking/",

@@ -149,7 +149,7 @@ def _searched(evaluation: Collection, distance: int) -> list[_Searched]:
 def find_leaks(training: Collection, evaluation: Collection, rules: AuditRules) -> tuple[list[Pair], int]:
     """Return the training images that show the picture of an evaluation image, and how many pairs were refuted.
 
-    Found are copies in another encoding, size or colour, mirror images and crops of at least 80 % of the sides, in
+    Found are copies in another encoding, size or color, mirror images and crops of at least 80 % of the sides, in
     either direction. Of several evaluation images the most alike one is named.
     """
     if not len(evaluation):
@@ -196,7 +196,7 @@ def _proposed(training: Collection, searched: list[_Searched]) -> Iterator[tuple
 def find_duplicates(training: Collection, left: np.ndarray, rules: AuditRules) -> tuple[list[Pair], int]:
     """Return the images among those `left`, bool (N,), that repeat an earlier one, and how many pairs were refuted.
 
-    Identical files, other encodings, sizes and colours of the same picture, and mirror images. Each is paired with
+    Identical files, other encodings, sizes and colors of the same picture, and mirror images. Each is paired with
     an image that is kept.
     """
     pairs = {pair.row: pair for pair in _repeated(training.digests, left)}

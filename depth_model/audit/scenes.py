@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.cluster.vq import kmeans2
 
 from depth_model.networks.encoder import Encoder
-from depth_model.networks.preprocessing import normalised
+from depth_model.networks.preprocessing import normalized
 from depth_model.shards.source import SourceFolder
 
 PER_SOURCE = 64
@@ -59,7 +59,7 @@ def descriptions(encoder: Encoder, block: int, squares: np.ndarray) -> np.ndarra
     """
     images = torch.from_numpy(squares).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        found = [encoder(normalised(batch.float() / 255), [block])[0].mean(1) for batch in images.split(_BATCH)]
+        found = [encoder(normalized(batch.float() / 255), [block])[0].mean(1) for batch in images.split(_BATCH)]
     means = torch.cat(found).double().numpy()
     means -= means.mean(0)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
@@ -88,8 +88,8 @@ def scenes(sources: Mapping[str, SourceFolder], encoder: Encoder, block: int, se
     stands_for = {name: len(source) / max(len(sampled_rows(len(source))), 1) for name, source in sources.items()}
     found = []
     for group in range(label.max() + 1):
-        members = [place for place in np.argsort(distance, kind="stable") if label[place] == group]
-        counts = {name: sum(rows[place][0] == name for place in members) * stands_for[name] for name in sources}
+        members = [index for index in np.argsort(distance, kind="stable") if label[index] == group]
+        counts = {name: sum(rows[index][0] == name for index in members) * stands_for[name] for name in sources}
         typical = [_square(sources[name].image(row), _TILE) for name, row in _by_turns([rows[p] for p in members])]
         found.append(Scene({name: count for name, count in counts.items() if count}, _beside(typical)))
     return sorted(found, key=lambda scene: -scene.images)
@@ -108,10 +108,10 @@ def _by_turns(members: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
     """Return the first `SHOWN` of `members` (source, row), the first of each source before the second of any."""
     seen: dict[str, int] = {}
     turns = []
-    for place, (name, _) in enumerate(members):
+    for index, (name, _) in enumerate(members):
         seen[name] = seen.get(name, 0) + 1
-        turns.append((seen[name], place))
-    return [members[place] for _, place in sorted(turns)[:SHOWN]]
+        turns.append((seen[name], index))
+    return [members[index] for _, index in sorted(turns)[:SHOWN]]
 
 
 def _square(image: np.ndarray, side: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 Two ways, for two questions. `WindowIndex`: which of many fingerprints come near one of a few (evaluation images in
 all their windows)? The 128 bits are cut into 8 bands of 16; when two fingerprints differ in at most 15 bits, some
 band differs in at most one, so looking up 17 values per band misses none. `similar_pairs`: which of many come near
-each other? Sorted by two bands at a time (28 orders), equal ones become neighbours when they differ in at most 6
+each other? Sorted by two bands at a time (28 orders), equal ones become neighbors when they differ in at most 6
 bits. Time grows as the number of fingerprints, memory by some 150 bytes for each.
 """
 
@@ -21,10 +21,10 @@ FARTHEST_PAIR = 6
 _BANDS = 8
 _VALUES = 1 << 16
 _FLIPPED = np.concatenate([[0], 1 << np.arange(16)]).astype(np.uint16)
-# Neighbouring bits tend to be equal; spread over the bands they tell more images apart.
+# Neighboring bits tend to be equal; spread over the bands they tell more images apart.
 _SPREAD = np.argsort((np.arange(128) // 8 + np.arange(128)) % _BANDS, kind="stable")
 _PAIRS_AT_ONCE = 1 << 21
-_NEIGHBOURS = 8
+_NEIGHBORS = 8
 
 
 def _banded(bits: np.ndarray) -> np.ndarray:
@@ -106,7 +106,7 @@ def similar_pairs(bits: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarr
         key = bands[left].astype(np.uint32) << 16 | bands[right]
         order = np.argsort(key, kind="stable")
         key = key[order]
-        near = [_neighbours(both, key, order, step, distance) for step in range(1, _NEIGHBOURS + 1)]
+        near = [_neighbors(both, key, order, step, distance) for step in range(1, _NEIGHBORS + 1)]
         found.append(_paired(kept[np.concatenate(near) % len(kept)]))
     pairs = np.unique(np.concatenate(found), axis=0)
     return pairs[:, 1], pairs[:, 0]
@@ -121,7 +121,7 @@ def _distinct(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[new]), np.stack([order[~new], first[~new]], 1)
 
 
-def _neighbours(bits: np.ndarray, key: np.ndarray, order: np.ndarray, step: int, distance: int) -> np.ndarray:
+def _neighbors(bits: np.ndarray, key: np.ndarray, order: np.ndarray, step: int, distance: int) -> np.ndarray:
     """Return int64 (M, 2), similar rows of `bits` that stand `step` apart in `order` and have an equal sorted `key`."""
     same = np.flatnonzero(key[step:] == key[:-step])
     pairs = np.stack([order[same], order[same + step]], 1)

@@ -93,8 +93,10 @@ def measured_rows(summaries: Iterable[Mapping[str, Any]]) -> list[Measured]:
 
 def cells(table: PaperTable, row: Measured) -> list[float | None]:
     """Return a value per column of `table`, None for what `row` does not have."""
-    return [_mean(table, row, metric) if dataset == MEAN else row.values.get((dataset, metric))
-            for dataset, metric in table.columns]
+    return [
+        _mean(table, row, metric) if dataset == MEAN else row.values.get((dataset, metric))
+        for dataset, metric in table.columns
+    ]
 
 
 def _mean(table: PaperTable, row: Measured, metric: str) -> float | None:
@@ -111,8 +113,10 @@ def rows_of(
 
     Ours are those of the table's kind with at least one value in it; with `labels` (model -> label) those it names.
     """
-    published = [(label, False, [_text(value, column) for value, column in zip(values, table.columns)])
-                 for label, values in table.rows.items()]
+    published = [
+        (label, False, [_text(value, column) for value, column in zip(values, table.columns)])
+        for label, values in table.rows.items()
+    ]
     added = []
     for row in ours:
         values = cells(table, row)

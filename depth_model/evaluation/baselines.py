@@ -8,11 +8,11 @@ from depth_model.evaluation.estimator import Estimator
 from depth_model.shards.source import SourceFolder
 
 STEP = 8
-"""Every eighth row and column stands for its neighbours."""
+"""Every eighth row and column stands for its neighbors."""
 
 
 def constant_depth(source: SourceFolder) -> Estimator:
-    """Return the estimator that predicts the median depth in metres of the labels of `source`, whatever the image.
+    """Return the estimator that predicts the median depth in meters of the labels of `source`, whatever the image.
 
     `source` is what a model was fine-tuned on. Raises BadInput for a damaged shard and ValueError when no sample has
     a label.

@@ -24,9 +24,9 @@ _EDGES = {
 }
 _LABELS = {
     "size": ("size of image", "pixels"),
-    "valid_fraction": ("labelled part of image", "valid fraction"),
-    "depth": ("depth of labelled pixels", "metres"),
-    "disparity": ("disparity of labelled pixels", "scaled to [0, 1] in each image"),
+    "valid_fraction": ("labeled part of image", "valid fraction"),
+    "depth": ("depth of labeled pixels", "meters"),
+    "disparity": ("disparity of labeled pixels", "scaled to [0, 1] in each image"),
 }
 _LOGARITHMIC = ("size", "depth")
 _STYLES = ("-", "--", ":", "-.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEPTH_COLORS, ERROR_COLORS = "Spectral", "magma"
 LARGEST_ERROR = 0.5
 NO_LABEL = "0.72"
-# Inches, but for the share of a column that a map takes beside its colour bar.
+# Inches, but for the share of a column that a map takes beside its color bar.
 COLUMN_WIDTH, TITLE, WIDTH_OF_MAP = 2.1, 0.3, 0.72
 LONGEST_TITLE = 24
 
@@ -40,8 +40,8 @@ class Example:
 def examples_figure(examples: Sequence[Example]) -> bytes:
     """Return a PNG with a row per example: image, truth, each model's aligned depth, each model's error.
 
-    Depth maps of a row share one logarithmic colour scale, that of the truth; errors are |p - t| / t. Pixels
-    without truth are grey.
+    Depth maps of a row share one logarithmic color scale, that of the truth; errors are |p - t| / t. Pixels
+    without truth are gray.
     """
     from matplotlib.figure import Figure
 
@@ -49,7 +49,7 @@ def examples_figure(examples: Sequence[Example]) -> bytes:
     heights = [COLUMN_WIDTH * WIDTH_OF_MAP * height / width + TITLE for height, width in map(_shape, examples)]
     figure = Figure(figsize=(COLUMN_WIDTH * columns, sum(heights)))
     grid = figure.subplots(len(examples), columns, squeeze=False, height_ratios=heights)
-    # By hand: a layout engine would make room for the colour bars once more.
+    # By hand: a layout engine would make room for the color bars once more.
     figure.subplots_adjust(left=0.004, right=1 - 0.26 / columns, bottom=0.01, top=1 - TITLE / sum(heights), wspace=0.36)
     for row, example in zip(grid, examples):
         _draw_example(figure, row, example)

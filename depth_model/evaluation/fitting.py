@@ -12,7 +12,7 @@ from depth_model.evaluation.truth import Truth
 from depth_model.metrics.alignment import align_disparity
 
 SPACES = ("disparity", "depth", "metric_depth")
-"""What predictions are: disparity or depth, both of unknown scale and shift, or metres."""
+"""What predictions are: disparity or depth, both of unknown scale and shift, or meters."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,7 @@ class Fit:
         return np.clip(aligned, self.minimum, self.maximum)
 
 
-def depth_of_disparity(
-    disparity: np.ndarray, scale: float, shift: float, minimum: float, maximum: float
-) -> np.ndarray:
+def depth_of_disparity(disparity: np.ndarray, scale: float, shift: float, minimum: float, maximum: float) -> np.ndarray:
     """Return depth float64 in [minimum, maximum] of `disparity` once aligned by `scale` and `shift`.
 
     A `minimum` of 0 does not clip.
@@ -49,11 +47,11 @@ def fit(prediction: np.ndarray, truth: Truth, space: str, protocol: Protocol) ->
     """Return how `prediction` (H, W) in `space` (one of SPACES) is brought to `truth`, by `protocol`.
 
     Raises BadInput for a prediction that is not finite where truth counts, or that is not positive where its inverse is
-    needed, and for one without a pixel to align on; ValueError for metric depth by a model that does not give metres.
+    needed, and for one without a pixel to align on; ValueError for metric depth by a model that does not give meters.
     """
     if protocol.is_metric:
         if space != "metric_depth":
-            raise ValueError(f"{protocol.name} measures metres; this model predicts {space} of unknown scale")
+            raise ValueError(f"{protocol.name} measures meters; this model predicts {space} of unknown scale")
         return Fit(space, protocol, 1.0, 0.0, truth.minimum, truth.maximum)
     predicted = prediction.ravel().take(truth.places)
     if not np.isfinite(predicted).all():
@@ -111,7 +109,7 @@ def _aligned_on(values: np.ndarray, truth: Truth, protocol: Protocol) -> np.ndar
 
 
 def _kept(size: int, share: float) -> np.ndarray:
-    """Return bool (size,): which lines a nearest-neighbour reduction by `share` keeps."""
+    """Return bool (size,): which lines a nearest-neighbor reduction by `share` keeps."""
     kept = np.zeros(size, bool)
     kept[np.minimum((np.arange(int(size * share)) / share).astype(int), size - 1)] = True
     return kept

@@ -36,7 +36,7 @@ def evaluate(
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """Evaluate `models` and, for relative depth, the constant on every case; `progress()` is called after each.
 
-    Returns what `joined` does. Raises ValueError for metric depth by a model that does not give metres.
+    Returns what `joined` does. Raises ValueError for metric depth by a model that does not give meters.
     """
     results = []
     for index in range(len(cases)):

@@ -43,7 +43,7 @@ def relative_depth_metrics(
 
 
 def metric_depth_metrics(prediction: np.ndarray, target: np.ndarray, protocol: Protocol) -> dict[str, float]:
-    """Return the nine metrics of ZoeDepth for `prediction` against `target`, both (H, W) metres, NaN = no truth.
+    """Return the nine metrics of ZoeDepth for `prediction` against `target`, both (H, W) meters, NaN = no truth.
 
     Nothing is aligned, whatever `protocol` says of alignment. Raises BadInput with fewer than 10 pixels of truth that
     count, for a prediction that is not finite (unless `protocol.fill_invalid`), and for one that is not positive.

@@ -31,13 +31,13 @@ DEFAULT, DEFAULT_METRIC = "paper", "zoedepth"
 class Protocol:
     """What counts as truth, what is done to the prediction, and what the network sees.
 
-    Truth counts if minimum < depth < maximum (metres; depth = maximum too if `closed`) inside `crop` (see `crops`).
+    Truth counts if minimum < depth < maximum (meters; depth = maximum too if `closed`) inside `crop` (see `crops`).
     `alignment` is the space of least squares: "disparity", "depth", or "none" for metric depth. Predicted depth is
     then clipped to `clip_minimum` and `clip_maximum`, by default the range that counts; 0 does not clip. With
     `clip_to_truth` it is clipped to the largest depth that counts in the image instead, and nowhere else.
     `farthest_ratio`: truth beyond so many times its own 1 % quantile does not count. `prediction_floor`: predicted
     disparity is raised to it before alignment. `positive_only`: only pixels of positive prediction are aligned on.
-    `alignment_side`: align on a nearest-neighbour reduction of at most so many pixels a side; `alignment_columns`: of
+    `alignment_side`: align on a nearest-neighbor reduction of at most so many pixels a side; `alignment_columns`: of
     the columns only, by the share that the longer side asks for. `epsilon` is added to true depth when its disparity is
     taken.
     `image_crop` ("none" or "kb") cuts image and truth; then the image goes to `image_size` (height, width) or its
@@ -89,7 +89,7 @@ class Protocol:
 
     @property
     def is_metric(self) -> bool:
-        """Whether predictions are metres, measured as they are."""
+        """Whether predictions are meters, measured as they are."""
         return self.alignment == "none"
 
 
@@ -162,7 +162,7 @@ def check_kind(kind: str | None) -> None:
 def depth_range(depth: np.ndarray, kind: str, protocol: Protocol) -> tuple[float, float]:
     """Return the (minimum, maximum) that counts, for `depth` (n,) > 0.
 
-    Where the scale is unknown, a range in metres means nothing: the range of the image's own truth stands in.
+    Where the scale is unknown, a range in meters means nothing: the range of the image's own truth stands in.
     """
     if kind not in UNKNOWN_SCALE or not depth.size:
         return protocol.minimum, protocol.maximum

@@ -13,17 +13,17 @@ from depth_model.semantic.classes import ClassList
 
 OPACITY = 0.6
 MOST_CLASSES = 40
-"""Of a confusion matrix that can still be read: those with the most labelled pixels."""
+"""Of a confusion matrix that can still be read: those with the most labeled pixels."""
 COLUMN, TITLE = 2.6, 0.3
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, classes: ClassList) -> np.ndarray:
-    """Return uint8 (H, W, 3): `image` under the colours of `labels`, uint8 (H, W)."""
+    """Return uint8 (H, W, 3): `image` under the colors of `labels`, uint8 (H, W)."""
     return cv2.addWeighted(image, 1 - OPACITY, classes.colored(labels), OPACITY, 0)
 
 
 @dataclass(frozen=True)
-class LabelledExample:
+class LabeledExample:
     """An image uint8 (H, W, 3) with its labels uint8 (H, W) and those predicted by each model."""
 
     key: str
@@ -32,7 +32,7 @@ class LabelledExample:
     predicted: Mapping[str, np.ndarray]
 
 
-def overlays_figure(examples: Sequence[LabelledExample], classes: ClassList) -> bytes:
+def overlays_figure(examples: Sequence[LabeledExample], classes: ClassList) -> bytes:
     """Return a PNG with a row per example: image, labels, and what each model predicts, laid over the image.
 
     Pixels without a label are dark.
@@ -56,7 +56,7 @@ def overlays_figure(examples: Sequence[LabelledExample], classes: ClassList) -> 
 def confusion_figure(confusion: np.ndarray, classes: ClassList) -> bytes:
     """Return a PNG of a confusion matrix (C, C): of each label (row), the share that is predicted as each class.
 
-    Only classes that are labelled or predicted, of them the 40 with the most pixels.
+    Only classes that are labeled or predicted, of them the 40 with the most pixels.
     """
     from matplotlib.figure import Figure
 

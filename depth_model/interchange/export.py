@@ -40,7 +40,7 @@ class AnySize(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return disparity (B, H, W) float32 of normalised `images` (B, 3, H, W), sides multiples of the patch."""
+        """Return disparity (B, H, W) float32 of normalized `images` (B, 3, H, W), sides multiples of the patch."""
         encoder, decoder = self.model.encoder, self.model.decoder
         patches = encoder.patch_embed.proj(images)
         rows, columns = patches.shape[2:]

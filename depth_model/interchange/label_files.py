@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from depth_model import files
 from depth_model.errors import BadInput
 from depth_model.shards import manifest, rasters
-from depth_model.shards.disparity import labelled_pixels
+from depth_model.shards.disparity import labeled_pixels
 from depth_model.shards.sample import check_key
 from depth_model.shards.source import SidecarFolder, SourceFolder
 
@@ -115,12 +115,12 @@ def export_labels(labels: Labels, out: Path, form: Form, progress: Callable[[], 
 
 
 def label_png(label: np.ndarray, kind: str) -> bytes:
-    """Return `label`, float32 (h, w) of target kind `kind`, as a grey 16-bit PNG.
+    """Return `label`, float32 (h, w) of target kind `kind`, as a gray 16-bit PNG.
 
     0 = no label; value v from 1 on stands for minimum + (v - 1) * (maximum - minimum) / 65534, so that the error is at
-    most half such a step. Minimum and maximum are in the text of the PNG, unless there is no labelled pixel.
+    most half such a step. Minimum and maximum are in the text of the PNG, unless there is no labeled pixel.
     """
-    valid = labelled_pixels(label, kind)
+    valid = labeled_pixels(label, kind)
     values, text = np.zeros(label.shape, np.uint16), PngInfo()
     text.add_text("kind", kind)
     if valid.any():
@@ -137,5 +137,5 @@ def label_png(label: np.ndarray, kind: str) -> bytes:
 def label_npy(label: np.ndarray, kind: str) -> bytes:
     """Return `label`, float32 (h, w) of target kind `kind`, as .npy: the values as stored, NaN = no label."""
     buffer = io.BytesIO()
-    np.save(buffer, np.where(labelled_pixels(label, kind), label, np.float32(np.nan)), allow_pickle=False)
+    np.save(buffer, np.where(labeled_pixels(label, kind), label, np.float32(np.nan)), allow_pickle=False)
     return buffer.getvalue()

@@ -42,7 +42,7 @@ class OpenVinoModel:
         self._compiled = lru_cache(maxsize=SHAPES)(self._compile)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return disparity (B, H, W) float32, >= 0, of normalised `images` (B, 3, H, W) on the CPU.
+        """Return disparity (B, H, W) float32, >= 0, of normalized `images` (B, 3, H, W) on the CPU.
 
         H and W are multiples of the patch. Raises ValueError for a side of fewer than three patches.
         """

@@ -1,4 +1,4 @@
-"""A coloured point cloud of one picture and its disparity, as a binary PLY file that viewers open."""
+"""A colored point cloud of one picture and its disparity, as a binary PLY file that viewers open."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def relative_depth(disparity: np.ndarray, farthest: float) -> np.ndarray:
 def camera(field_of_view: float, height: int, width: int) -> tuple[float, float, float, float]:
     """Return (fx, fy, cx, cy) in pixels of a picture whose horizontal `field_of_view` is known, in degrees.
 
-    Pixels are square, the optical axis goes through the centre, pixel centres lie at whole numbers. Raises ValueError
+    Pixels are square, the optical axis goes through the center, pixel centers lie at whole numbers. Raises ValueError
     unless 0 < `field_of_view` < 180.
     """
     if not 0 < field_of_view < 180:
@@ -45,7 +45,7 @@ def points(depth: np.ndarray, intrinsics: tuple[float, float, float, float]) -> 
 
 
 def ply(places: np.ndarray, image: np.ndarray) -> bytes:
-    """Return a binary little-endian PLY of `places` (H, W, 3) in the colours of `image` (H, W, 3) uint8, by rows."""
+    """Return a binary little-endian PLY of `places` (H, W, 3) in the colors of `image` (H, W, 3) uint8, by rows."""
     vertices = np.empty(places.shape[0] * places.shape[1], VERTEX)
     for name, values in zip("xyz", places.reshape(-1, 3).T, strict=True):
         vertices[name] = values

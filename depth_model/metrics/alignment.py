@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 
-def align_disparity(
-    prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None
-) -> tuple[float, float]:
-    """Return (scale, shift) that minimise sum (scale * prediction + shift - target)^2 over the pixels of `mask`.
+def align_disparity(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None) -> tuple[float, float]:
+    """Return (scale, shift) that minimize sum (scale * prediction + shift - target)^2 over the pixels of `mask`.
 
     `prediction` and `target` are disparity of one shape, `mask` bool of that shape (None: all). Solved in float64
-    by the centred closed form. A constant prediction gets scale 0 and the mean of the target as shift, the best
+    by the centered closed form. A constant prediction gets scale 0 and the mean of the target as shift, the best
     that a constant can do. Raises ValueError when the mask holds no pixel.
     """
     values, truth = (_gathered(one, mask) for one in (prediction, target))

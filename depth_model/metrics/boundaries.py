@@ -1,6 +1,6 @@
 """Sharpness of boundaries: the F1 of occluding contours as Depth Pro defines it (Bochkovskii et al. 2024, section 4).
 
-Between neighbouring pixels i and j lies a contour at threshold t where depth(j) / depth(i) > t. Each of the four
+Between neighboring pixels i and j lies a contour at threshold t where depth(j) / depth(i) > t. Each of the four
 directions (j to the right, to the left, below, above) has a precision and a recall of predicted contours; both are
 averaged over the directions (0 for one without contours), F1 = 2PR / (P + R), and F1 is averaged over ten thresholds
 from 1.05 to 1.25 with weights proportional to the threshold. Needs dense truth: only pairs of pixels that both have
@@ -31,7 +31,7 @@ def boundary_f1(prediction: np.ndarray, target: np.ndarray) -> float:
 
 
 def _ratios(depth: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the ratio of depth of each pixel's right and lower neighbour to its own, then the inverse of both."""
+    """Yield the ratio of depth of each pixel's right and lower neighbor to its own, then the inverse of both."""
     across, down = depth[:, 1:] / depth[:, :-1], depth[1:] / depth[:-1]
     yield from (across, down, 1 / across, 1 / down)
 

@@ -37,7 +37,7 @@ def window(crop: str, height: int, width: int) -> Window:
         return EIGEN_ROWS, EIGEN_COLUMNS
     if crop not in SHARES:
         raise ValueError(f"crop {crop!r}: choose one of {', '.join(CROPS)}")
-    # Multiplied in this order, and cut off towards zero, as every published evaluation does.
+    # Multiplied in this order, and cut off toward zero, as every published evaluation does.
     rows, columns = ((int(low * size), int(high * size)) for (low, high), size in zip(SHARES[crop], (height, width)))
     return slice(*rows), slice(*columns)
 

@@ -60,7 +60,7 @@ def depth_metrics(prediction: np.ndarray, target: np.ndarray) -> dict[str, float
 
 
 def zoedepth_metrics(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
-    """Return every metric of METRIC_DEPTH_METRICS: those of `depth_metrics`, sq_rel = mean (p - t)^2 / t in metres, and
+    """Return every metric of METRIC_DEPTH_METRICS: those of `depth_metrics`, sq_rel = mean (p - t)^2 / t in meters, and
     rmse_log = sqrt(mean e^2) with e = ln p - ln t."""
     predicted, true = prediction.astype(np.float64), target.astype(np.float64)
     return depth_metrics(predicted, true) | {

@@ -26,14 +26,14 @@ def confusion_matrix(predicted: np.ndarray, labels: np.ndarray, classes: int) ->
 
 
 def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """Return float64 (C,): intersection over union of every class; NaN for one neither labelled nor predicted."""
+    """Return float64 (C,): intersection over union of every class; NaN for one neither labeled nor predicted."""
     both = np.diag(confusion).astype(np.float64)
     union = confusion.sum(0) + confusion.sum(1) - both
     return np.divide(both, union, out=np.full(len(both), np.nan), where=union > 0)
 
 
 def mean_iou(confusion: np.ndarray) -> float:
-    """Return mIoU in [0, 1]: the mean of `class_iou` over the classes that are labelled or predicted anywhere.
+    """Return mIoU in [0, 1]: the mean of `class_iou` over the classes that are labeled or predicted anywhere.
 
     As MMSegmentation computes it. Raises ValueError for an empty matrix.
     """
@@ -43,7 +43,7 @@ def mean_iou(confusion: np.ndarray) -> float:
 
 
 def pixel_accuracy(confusion: np.ndarray) -> float:
-    """Return the share of labelled pixels that are right. Raises ValueError for an empty matrix."""
+    """Return the share of labeled pixels that are right. Raises ValueError for an empty matrix."""
     if not confusion.sum():
         raise ValueError("no pixel has a label: there is nothing to measure")
     return float(np.trace(confusion) / confusion.sum())

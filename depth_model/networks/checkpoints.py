@@ -178,7 +178,7 @@ def write_folder(folder: Path, state: dict[str, Tensor], settings: dict[str, Any
     """Write a folder that transformers' DepthAnythingForDepthEstimation and its pipeline load as it is.
 
     `state` has the official names; `settings` are size, blocks, position_embedding and version of the model, and of a
-    metric one `maximum` (metres), `domain` and `input_size`. The same input gives the same bytes; each file appears
+    metric one `maximum` (meters), `domain` and `input_size`. The same input gives the same bytes; each file appears
     whole or not at all.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in transformers_names(state).items()}
@@ -221,7 +221,7 @@ def _configuration(settings: dict[str, Any]) -> dict[str, Any]:
         "head_in_index": -1,
         "head_hidden_size": 32,
         "depth_estimation_type": "metric" if "maximum" in settings else "relative",
-        "max_depth": int(maximum) if maximum == int(maximum) else maximum,  # transformers wants whole metres
+        "max_depth": int(maximum) if maximum == int(maximum) else maximum,  # transformers wants whole meters
         "size": settings["size"],
         "position_embedding": settings["position_embedding"],
         "version": settings["version"],
@@ -246,4 +246,4 @@ PREPROCESSOR = {
     "image_std": [0.229, 0.224, 0.225],
     "do_pad": False,
 }
-"""Resizing and normalisation of docs/paper.md 8.3 in transformers' words, but for sizes."""
+"""Resizing and normalization of docs/paper.md 8.3 in transformers' words, but for sizes."""

@@ -15,9 +15,9 @@ from depth_model.networks.variants import VARIANTS, Version
 
 
 class DepthAnything(nn.Module):
-    """Normalised images in, disparity of unknown scale and shift out (larger is closer).
+    """Normalized images in, disparity of unknown scale and shift out (larger is closer).
 
-    `size` is one of `VARIANTS` (see `Encoder`). `weights` initialise the encoder only, as the paper starts teacher and
+    `size` is one of `VARIANTS` (see `Encoder`). `weights` initialize the encoder only, as the paper starts teacher and
     student: "none", "hub", "packaged" or a path (see `build_encoder`); the decoder is always random. `seed` draws
     everything that is random, without touching the global generator. `position_embedding` is "official" or "exact" (see
     `Encoder`). `blocks`: the four encoder blocks the decoder reads, 0-based and increasing, the last one the final
@@ -45,7 +45,7 @@ class DepthAnything(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return disparity (B, H, W) float32, >= 0, of `images` (B, 3, H, W).
 
-        The images are RGB, normalised with ImageNet mean and deviation; H and W are multiples of the encoder's patch.
+        The images are RGB, normalized with ImageNet mean and deviation; H and W are multiples of the encoder's patch.
         Raises ValueError for other shapes.
         """
         return self.decoder(self.encoder(images, self.blocks), *patch_grid(images, self.encoder.patch))
@@ -69,7 +69,7 @@ class DepthAnything(nn.Module):
     ) -> DepthAnything:
         """Load a whole model: a folder written by `save`, a transformers folder or an official .pth.
 
-        Recognised by content; size, blocks and position embedding follow from it. Whether a bare file is of the first
+        Recognized by content; size, blocks and position embedding follow from it. Whether a bare file is of the first
         or the second Depth Anything no tensor tells: its released name does, `version`, or `blocks` of one of them.
         `blocks` overrules those of the version, `position_embedding` what the folder says, or the default of a bare
         file, "official". Raises BadCheckpoint, also for a version that cannot be known and for the name of a metric

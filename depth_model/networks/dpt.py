@@ -95,7 +95,7 @@ class DPT(nn.Module):
 
 
 class ResidualConvUnit(nn.Module):
-    """x + conv(relu(conv(relu(x)))), 3x3 with biases, no normalisation."""
+    """x + conv(relu(conv(relu(x)))), 3x3 with biases, no normalization."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

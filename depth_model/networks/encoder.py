@@ -82,7 +82,7 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """Return for each of `blocks` (0-based, any order) its patch tokens (B, N, D) after the final LayerNorm.
 
-        `images` are (B, 3, H, W), normalised with ImageNet mean and deviation, H and W multiples of `patch`; the N =
+        `images` are (B, 3, H, W), normalized with ImageNet mean and deviation, H and W multiples of `patch`; the N =
         H/patch * W/patch tokens are in row order, without class and register tokens. Blocks after the last one asked
         for do not run. Raises ValueError for other sizes and for a block that does not exist.
         """
@@ -142,9 +142,7 @@ def patch_grid(images: Tensor, patch: int) -> tuple[int, int]:
     Raises ValueError unless there are three channels and H and W are positive multiples of `patch`.
     """
     if images.ndim != 4 or images.shape[1] != 3 or any(side == 0 or side % patch for side in images.shape[2:]):
-        raise ValueError(
-            f"images of shape {tuple(images.shape)}: give (B, 3, H, W) with H and W multiples of {patch}"
-        )
+        raise ValueError(f"images of shape {tuple(images.shape)}: give (B, 3, H, W) with H and W multiples of {patch}")
     return images.shape[2] // patch, images.shape[3] // patch
 
 
@@ -167,9 +165,7 @@ def _random_vit(size: str, seed: int) -> VisionTransformer:
         )
 
 
-def build_encoder(
-    size: str, weights: str = "none", seed: int = 0, position_embedding: str = "official"
-) -> Encoder:
+def build_encoder(size: str, weights: str = "none", seed: int = 0, position_embedding: str = "official") -> Encoder:
     """Return an `Encoder` with the weights asked for.
 
     `weights` is "none" (random from `seed`), "hub" (timm's DINOv2, downloaded), "packaged" (the ViT-S in the
@@ -183,9 +179,7 @@ def build_encoder(
     return encoder
 
 
-def frozen_encoder(
-    size: str, weights: str = "none", seed: int = 0, position_embedding: str = "official"
-) -> Encoder:
+def frozen_encoder(size: str, weights: str = "none", seed: int = 0, position_embedding: str = "official") -> Encoder:
     """Return the reference of feature alignment: `build_encoder` in evaluation mode, without gradients."""
     return build_encoder(size, weights, seed, position_embedding).requires_grad_(False).eval()
 

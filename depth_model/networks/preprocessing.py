@@ -48,8 +48,8 @@ def squashed(image: np.ndarray, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(values, size=size, mode="bilinear", align_corners=True)
 
 
-def normalised(images: Tensor) -> Tensor:
-    """Return `images` (B, 3, H, W) in [0, 1], normalised with ImageNet's mean and deviation."""
+def normalized(images: Tensor) -> Tensor:
+    """Return `images` (B, 3, H, W) in [0, 1], normalized with ImageNet's mean and deviation."""
     mean, deviation = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (images - mean) / deviation
 

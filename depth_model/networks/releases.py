@@ -16,7 +16,7 @@ from depth_model.networks.variants import VARIANTS, Version
 
 
 class Release(NamedTuple):
-    """A released model: its version, and of a metric one the range in metres (None: not told) and the domain."""
+    """A released model: its version, and of a metric one the range in meters (None: not told) and the domain."""
 
     version: Version
     metric: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from depth_model.objectives.affine_invariant import affine_invariant_loss, informative_images, normalise_affine
+from depth_model.objectives.affine_invariant import affine_invariant_loss, informative_images, normalize_affine
 from depth_model.objectives.cutmix import cutmix, cutmix_loss, informative_mixes, sample_box
 from depth_model.objectives.feature_alignment import feature_alignment_loss
 from depth_model.objectives.gradient_matching import gradient_matching_loss
@@ -16,7 +16,7 @@ __all__ = [
     "gradient_matching_loss",
     "informative_images",
     "informative_mixes",
-    "normalise_affine",
+    "normalize_affine",
     "sample_box",
     "silog_loss",
 ]

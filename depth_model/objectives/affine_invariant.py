@@ -8,7 +8,7 @@ unknown scale and shift of prediction and target do not matter. Deliberate choic
 - the median is torch's lower median (an even count has no middle element);
 - gradient flows through median and scale of the prediction;
 - an image without a valid pixel, or with a constant target, does not count. If none counts the loss is a zero
-  that is still connected to the prediction, so that a backward pass (and DDP's synchronisation) works.
+  that is still connected to the prediction, so that a backward pass (and DDP's synchronization) works.
 
 It does not know about sky, pseudo labels or CutMix; `cutmix` builds on the helpers here.
 """
@@ -50,7 +50,7 @@ def median_and_scale(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return median[:, None, None], scale[:, None, None]
 
 
-def normalise_affine(values: Tensor, mask: Tensor) -> Tensor:
+def normalize_affine(values: Tensor, mask: Tensor) -> Tensor:
     """Bring each map to zero median and unit mean absolute deviation over its mask (equation 2).
 
     `values` (B, H, W), boolean `mask` (B, H, W); returns float32 (B, H, W), 0 outside the mask. A map flatter
@@ -63,14 +63,14 @@ def _divide(values: Tensor, mask: Tensor, median: Tensor, scale: Tensor) -> Tens
     return torch.where(mask, at_least_float32(values) - median, 0.0) / scale.clamp_min(SCALE_FLOOR)
 
 
-def normalised_residual(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the signed residual of the normalised maps, and which images have a target that says something.
+def normalized_residual(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the signed residual of the normalized maps, and which images have a target that says something.
 
     All maps are (B, H, W), `mask` is boolean. The residual (B, H, W) float32 is 0 outside the mask. The second
     value, (B,) boolean, is False for an empty mask and for a target that is constant inside it.
     """
     median, scale = median_and_scale(target, mask)
-    residual = normalise_affine(prediction, mask) - _divide(target, mask, median, scale)
+    residual = normalize_affine(prediction, mask) - _divide(target, mask, median, scale)
     return residual, scale[:, 0, 0] >= SCALE_FLOOR
 
 
@@ -144,7 +144,7 @@ def affine_invariant_loss(
     if reduction not in ("image", "batch"):
         raise ValueError(f"reduction={reduction!r}: choose image or batch")
     check_maps(prediction, target, mask)
-    residual, informative = normalised_residual(prediction, target, mask)
+    residual, informative = normalized_residual(prediction, target, mask)
     losses = trimmed_mean(residual.abs(), mask, trim)
     counts = informative if reduction == "image" else informative * mask.flatten(1).sum(dim=1)
     return mean_over_counted(losses, counts)

@@ -1,7 +1,7 @@
-"""CutMix of unlabelled images and its loss (paper equations 5 to 8).
+"""CutMix of unlabeled images and its loss (paper equations 5 to 8).
 
 The box is drawn as in UniMatch, by the same first author; the paper gives no numbers (docs/paper.md 1.6).
-Prediction and both pseudo labels are normalised inside each region only: four normalisations. Trimming looks at
+Prediction and both pseudo labels are normalized inside each region only: four normalizations. Trimming looks at
 the whole mixed map after that. Nothing here draws from a global random generator.
 """
 
@@ -17,7 +17,7 @@ from depth_model.objectives.affine_invariant import (
     check_maps,
     informative_images,
     mean_over_counted,
-    normalised_residual,
+    normalized_residual,
     trimmed_mean,
 )
 
@@ -93,9 +93,7 @@ def cutmix_loss(
     return mean_over_counted(losses, mask.flatten(1).any(dim=1))
 
 
-def informative_mixes(
-    target_a: Tensor, target_b: Tensor, valid_a: Tensor, valid_b: Tensor, box_mask: Tensor
-) -> Tensor:
+def informative_mixes(target_a: Tensor, target_b: Tensor, valid_a: Tensor, valid_b: Tensor, box_mask: Tensor) -> Tensor:
     """Return (B,) boolean: which mixed images `cutmix_loss` counts, those with a region of weight above 0."""
     inside, outside = box_mask & valid_a, ~box_mask & valid_b
     return (informative_images(target_a, inside) & _large(inside)) | (
@@ -105,7 +103,7 @@ def informative_mixes(
 
 def _region_residual(prediction: Tensor, target: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
     """Return the residual (B, H, W), 0 outside `region`, and `region` without the regions of weight 0."""
-    residual, informative = normalised_residual(prediction, target, region)
+    residual, informative = normalized_residual(prediction, target, region)
     return residual, region & (informative & _large(region))[:, None, None]
 
 

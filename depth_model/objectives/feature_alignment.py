@@ -13,27 +13,27 @@ from torch.nn import functional
 
 from depth_model.objectives.precision import at_least_float32
 
-NORMALISERS = ("remaining", "all")
+NORMALIZERS = ("remaining", "all")
 
 
 def feature_alignment_loss(
-    tokens: Tensor, frozen_tokens: Tensor, alpha: float, normaliser: str = "remaining"
+    tokens: Tensor, frozen_tokens: Tensor, alpha: float, normalizer: str = "remaining"
 ) -> tuple[Tensor, Tensor]:
     """Return (loss, active fraction), both scalar float32; the second carries no gradient.
 
     `tokens` and `frozen_tokens` are (B, N, D). Tokens with cosine similarity > `alpha` are not considered. Per
-    image, 1 - cosine of the others is summed and divided by their number (`normaliser` "remaining") or by N
+    image, 1 - cosine of the others is summed and divided by their number (`normalizer` "remaining") or by N
     ("all"); the loss is the mean over images, an image without a remaining token giving 0. The active fraction
     is the share of tokens considered. The paper's value is `alpha` = 0.85.
-    Raises ValueError for different shapes or an unknown normaliser.
+    Raises ValueError for different shapes or an unknown normalizer.
     """
     if tokens.ndim != 3 or tokens.shape != frozen_tokens.shape:
         raise ValueError(f"tokens must both be (B, N, D); got {tuple(tokens.shape)}, {tuple(frozen_tokens.shape)}")
-    if normaliser not in NORMALISERS:
-        raise ValueError(f"normaliser={normaliser!r}: choose one of {', '.join(NORMALISERS)}")
+    if normalizer not in NORMALIZERS:
+        raise ValueError(f"normalizer={normalizer!r}: choose one of {', '.join(NORMALIZERS)}")
     ours, theirs = at_least_float32(tokens), at_least_float32(frozen_tokens.detach())
     similarity = functional.cosine_similarity(ours, theirs, dim=2)
     active = similarity <= alpha
-    count = active.sum(dim=1).clamp_min(1) if normaliser == "remaining" else active.shape[1]
+    count = active.sum(dim=1).clamp_min(1) if normalizer == "remaining" else active.shape[1]
     loss = torch.where(active, 1.0 - similarity, 0.0).sum(dim=1) / count
     return loss.mean(), active.float().mean()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from depth_model.objectives.affine_invariant import check_maps, mean_over_counted, normalised_residual
+from depth_model.objectives.affine_invariant import check_maps, mean_over_counted, normalized_residual
 
 
 def residual_gradient(residual: Tensor, mask: Tensor, scales: int) -> Tensor:
@@ -29,10 +29,10 @@ def residual_gradient(residual: Tensor, mask: Tensor, scales: int) -> Tensor:
 def gradient_matching_loss(prediction: Tensor, target: Tensor, mask: Tensor, scales: int = 4) -> Tensor:
     """Return the multi-scale gradient-matching loss as a scalar float32.
 
-    `prediction`, `target` (B, H, W) are disparity maps of any scale and shift, normalised here as in the
+    `prediction`, `target` (B, H, W) are disparity maps of any scale and shift, normalized here as in the
     affine-invariant loss; `mask` (B, H, W) is boolean. Images without a valid pixel or with a constant target do
     not count. Raises ValueError for maps of different shapes.
     """
     check_maps(prediction, target, mask)
-    residual, informative = normalised_residual(prediction, target, mask)
+    residual, informative = normalized_residual(prediction, target, mask)
     return mean_over_counted(residual_gradient(residual, mask, scales), informative)

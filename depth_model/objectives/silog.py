@@ -15,7 +15,7 @@ from depth_model.objectives.affine_invariant import check_maps
 from depth_model.objectives.precision import at_least_float32
 
 LOG_FLOOR = 1e-7
-"""Added to depths in metres before ZoeDepth's logarithm."""
+"""Added to depths in meters before ZoeDepth's logarithm."""
 
 
 def silog_loss(
@@ -25,7 +25,7 @@ def silog_loss(
 
     With g = ln prediction - ln target, "zoedepth" is 10 sqrt(Var(g) + 0.15 mean(g)^2) with the unbiased variance and
     both depths raised by 1e-7; "second_version" is sqrt(mean(g^2) - 0.5 mean(g)^2). `prediction` and `target`
-    (B, H, W) are depths in metres, positive inside the boolean `mask` (B, H, W); the target may be anything elsewhere.
+    (B, H, W) are depths in meters, positive inside the boolean `mask` (B, H, W); the target may be anything elsewhere.
     Fewer than two masked pixels have no variance: the loss is then a zero that is still connected to the prediction.
     Raises ValueError for maps of different shapes and for an unknown form.
     """

@@ -149,7 +149,7 @@ def _teacher(work: Work, device: str, workers: int) -> Stage:
 
 def _pseudo_label(work: Work, device: str, workers: int) -> Stage:
     one = seconds_per_image(device, work.teacher, work.label_side, _value("aspect")) * work.passes
-    hours = work.unlabeled * one / _value("labelling_share") / 3600
+    hours = work.unlabeled * one / _value("labeling_share") / 3600
     written = _labels(work, work.unlabeled)
     read = _images(work.unlabeled)
     return Stage("pseudo-label", device, hours, hours / workers, reads=read, writes=written, stores=written)

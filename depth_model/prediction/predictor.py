@@ -2,7 +2,7 @@
 
 Pre-processing is that of the released model (docs/paper.md 8.3) unless asked otherwise: the shorter side goes to
 `short_side`, the aspect ratio is kept, both sides become multiples of the patch, bicubic without antialiasing, ImageNet
-normalisation.
+normalization.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Picture = np.ndarray | torch.Tensor | Image.Image | bytes | str | Path
 
 
 def network_image(image: np.ndarray, size: tuple[int, int], preprocessing: str = "official") -> np.ndarray:
-    """Return `image` (H, W, 3) uint8 as the network takes it: float32 (3, h, w), normalised, at `size` (h, w)."""
+    """Return `image` (H, W, 3) uint8 as the network takes it: float32 (3, h, w), normalized, at `size` (h, w)."""
     scaled = RESIZED[preprocessing](image, size).astype(np.float32, copy=False)
     return np.ascontiguousarray(((scaled - MEAN) / STD).transpose(2, 0, 1))
 
@@ -59,7 +59,7 @@ RESIZED = {"official": _bicubic, "transformers": _bicubic_antialiased}
 
 
 def rgb(picture: Picture) -> np.ndarray:
-    """Return `picture` as uint8 (H, W, 3): an array (grey, RGB or RGBA), a tensor, a PIL image, bytes or a path.
+    """Return `picture` as uint8 (H, W, 3): an array (gray, RGB or RGBA), a tensor, a PIL image, bytes or a path.
 
     Arrays are uint8 with channels last; tensors have channels first, as (1 or 3, H, W), uint8 or float in [0, 1].
 
@@ -90,7 +90,7 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
     values = tensor.detach().cpu()
     if values.is_floating_point():
         if not bool(((values >= 0) & (values <= 1)).all()):  # False for NaN
-            raise BadInput("a tensor of floats is an image in [0, 1], before any normalisation; this one is not")
+            raise BadInput("a tensor of floats is an image in [0, 1], before any normalization; this one is not")
         values = (values.float() * 255).round().to(torch.uint8)
     return values.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
 
@@ -167,10 +167,10 @@ class DepthPredictor:
         """
         results: list[np.ndarray] = [np.empty(0)] * len(images)
         shown = [SIZE[self.preprocessing](*image.shape[:2], self.short_side, self.patch) for image in images]
-        for size, places in batches_by_size(shown, self.batch):
-            inputs = np.stack([network_image(images[place], size, self.preprocessing) for place in places])
-            for place, disparity in zip(places, self.batch_disparity(inputs), strict=True):
-                results[place] = disparity
+        for size, indices in batches_by_size(shown, self.batch):
+            inputs = np.stack([network_image(images[index], size, self.preprocessing) for index in indices])
+            for index, disparity in zip(indices, self.batch_disparity(inputs), strict=True):
+                results[index] = disparity
         return results
 
     @torch.inference_mode()
@@ -184,17 +184,17 @@ class DepthPredictor:
 
 
 def batches_by_size(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[tuple[tuple[int, int], list[int]]]:
-    """Yield each of `sizes` with the places where it stands, at most `most` of them at once."""
+    """Yield each of `sizes` with the indices where it stands, at most `most` of them at once."""
     buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for place, size in enumerate(sizes):
-        buckets[size].append(place)
-    for size, places in buckets.items():
-        for start in range(0, len(places), most):
-            yield size, places[start : start + most]
+    for index, size in enumerate(sizes):
+        buckets[size].append(index)
+    for size, indices in buckets.items():
+        for start in range(0, len(indices), most):
+            yield size, indices[start : start + most]
 
 
 def resized(disparity: np.ndarray, size: tuple[int, int], align_corners: bool = False) -> np.ndarray:
-    """Return `disparity` (h, w) at `size` (H, W), bilinear; by default with pixel centres half a pixel in."""
+    """Return `disparity` (h, w) at `size` (H, W), bilinear; by default with pixel centers half a pixel in."""
     if disparity.shape == size:
         return disparity
     maps = torch.from_numpy(disparity)[None, None]

@@ -14,7 +14,7 @@ import numpy as np
 from depth_model.metrics.alignment import align_disparity
 
 OVERLAP = 0.5
-"""Least share of a tile that its neighbour shows too."""
+"""Least share of a tile that its neighbor shows too."""
 
 
 def tiled(predict: Callable[[list[np.ndarray]], list[np.ndarray]], image: np.ndarray, side: int) -> np.ndarray:
@@ -53,7 +53,7 @@ def _aligned(disparity: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _weight(height: int, width: int) -> np.ndarray:
-    """Return weights (height, width) > 0 that fall from the centre of a tile to its border."""
+    """Return weights (height, width) > 0 that fall from the center of a tile to its border."""
     return np.outer(_ramp(height), _ramp(width))
 
 

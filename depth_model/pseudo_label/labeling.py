@@ -2,7 +2,7 @@
 
 One shard of images gives one shard of labels, whole or not at all: a killed worker costs the shard it was at, and a
 run goes on with those that are missing. Images are read ahead and labels encoded by threads while the network works.
-Labels are kept at the network's resolution, quantised. No image is left out; a score of quality is optional. The
+Labels are kept at the network's resolution, quantized. No image is left out; a score of quality is optional. The
 bytes depend on the torch threads of a worker, not on how many workers there are or what runs them.
 """
 
@@ -38,12 +38,12 @@ _HELPERS = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
-class Labelling:
+class Labeling:
     """Everything that a label depends on, and where it is made; cheap to send to another process.
 
     `teachers`: model folders; the disparity of the second and further ones is aligned to the first's by least squares,
     and the mean of all is the label. `sha256` is recorded with every label. `short_side` in pixels is a multiple of
-    their patch, `bits` the depth of quantisation, `batch` the most images in one pass. `quality` "flip" scores each
+    their patch, `bits` the depth of quantization, `batch` the most images in one pass. `quality` "flip" scores each
     image (see `flip_consistency`) at the cost of a second pass of the first teacher. `threads` are those of torch in
     each worker, 0 as many as torch takes there. `device` is "cpu", "gpu", or "auto" for a GPU where there is one.
     """
@@ -61,7 +61,7 @@ class Labelling:
 
 def label_source(
     source: SourceFolder,
-    labelling: Labelling,
+    labeling: Labeling,
     scratch: Path,
     result: Path,
     progress: Callable[[int], None],
@@ -83,44 +83,44 @@ def label_source(
     shards = source.shards()
     progress(sum(len(rows) for shard, rows in shards if shard in done))
     missing = (source.part(shard) for shard, _ in shards if shard not in done)
-    cpus, gpus = labelling.threads or torch.get_num_threads(), int(labelling.device == "gpu")
-    shared = labelling, Path(scratch).absolute(), store
+    cpus, gpus = labeling.threads or torch.get_num_threads(), int(labeling.device == "gpu")
+    shared = labeling, Path(scratch).absolute(), store
     for images in ordered(_label_shard, missing, shared, engine, processes, cpus, gpus):
         progress(images)
     join_sidecar(scratch, result, source)
 
 
-def _label_shard(source: SourceFolder, shared: tuple[Labelling, Path, Bucket | None]) -> int:
+def _label_shard(source: SourceFolder, shared: tuple[Labeling, Path, Bucket | None]) -> int:
     """Write the labels of `source`, the samples of one shard, into a folder; return how many they are."""
-    labelling, scratch, store = shared
+    labeling, scratch, store = shared
     [(shard, rows)] = source.shards()
-    device = worker_device(labelling.device)
-    teachers = _teachers(labelling, device)
+    device = worker_device(labeling.device)
+    teachers = _teachers(labeling, device)
     labels: dict[int, Future[_Label]] = {}
-    with _torch_threads(labelling.threads), ThreadPoolExecutor(_HELPERS) as encoders:
+    with _torch_threads(labeling.threads), ThreadPoolExecutor(_HELPERS) as encoders:
         waiting: deque[Future[_Label]] = deque()
-        for row, maps, mirrored in _predicted(source, rows, teachers, labelling):
-            labels[row] = encoders.submit(_label, maps, mirrored, labelling.bits)
+        for row, maps, mirrored in _predicted(source, rows, teachers, labeling):
+            labels[row] = encoders.submit(_label, maps, mirrored, labeling.bits)
             waiting.append(labels[row])
-            if len(waiting) > labelling.batch + 2 * _HELPERS:
+            if len(waiting) > labeling.batch + 2 * _HELPERS:
                 waiting.popleft().result()  # maps in float32 are large: none waits long for an encoder
         made = [labels[row].result() for row in rows]
     columns: dict[str, Any] = {
         "minimum": [one.minimum for one in made],
         "maximum": [one.maximum for one in made],
-        "bits": [labelling.bits] * len(rows),
-        "teacher_sha256": [labelling.sha256] * len(rows),
+        "bits": [labeling.bits] * len(rows),
+        "teacher_sha256": [labeling.sha256] * len(rows),
     }
-    if labelling.quality != "none":
+    if labeling.quality != "none":
         columns["quality"] = np.array([one.quality for one in made], np.float32)
     write_sidecar_shard(scratch, source, shard, SUFFIX, (one.encoded for one in made), columns, store)
     return len(rows)
 
 
-def _teachers(labelling: Labelling, device: torch.device) -> list[DepthPredictor]:
+def _teachers(labeling: Labeling, device: torch.device) -> list[DepthPredictor]:
     """Return the teachers on `device`; raises UserError when they cannot all see an image at one size."""
     try:
-        teachers = [_teacher(path, labelling.short_side, labelling.precision, device) for path in labelling.teachers]
+        teachers = [_teacher(path, labeling.short_side, labeling.precision, device) for path in labeling.teachers]
     except ValueError as error:
         raise error if isinstance(error, UserError) else UserError(f"pseudo_label.{error}") from error
     patches = sorted({teacher.patch for teacher in teachers})
@@ -159,10 +159,10 @@ _Prediction = tuple[int, list[np.ndarray], np.ndarray | None]
 
 
 def _predicted(
-    source: SourceFolder, rows: np.ndarray, teachers: Sequence[DepthPredictor], labelling: Labelling
+    source: SourceFolder, rows: np.ndarray, teachers: Sequence[DepthPredictor], labeling: Labeling
 ) -> Iterator[_Prediction]:
     """Yield of each row its disparity by every teacher, and that of the mirrored image, mirrored back, if wanted."""
-    for batch, inputs in _read_ahead(source, _batches(source, rows, labelling, teachers[0].patch)):
+    for batch, inputs in _read_ahead(source, _batches(source, rows, labeling, teachers[0].patch)):
         maps = [teacher.batch_disparity(inputs) for teacher in teachers]
         if not all(np.isfinite(one).all() for one in maps):
             where = ", ".join(source.keys(np.array(batch)))
@@ -171,25 +171,23 @@ def _predicted(
                 "again with lower learning rates"
             )
         mirrored = [None] * len(batch)
-        if labelling.quality == "flip":
+        if labeling.quality == "flip":
             mirrored = teachers[0].batch_disparity(np.ascontiguousarray(inputs[..., ::-1]))[..., ::-1]
         for place, row in enumerate(batch):
             yield row, [one[place] for one in maps], mirrored[place]
 
 
 def _batches(
-    source: SourceFolder, rows: np.ndarray, labelling: Labelling, patch: int
+    source: SourceFolder, rows: np.ndarray, labeling: Labeling, patch: int
 ) -> list[tuple[tuple[int, int], list[int]]]:
     """Cut `rows` into batches of images that the network sees at one size, so that each fills one pass."""
     by_size: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row, height, width in zip(
         rows, *(source.rows[side].take(rows).to_pylist() for side in ("height", "width")), strict=True
     ):
-        by_size[network_size(height, width, labelling.short_side, patch)].append(int(row))
-    step = labelling.batch
-    return [
-        (size, same[start : start + step]) for size, same in by_size.items() for start in range(0, len(same), step)
-    ]
+        by_size[network_size(height, width, labeling.short_side, patch)].append(int(row))
+    step = labeling.batch
+    return [(size, same[start : start + step]) for size, same in by_size.items() for start in range(0, len(same), step)]
 
 
 def _read_ahead(
@@ -222,7 +220,7 @@ class _Label:
 def _label(maps: Sequence[np.ndarray], mirrored: np.ndarray | None, bits: int) -> _Label:
     disparity = averaged(maps)
     quality = None if mirrored is None else flip_consistency(maps[0], mirrored)
-    encoded = rasters.encode_quantised(disparity, bits)
+    encoded = rasters.encode_quantized(disparity, bits)
     return _Label(encoded, float(disparity.min()), float(disparity.max()), quality)
 
 

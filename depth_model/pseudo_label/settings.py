@@ -15,7 +15,7 @@ class LabelSettings:
     """What a pseudo label depends on beside the teacher (paper 3.2)."""
 
     short_side: Positive = setting("pixels, whole patches (paper: 518)", 518)
-    bits: Annotated[int, Ge(8), Le(16)] = setting("of the quantised labels", 14)
+    bits: Annotated[int, Ge(8), Le(16)] = setting("of the quantized labels", 14)
     batch: Positive = setting("images in one pass at most", 8)
     precision: Precision = setting("", "fp32")
     quality: Literal["none", "flip"] = setting("score of an image by the teacher's view of its mirror image", "none")

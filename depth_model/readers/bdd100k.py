@@ -43,7 +43,7 @@ READER = image_sets.reader(
     """,
     description="Frames sampled evenly from the videos of the part `train`, stored as JPEG of quality 95: as many as "
     "the header of a video announces.",
-    licence="BDD100K licence: education, research and not for profit",
+    license="BDD100K license: education, research and not for profit",
     images="70,000 videos; 8.2M frames at one in ten",
     where="http://bdd-data.berkeley.edu (Videos, 1.8 TB)",
     paper="unlabeled (Table 1)",

@@ -112,7 +112,7 @@ READER = Reader(
           images/indoor/<name>.jpg         (eight types of scene)
     """,
     description="Diverse photographs with pairs of points, of which one is closer.",
-    licence="see its page",
+    license="see its page",
     images="about 1000, with 2000 pairs",
     where="https://huggingface.co/datasets/depth-anything/DA-2K (DA-2K.zip)",
     paper="not in the paper: the benchmark of Depth Anything V2",

@@ -165,9 +165,9 @@ def _intrinsics(calibration: dict[str, Any], options: Options) -> tuple[float, f
 
 
 def projected(points: np.ndarray, intrinsics: tuple[float, float, float, float], shape: tuple[int, int]) -> np.ndarray:
-    """Return the depth map, float32 (H, W), of points (N, 3) in metres: x right, y down, z ahead of the camera.
+    """Return the depth map, float32 (H, W), of points (N, 3) in meters: x right, y down, z ahead of the camera.
 
-    Each point counts for the pixel whose centre is nearest (centres lie at whole numbers), in each pixel the nearest
+    Each point counts for the pixel whose center is nearest (centers lie at whole numbers), in each pixel the nearest
     point; NaN where there is none.
     """
     fx, fy, cx, cy = intrinsics
@@ -197,9 +197,9 @@ READER = Reader(
             point_cloud/LIDAR/<time>.npz   (data: x, y, z, intensity)
     """,
     description="Driving in Japan and the USA, six cameras around the car and LiDAR up to 250 m.",
-    unit="metres, float64 points",
+    unit="meters, float64 points",
     invalid="every pixel that no point falls into (over 99 %)",
-    licence="CC BY-NC-SA 4.0",
+    license="CC BY-NC-SA 4.0",
     images="12,650 for training, 3950 for validation, per camera",
     where="https://github.com/TRI-ML/DDAD (DDAD_train_val.tar)",
     paper="Tables 2, 6, 9, 12, 13",

@@ -115,9 +115,9 @@ READER = Reader(
           {HR,LR}/depthmap/<number>.png
     """,
     description="Rooms by Kinect v2 (1344 x 756) and streets by ZED stereo (1920 x 1080); name both as two sources.",
-    unit="16-bit PNG, millimetres; confidence 8-bit, / 255",
+    unit="16-bit PNG, millimeters; confidence 8-bit, / 255",
     invalid="0; outdoors also a confidence below the option",
-    licence="for research; see the site of the authors",
+    license="for research; see the site of the authors",
     images="about 2 million in all; outdoor training 322K",
     where="https://dimlrgbd.github.io (some outdoor archives are .egg files)",
     paper="labeled, 927K (table 1); how they were selected is not published",

@@ -80,9 +80,9 @@ READER = Reader(
               00019_00183_indoors_000_010_depth_mask.npy
     """,
     description="Rooms and streets of two cities with dense depth up to 350 m, 1024 x 768 pixels.",
-    unit="metres, float32 NumPy (H, W, 1)",
+    unit="meters, float32 NumPy (H, W, 1)",
     invalid="mask 0",
-    licence="MIT",
+    license="MIT",
     images="25,458 for training; for validation 325 indoors and 446 outdoor",
     where="https://diode-dataset.org (train.tar.gz, val.tar.gz)",
     paper="Tables 2, 6, 9, 12, 13 (indoors), table 5 (outdoor)",

@@ -68,9 +68,9 @@ READER = Reader(
           ground_truth_depth/dslr_images/DSC_0286.JPG    (not a picture: 4032 x 6048 raw float32)
     """,
     description="13 scenes in and out of doors, photographed and scanned.",
-    unit="metres, raw float32, little-endian",
+    unit="meters, raw float32, little-endian",
     invalid="infinity",
-    licence="CC BY-NC-SA 4.0",
+    license="CC BY-NC-SA 4.0",
     images="454 for training, which have depth",
     where=(
         "https://www.eth3d.net/datasets: multi_view_training_dslr_jpg.7z and multi_view_training_dslr_depth.7z, "

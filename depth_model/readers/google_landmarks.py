@@ -36,7 +36,7 @@ READER = image_sets.reader(
                                                   or the same unpacked: train/0/0/0/0001f0a0c1b2d3e4.jpg
     """,
     description="4.1M pictures of landmarks: the part `train`; index and test pictures are not read.",
-    licence="CC BY, CC BY-SA or public domain, picture by picture (train_attribution.csv)",
+    license="CC BY, CC BY-SA or public domain, picture by picture (train_attribution.csv)",
     images="4,132,914",
     where="https://github.com/cvdfoundation/google-landmark",
     paper="unlabeled (Table 1)",

@@ -58,7 +58,7 @@ READER = Reader(
     " unknown.",
     unit="8-bit PNG, disparity of unknown scale and shift",
     invalid="valid_masks = 0",
-    licence="for research; see the repository of the authors",
+    license="for research; see the repository of the authors",
     images="20,378 and 400",
     where="https://github.com/KexianHust/Structure-Guided-Ranking-Loss",
     paper="labeled, 20K (table 1): the split train",

@@ -131,9 +131,9 @@ def _cameras(path: Path, modified: int) -> dict[str, np.ndarray]:
 
 
 def planar_depth(distance: np.ndarray, camera: np.ndarray = USUAL_CAMERA) -> np.ndarray:
-    """Return depth along the normal of the image plane, float32 (H, W), of distances to the optical centre (H, W).
+    """Return depth along the normal of the image plane, float32 (H, W), of distances to the optical center (H, W).
 
-    `camera` (3, 3) leads from (u, v, 1), pixel centres between -1 and 1 and v upwards, to a point on the ray, which
+    `camera` (3, 3) leads from (u, v, 1), pixel centers between -1 and 1 and v upwards, to a point on the ray, which
     is where the ray cuts the image plane. Values that are not finite and positive become NaN (docs/paper.md 4.4).
     """
     height, width = distance.shape
@@ -146,10 +146,10 @@ def planar_depth(distance: np.ndarray, camera: np.ndarray = USUAL_CAMERA) -> np.
 def pinhole(camera: np.ndarray, shape: tuple[int, int]) -> tuple[float, float, float, float]:
     """Return fx, fy, cx, cy in pixels of a `camera` as in `planar_depth` for images of `shape` (H, W)."""
     height, width = shape
-    right, up, centre = camera.T
+    right, up, center = camera.T
     focal = _plane_distance(camera)
-    # The principal point is the foot of the perpendicular from the optical centre to the image plane.
-    u, v = -np.linalg.lstsq(np.stack((right, up), axis=1), centre, rcond=None)[0]
+    # The principal point is the foot of the perpendicular from the optical center to the image plane.
+    u, v = -np.linalg.lstsq(np.stack((right, up), axis=1), center, rcond=None)[0]
     fx, fy = focal * width / (2 * np.linalg.norm(right)), focal * height / (2 * np.linalg.norm(up))
     return float(fx), float(fy), float((u + 1) * width / 2 - 0.5), float((1 - v) * height / 2 - 0.5)
 
@@ -175,9 +175,9 @@ READER = Reader(
             scene_cam_00_geometry_hdf5/frame.0000.depth_meters.hdf5   (data set "dataset")
     """,
     description="Photo-realistic rendered rooms, 1024 x 768 pixels.",
-    unit="metres to the optical centre, float16",
+    unit="meters to the optical center, float16",
     invalid="NaN",
-    licence="CC BY-SA 3.0",
+    license="CC BY-SA 3.0",
     images="77,400, of these 74,619 public with a split; test: 7690",
     where=(
         "https://github.com/apple/ml-hypersim: contrib/99991 downloads single files out of the archives; the "

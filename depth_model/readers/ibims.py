@@ -76,7 +76,7 @@ READER = Reader(
     description="Rooms with dense and accurate depth up to 50 m, 640 x 480 pixels.",
     unit="16-bit PNG, 65535 = 50 m",
     invalid="0, and 0 in either mask (255 is usable)",
-    licence="for research; see its page",
+    license="for research; see its page",
     images="100",
     where="https://www.asg.ed.tum.de/lmf/ibims1 (ibims1_core_raw.zip, from the university's FTP server)",
     paper="Table 5",

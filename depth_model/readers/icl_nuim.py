@@ -46,9 +46,9 @@ READER = Reader(
         living_room_traj0_frei_png/depth/0.png
     """,
     description="Eight rendered trajectories, with or without the noise of a Kinect; 640 x 480 pixels.",
-    unit="16-bit PNG, 5000 a metre, planar",
+    unit="16-bit PNG, 5000 a meter, planar",
     invalid="0",
-    licence="CC BY 3.0",
+    license="CC BY 3.0",
     images="about 9,000",
     where="https://www.doc.ic.ac.uk/~ahanda/VaFRIC/iclnuim.html (TUM RGB-D compatible PNGs)",
     paper="not in the paper",

@@ -55,7 +55,7 @@ READER = image_sets.reader(
     """,
     description="Pictures of your own in archives and videos, without labels, read where they lie. "
     "Plain tar, zip and LMDB are read at random; tar.gz and videos forward, so one process is best for these.",
-    licence="that of your pictures",
+    license="that of your pictures",
     images="as many as there are",
     where="any folder of yours",
     paper="not in the paper",

@@ -36,7 +36,7 @@ READER = image_sets.reader(
         ...                    or the same unpacked: n00004475/n00004475_6590.JPEG
     """,
     description="Pictures by what they show; the number of the paper is that of the release of winter 2021.",
-    licence="ImageNet terms of access: research and education, not commercial",
+    license="ImageNet terms of access: research and education, not commercial",
     images="13,153,500 in 19,167 synsets",
     where="https://image-net.org/download-images (winter21_whole.tar.gz, unpacked once)",
     paper="unlabeled (Table 1)",

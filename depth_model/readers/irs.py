@@ -13,7 +13,7 @@ from depth_model.reading.inputs import decoded, matching, read_below, safe_key
 from depth_model.reading.reader import Reader
 from depth_model.shards.sample import Item, Sample
 
-# Of the authors: 960 x 540 pixels and a field of view of 90 degrees; the centre of the image is that of projection.
+# Of the authors: 960 x 540 pixels and a field of view of 90 degrees; the center of the image is that of projection.
 _INTRINSICS = (480.0, 480.0, 479.5, 269.5)
 
 
@@ -51,7 +51,7 @@ READER = Reader(
     description="Rendered homes, offices, restaurants and shops at day, night and in the dark; 960 x 540 pixels.",
     unit="float OpenEXR of one channel, disparity in pixels of the left image",
     invalid="negative and NaN; 0 is infinitely far",
-    licence="for research; see the repository of the authors",
+    license="for research; see the repository of the authors",
     images="103,316",
     where="https://github.com/HKBU-HPML/IRS",
     paper="labeled, 103K (table 1): training and test lists together",

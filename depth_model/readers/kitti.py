@@ -30,7 +30,7 @@ class Options:
 
     `list`: a list file of image, depth (or `None`) and focal length a line; lines without depth are left out as in the
     released code. Without a list: `split`, the folder `train` or `val` of the annotated depth, and `camera`, the left
-    (`image_02`) or right (`image_03`) colour camera; both when not given.
+    (`image_02`) or right (`image_03`) color camera; both when not given.
     """
 
     list: str | None = None
@@ -108,15 +108,15 @@ READER = Reader(
         2011_09_26/                        (raw data; may lie in a folder of its own, such as raw/)
           calib_cam_to_cam.txt
           2011_09_26_drive_0002_sync/
-            image_02/data/0000000069.png   (left colour camera; image_03: right)
+            image_02/data/0000000069.png   (left color camera; image_03: right)
         data_depth_annotated/              (any name, or none)
           train/ | val/
             2011_09_26_drive_0002_sync/proj_depth/groundtruth/image_02/0000000069.png
     """,
-    description="Driving in and around Karlsruhe; raw colour images with the improved ground truth of the benchmark.",
+    description="Driving in and around Karlsruhe; raw color images with the improved ground truth of the benchmark.",
     unit="16-bit PNG, 256 = 1 m",
     invalid="0 (about 80 % of the pixels)",
-    licence="CC BY-NC-SA 3.0",
+    license="CC BY-NC-SA 3.0",
     images="Eigen test: 697 listed, 652 with depth; Eigen train: 23,158",
     where=(
         "https://www.cvlibs.net/datasets/kitti: raw data (synced+rectified), its calibration files, and "

@@ -41,7 +41,7 @@ READER = image_sets.reader(
     """,
     description="Pictures of ten kinds of scenes; the databases of objects (`airplane`, `cat`, …) have other names and "
     "are not read, as they are not part of the paper's number.",
-    licence="none named by the authors: research use",
+    license="none named by the authors: research use",
     images="9.9M in ten scene categories",
     where="https://github.com/fyu/lsun",
     paper="unlabeled (Table 1)",

@@ -61,7 +61,7 @@ def _load(root: Path, item: Item, options: Options) -> Sample:
 
 
 def _metric(calibration: bytes, disparity: np.ndarray) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """Return (depth in metres, intrinsics) of a disparity map: Z = f * baseline / (d + doffs), baseline in mm."""
+    """Return (depth in meters, intrinsics) of a disparity map: Z = f * baseline / (d + doffs), baseline in mm."""
     text = calibration[:4096].decode("ascii", "replace")
     camera = _CAMERA.search(text)
     others = [re.search(rf"^{name}=(\S+)", text, re.MULTILINE) for name in ("baseline", "doffs")]
@@ -94,7 +94,7 @@ READER = Reader(
     description="Table-top and room scenes, the left view. Disparity becomes metric where there is a calibration.",
     unit="disparity in pixels: float32 PFM (2014, 2021), 8-bit PNG times the scale (2003)",
     invalid="infinite (2014, 2021), 0 (2003)",
-    licence="free for research",
+    license="free for research",
     images="23 with depth (2014), 24 (2021), 2 (2003)",
     where="https://vision.middlebury.edu/stereo/data",
     paper="not in the paper",

@@ -1,4 +1,4 @@
-"""NYU Depth V2: the labelled .mat file with its official split, or the folders of synchronised frames.
+"""NYU Depth V2: the labeled .mat file with its official split, or the folders of synchronized frames.
 
 A root that holds `nyu_depth_v2_labeled.mat` is read from there, unless a list file asks for folders. The frames of
 the released lists (654 for testing) are the same images, written by the code of BTS from the .mat file with their raw
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LABELED = "nyu_depth_v2_labeled.mat"
 SPLITS = "splits.mat"
 INTRINSICS = (518.8579, 519.4696, 325.5824, 253.7362)
-"""Of the colour camera in pixels, from the toolbox of the release (camera_params.m)."""
+"""Of the color camera in pixels, from the toolbox of the release (camera_params.m)."""
 
 _FRAME = re.compile(r"(?P<folder>(?:.*/)?(?P<scene>[^/]+)/|)rgb_(?P<number>\d+)\.(?:jpg|png)")
 
@@ -43,7 +43,7 @@ class Options:
 
     `list`: a list file of image, depth and focal length a line, for folders. `split`: of the .mat file by its
     `splits.mat`; of folders those below a folder `train` or `test`; everything when not given. `depth`: of the .mat
-    file, `raw` as the Kinect saw it (what the released test images hold) or `filled` by colourisation.
+    file, `raw` as the Kinect saw it (what the released test images hold) or `filled` by colorization.
     """
 
     list: str | None = None
@@ -162,10 +162,10 @@ READER = Reader(
             sync_depth_00045.png
     """,
     description="Rooms seen by a Kinect, 640 x 480 pixels.",
-    unit=".mat: metres, float32; PNG: millimetres, 16 bits",
+    unit=".mat: meters, float32; PNG: millimeters, 16 bits",
     invalid="0 (a quarter of the raw depth)",
-    licence="none stated; for research",
-    images="1449 labelled: 795 for training, 654 for testing; sync folders: 24,231 for training",
+    license="none stated; for research",
+    images="1449 labeled: 795 for training, 654 for testing; sync folders: 24,231 for training",
     where=(
         'https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html: "labeled dataset" and "train/test splits". '
         "Sync folders (sync.zip) and the script that writes official_splits: github.com/cleinc/bts. List "

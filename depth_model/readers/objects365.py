@@ -37,7 +37,7 @@ READER = image_sets.reader(
     """,
     description="1.7M pictures with objects of 365 kinds: the part `train`. A .tar.gz is read forward only: unpack it "
     "to plain tar files or folders when several processes collect.",
-    licence="CC BY 4.0 of the annotations; the pictures belong to their owners on Flickr",
+    license="CC BY 4.0 of the annotations; the pictures belong to their owners on Flickr",
     images="1,742,289 (v2, train)",
     where="https://www.objects365.org/",
     paper="unlabeled (Table 1)",

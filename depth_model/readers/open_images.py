@@ -36,7 +36,7 @@ READER = image_sets.reader(
                                                   or the same unpacked: train/000002b66c9c498e.jpg (or train_0/…)
     """,
     description="Photographs of everyday scenes: the part `train`. The paper took 7.8M of 9.0M.",
-    licence="CC BY 2.0 as listed; CC BY 4.0 of the annotations",
+    license="CC BY 2.0 as listed; CC BY 4.0 of the annotations",
     images="9,011,219 published, 7.8M used",
     where="https://storage.googleapis.com/openimages/web/download_v7.html",
     paper="unlabeled (Table 1)",

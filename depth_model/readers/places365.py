@@ -36,7 +36,7 @@ READER = image_sets.reader(
                                                   (data_large_standard and …challenge.tar likewise)
     """,
     description="Pictures of 365 kinds of places, at their larger size unless told otherwise.",
-    licence="research and education, not commercial",
+    license="research and education, not commercial",
     images="1.8M (standard), 8.0M (challenge); the paper: 6.5M, chosen in a way it does not tell",
     where="http://places2.csail.mit.edu/download-private.html",
     paper="unlabeled (Table 1)",

@@ -1,6 +1,6 @@
 """Pictures of a procedurally built world with exact depth: data for a demo and for tests, made on the spot.
 
-Depth is planar, in metres, exact for every pixel, NaN for sky; classes are those of ADE20K, 0-based.
+Depth is planar, in meters, exact for every pixel, NaN for sky; classes are those of ADE20K, 0-based.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ READER = Reader(
     needs_root=False,
     layout="none: nothing is read from disk",
     description=f"A procedurally built world of {len(DOMAINS)} domains: {', '.join(DOMAINS)}.",
-    unit="metres",
+    unit="meters",
     invalid="none; sky has no depth",
-    licence="that of this project",
+    license="that of this project",
     images="any number",
     where="drawn on the spot",
     paper="not in the paper: stands for its data sets in the demo and in tests",

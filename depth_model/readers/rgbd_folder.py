@@ -1,7 +1,7 @@
-"""Pairs of colour image and depth (or disparity) file in folders: RGB-D data of your own and many data sets.
+"""Pairs of color image and depth (or disparity) file in folders: RGB-D data of your own and many data sets.
 
-Finds the pair of a colour image by the part of its path that the wildcard stands for, or by the nearest time
-stamp. Reads the formats of `formats.stored`. Depth must be planar and registered to the colour image: distances along
+Finds the pair of a color image by the part of its path that the wildcard stands for, or by the nearest time
+stamp. Reads the formats of `formats.stored`. Depth must be planar and registered to the color image: distances along
 the ray and other conventions need a reader of their own.
 """
 
@@ -40,9 +40,9 @@ class Options:
     """Where the pairs are and what the numbers mean.
 
     `color`, `depth`: patterns of paths below the root in which `*` (or `{}`) stands for the part of one name
-    that both share, and `**/` for folders that both share. `unit`: stored value of one metre (1000 for millimetres,
-    5000 for TUM RGB-D, 1 for metres); for other target kinds the divisor. Instead of it, `range`: what the lowest and
-    the highest code (0 and 255, or 65535) stand for, in metres; [80, 0] says that 0 is farthest. `coding`: "linear";
+    that both share, and `**/` for folders that both share. `unit`: stored value of one meter (1000 for millimeters,
+    5000 for TUM RGB-D, 1 for meters); for other target kinds the divisor. Instead of it, `range`: what the lowest and
+    the highest code (0 and 255, or 65535) stand for, in meters; [80, 0] says that 0 is farthest. `coding`: "linear";
     "log", codes are evenly spaced in the logarithm of `range`; "rgb24", a code is R + 256 G + 65536 B, divided by
     `unit`. `invalid`: stored values that mean "no label"; NaN, infinite and no-data values of floats always do. `name`
     of the array in NPZ, HDF5 and OpenEXR files that hold several. `resize`: depth smaller or larger than its picture,
@@ -88,7 +88,7 @@ def _pair(color: str, depth: str, wildcards: tuple[str, ...]) -> Item:
 
 
 def _unpaired_depth(depth: str, wildcards: tuple[str, ...]) -> Item:
-    # Prefixed, so that it never takes the key of a colour image with the same time stamp.
+    # Prefixed, so that it never takes the key of a color image with the same time stamp.
     return Item(_key(("depth", *wildcards)), depth, ("", depth))
 
 
@@ -138,7 +138,7 @@ def _by_time(root: Path, options: Options) -> Iterator[Item]:
 def _load(root: Path, item: Item, options: Options) -> Sample:
     color, depth = item.paths
     if not color:
-        raise BadInput(f"no colour image belongs to this depth file (pattern {options.color})")
+        raise BadInput(f"no color image belongs to this depth file (pattern {options.color})")
     if not depth:
         raise BadInput(f"no depth file belongs to this image (pattern {options.depth})")
     image = read_below(root, color)
@@ -157,7 +157,7 @@ def _target(data: bytes, options: Options) -> np.ndarray:
         raise BadInput("a colored picture, not one number per pixel (coding: rgb24 reads R + 256 G + 65536 B)")
     if options.range is None:
         if stored.dtype == np.uint8 and options.target_kind == "metric_depth":
-            raise BadInput("8 bits hold no metres: give the option range, what codes 0 and 255 stand for, not unit")
+            raise BadInput("8 bits hold no meters: give the option range, what codes 0 and 255 stand for, not unit")
         return formats.depth(stored, options.unit, options.invalid)
     return _decoded_range(formats.per_pixel(stored), options)
 
@@ -189,11 +189,11 @@ READER = Reader(
     load=_load,
     claims=_claims,
     loose_files=True,
-    layout="colour and depth files whose paths agree in their wildcards: color: rgb/*.png, depth: depth/*.png",
-    description="Pairs of colour image and depth map: RGB-D recordings of your own and many data sets.",
-    unit="option `unit`: the stored value of one metre",
+    layout="color and depth files whose paths agree in their wildcards: color: rgb/*.png, depth: depth/*.png",
+    description="Pairs of color image and depth map: RGB-D recordings of your own and many data sets.",
+    unit="option `unit`: the stored value of one meter",
     invalid="option `invalid` (0 unless you say otherwise); NaN and infinity always",
-    licence="that of the data",
+    license="that of the data",
     images="as many as there are",
     where="your own recordings, and data sets without a reader of their own",
     paper="not in the paper",

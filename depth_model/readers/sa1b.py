@@ -37,7 +37,7 @@ READER = image_sets.reader(
         ...                    or the same unpacked, in folders of any name: sa_000000/sa_1.jpg
     """,
     description="11.1M licensed photographs, short side 1500 pixels, with faces and number plates blurred.",
-    licence="SA-1B Dataset Research License",
+    license="SA-1B Dataset Research License",
     images="11.1M in 1000 archives",
     where="https://ai.meta.com/datasets/segment-anything-downloads/",
     paper="unlabeled (Table 1)",

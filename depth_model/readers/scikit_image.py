@@ -87,7 +87,7 @@ def _disparity(data: bytes) -> np.ndarray:
 
 
 def motorcycle_depth(disparity: np.ndarray) -> np.ndarray:
-    """Return planar depth in metres, float32 (H, W), of the `disparity` of the motorcycle in pixels.
+    """Return planar depth in meters, float32 (H, W), of the `disparity` of the motorcycle in pixels.
 
     The two principal points differ, so that depth = focal length * baseline / (disparity + offset): the disparity
     alone is inverse depth only up to a shift. With the calibration known, metric depth says more and lets all
@@ -114,9 +114,9 @@ READER = Reader(
     needs_root=False,
     layout="the folder `data` of the installed package scikit-image",
     description="Five real photographs, or the Middlebury motorcycle with true metric depth.",
-    unit="disparity in pixels, converted to metres by the calibration",
+    unit="disparity in pixels, converted to meters by the calibration",
     invalid="infinite disparity",
-    licence="public domain or CC0 (photographs); free for research (motorcycle, Middlebury 2014)",
+    license="public domain or CC0 (photographs); free for research (motorcycle, Middlebury 2014)",
     images="5, or 1 with depth",
     where="pip install scikit-image, which this project does",
     paper="not in the paper",

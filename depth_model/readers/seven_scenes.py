@@ -71,10 +71,10 @@ READER = Reader(
         <scene>/seq-01/frame-000000.color.png     (or .color.jpg; folders of frames alone are read too)
         <scene>/seq-01/frame-000000.depth.png
     """,
-    description="Seven rooms, 640 x 480 pixels. Colour and depth are not registered exactly: a few pixels lie apart.",
-    unit="16-bit PNG, millimetres",
+    description="Seven rooms, 640 x 480 pixels. Color and depth are not registered exactly: a few pixels lie apart.",
+    unit="16-bit PNG, millimeters",
     invalid="0 and 65535",
-    licence="Microsoft Research licence, non-commercial",
+    license="Microsoft Research license, non-commercial",
     images="43,000",
     where="https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes (unpack the seq-*.zip inside too)",
     paper="not in the paper",

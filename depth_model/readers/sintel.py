@@ -88,9 +88,9 @@ READER = Reader(
           camdata_left/alley_1/frame_0001.cam  (optional: intrinsics)
     """,
     description="23 scenes of an animated film, 1024 x 436 pixels.",
-    unit="metres, float32 .dpt",
+    unit="meters, float32 .dpt",
     invalid="none; the sky has very large depth, which protocols cap",
-    licence="free for research, of the film: CC BY 3.0",
+    license="free for research, of the film: CC BY 3.0",
     images="1064 for training, which have depth",
     where=(
         "http://sintel.is.tue.mpg.de: MPI-Sintel-complete.zip and, on the page of depth, "

@@ -33,7 +33,7 @@ _CONVERTED = re.compile(r"(?P<folder>(?:.*/)?)rgb/img-(?P<number>\d+)\.jpg")
 class Options:
     """Which convention, images and depth.
 
-    `convention`: `official` folders, or the `converted` copy with `unit` as the stored value of one metre. For
+    `convention`: `official` folders, or the `converted` copy with `unit` as the stored value of one meter. For
     official folders: `split` as `allsplit.mat` of the toolbox tells it, looked for below the root unless `list` names
     it; everything when not given; and `depth`, `raw` of the sensor or `filled` in by the authors from other views.
     """
@@ -121,9 +121,9 @@ def _converted_depth(data: bytes, options: Options) -> np.ndarray:
 
 
 def official_depth(data: bytes, options: Options | None = None) -> np.ndarray:
-    """Return the depth of an official PNG in metres, float32 (H, W), NaN where there is none.
+    """Return the depth of an official PNG in meters, float32 (H, W), NaN where there is none.
 
-    The 16 bits are millimetres turned left by three; the low bits are part of the value. Raises BadInput for
+    The 16 bits are millimeters turned left by three; the low bits are part of the value. Raises BadInput for
     anything but a 16-bit picture.
     """
     stored = formats.per_pixel(formats.picture(data))
@@ -163,9 +163,9 @@ READER = Reader(
         depth/1.png
     """,
     description="Rooms seen by four depth cameras.",
-    unit="16-bit PNG, millimetres turned left by 3 bits; converted: 10,000 (or 6553.5) = 1 m",
+    unit="16-bit PNG, millimeters turned left by 3 bits; converted: 10,000 (or 6553.5) = 1 m",
     invalid="0",
-    licence="none stated; for research",
+    license="none stated; for research",
     images="10,335: 5285 for training, 5050 for testing",
     where=(
         "https://rgbd.cs.princeton.edu: SUNRGBD.zip and SUNRGBDtoolbox.zip. Converted test images and depth: "

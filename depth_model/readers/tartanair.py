@@ -18,7 +18,7 @@ from depth_model.reading.reader import Reader
 from depth_model.shards.sample import Item, Sample
 
 SKY_FROM = 10_000.0
-"""Metres: what is stored as at least so far away is sky."""
+"""Meters: what is stored as at least so far away is sky."""
 
 NOT_SKY, SKY, UNKNOWN = 0, 1, 255
 _INTRINSICS = (320.0, 320.0, 320.0, 240.0)
@@ -75,11 +75,11 @@ READER = Reader(
         <environment>/{Easy,Hard}/P000/depth_left/000000_left_depth.npy
     """,
     description="30 rendered environments, 640 x 480 pixels. A backdrop seen through a window may lie at thousands of"
-    " metres and keeps its depth. The sky dome of `amusement` has a wrong, finite depth: its class labels leave the sky"
+    " meters and keeps its depth. The sky dome of `amusement` has a wrong, finite depth: its class labels leave the sky"
     " unknown.",
-    unit="float32 NumPy, metres, planar",
+    unit="float32 NumPy, meters, planar",
     invalid="0, negative, NaN; 10,000 and more is sky (class 1, no depth)",
-    licence="CC BY 4.0",
+    license="CC BY 4.0",
     images="306,637 left images",
     where="https://theairlab.org/tartanair-dataset (image_left and depth_left of each environment)",
     paper="labeled, 306K (table 1): all left images, Easy and Hard",

@@ -1,4 +1,4 @@
-"""TUM RGB-D: Kinect recordings whose colour and depth files are paired by their time stamps."""
+"""TUM RGB-D: Kinect recordings whose color and depth files are paired by their time stamps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DEFAULT = (525.0, 525.0, 319.5, 239.5)
 
 @dataclass(frozen=True)
 class Options:
-    """`tolerance`: how many seconds colour and depth may lie apart; 0.02 as in the authors' tools."""
+    """`tolerance`: how many seconds color and depth may lie apart; 0.02 as in the authors' tools."""
 
     tolerance: float = 0.02
 
@@ -44,7 +44,7 @@ def _items(root: Path, options: Options) -> Iterator[Item]:
 def _load(root: Path, item: Item, options: Options) -> Sample:
     color, depth = item.paths
     if not color or not depth:
-        partner = "depth map" if color else "colour image"
+        partner = "depth map" if color else "color image"
         raise BadInput(f"no {partner} within {options.tolerance:g} s")
     target = formats.depth(decoded(root, depth, formats.picture), 5000)
     camera = re.search(r"freiburg(\d)", color)
@@ -63,9 +63,9 @@ READER = Reader(
         rgbd_dataset_freiburg1_desk/depth/1305031452.814000.png
     """,
     description="Hand-held and robot recordings, 640 x 480 pixels. Images without depth in time are quarantined.",
-    unit="16-bit PNG, 5000 a metre",
+    unit="16-bit PNG, 5000 a meter",
     invalid="0",
-    licence="CC BY 4.0",
+    license="CC BY 4.0",
     images="about 1,000 in each of some 40 recordings",
     where="https://cvg.cit.tum.de/data/datasets/rgbd-dataset/download",
     paper="not in the paper",

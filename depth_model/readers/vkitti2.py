@@ -113,9 +113,9 @@ READER = Reader(
               depth/Camera_0/depth_00000.png
     """,
     description="KITTI drives rendered in other weather, light and directions, 1242 x 375 pixels.",
-    unit="16-bit PNG, centimetres",
+    unit="16-bit PNG, centimeters",
     invalid="65535 is sky (class 1, no depth), 0",
-    licence="CC BY-NC-SA 3.0",
+    license="CC BY-NC-SA 3.0",
     images="21,260 of each camera; test of the paper: 1701",
     where=(
         "https://europe.naverlabs.com/research/computer-vision/proxy-virtual-worlds-vkitti-2: vkitti_2.0.3_rgb.tar and "

@@ -22,7 +22,7 @@ from depth_model.reading.engines import Engine, ordered
 from depth_model.reading.parts import Part, listed_parts, parts
 from depth_model.reading.reader import Reader, rooted
 from depth_model.shards import decoding, images, manifest, rasters, shard_store, shards, target_statistics
-from depth_model.shards.disparity import labelled_pixels
+from depth_model.shards.disparity import labeled_pixels
 from depth_model.shards.sample import TARGET_KINDS, Item, Sample, check_key
 from depth_model.shards.store import Bucket, opened
 
@@ -240,12 +240,12 @@ def _add_target(sample: Sample, image: images.StoredImage, members: dict[str, by
     if kind not in TARGET_KINDS:
         raise ValueError(f"{sample.key}: target kind {kind!r} is not one of {', '.join(TARGET_KINDS)}")
     _check_size("target", target.shape, image)
-    valid = labelled_pixels(target, kind)
+    valid = labeled_pixels(target, kind)
     if not valid.any():
         raise BadInput(f"no pixel has a label: all values are missing or not possible for {kind}")
     known = target[valid]
     if known.min() == known.max():
-        raise BadInput(f"all {known.size} labelled pixels have the value {known[0]:g}: nothing to learn from")
+        raise BadInput(f"all {known.size} labeled pixels have the value {known[0]:g}: nothing to learn from")
     encoded = rasters.encode_exact(target)
     members[f"target.{rasters.SUFFIX}"] = encoded
     return {
@@ -264,7 +264,7 @@ def _add_semantic(sample: Sample, image: images.StoredImage, members: dict[str, 
 
 
 def _intrinsics(sample: Sample, image: images.StoredImage) -> dict[str, float]:
-    """Return the intrinsics in pixels of the stored image; pixel centres lie at whole numbers."""
+    """Return the intrinsics in pixels of the stored image; pixel centers lie at whole numbers."""
     if sample.intrinsics is None or image.rotated:
         return {}
     fx, fy, cx, cy = sample.intrinsics

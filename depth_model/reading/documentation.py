@@ -19,8 +19,8 @@ _HEAD = """# Data sets
 
 Written by `python -m depth_model.reading.documentation` from the readers in `depth_model/readers`; do not
 edit it by hand. A reader is named in `params.yaml` (see [own-data.md](own-data.md)), and a new one is
-[one file](adding-a-data-set.md). Depth comes out planar and in metres (or of unknown scale), NaN where there is no
-label, whatever the files say. Licences are as stated by the authors of each set: read theirs before you publish
+[one file](adding-a-data-set.md). Depth comes out planar and in meters (or of unknown scale), NaN where there is no
+label, whatever the files say. Licenses are as stated by the authors of each set: read theirs before you publish
 anything. `depth-anything inspect --reader NAME --root FOLDER` says what a reader finds in your copy.
 """
 
@@ -48,7 +48,7 @@ def _section(one: Reader) -> Iterator[str]:
         "no label": one.invalid,
         "sky": "" if one.sky_label is None else f"known: class {one.sky_label} of the class labels",
         "images": one.images,
-        "licence": one.licence,
+        "license": one.license,
         "where": one.where,
         "in the paper": one.paper,
     }

@@ -1,6 +1,6 @@
 """Running one function over many parts, in order: here, in processes of this machine, or in tasks of a Ray cluster.
 
-The function writes its result whole or not at all and recognises finished ones, so that whatever is killed is
+The function writes its result whole or not at all and recognizes finished ones, so that whatever is killed is
 simply run again. At most a few parts for each worker are in the works at a time; memory does not grow with their
 number.
 """

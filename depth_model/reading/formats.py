@@ -156,7 +156,7 @@ def _one_channel(values: np.ndarray) -> np.ndarray:
 
 def _finite_halves(values: np.ndarray) -> np.ndarray:
     if values.dtype == np.float16 and np.isposinf(values).any():
-        raise BadInput("half precision with infinite values: what lay above 65504 is lost; store float32, or metres")
+        raise BadInput("half precision with infinite values: what lay above 65504 is lost; store float32, or meters")
     return values
 
 
@@ -206,7 +206,7 @@ def _chosen(name: str | None, names: list[str]) -> str:
 
 
 def pfm(data: bytes) -> np.ndarray:
-    """Return a PFM file as float32 (H, W), or (H, W, 3) for a coloured one, its first row on top.
+    """Return a PFM file as float32 (H, W), or (H, W, 3) for a colored one, its first row on top.
 
     Rows lie from bottom to top in the file, in the byte order that the sign of the scale names; the size of the scale
     is not applied, as no data set here means it. Raises BadInput for damaged data and a wrong length.
@@ -313,7 +313,7 @@ def per_pixel(values: np.ndarray) -> np.ndarray:
 
 
 def depth(stored: np.ndarray, unit: float = 1.0, invalid: Iterable[float] = (0.0,)) -> np.ndarray:
-    """Return stored values as float32 (H, W) in metres (or whatever `unit` stored values make one of).
+    """Return stored values as float32 (H, W) in meters (or whatever `unit` stored values make one of).
 
     NaN where there is no label: at the values `invalid`, wherever a value is not finite before or after the division,
     and at what floating-point files hold for "nothing there" (LARGEST_HALF, and everything from FAR on). Raises

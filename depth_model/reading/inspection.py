@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from depth_model.errors import BadInput
-from depth_model.shards.disparity import labelled_pixels
+from depth_model.shards.disparity import labeled_pixels
 from depth_model.shards.images import decode_rgb
 from depth_model.shards.sample import Sample
 from depth_model.shards.target_statistics import implausible
@@ -18,7 +18,7 @@ from depth_model.shards.target_statistics import implausible
 class Statistics:
     """Running statistics of the samples of one data set; a few numbers per sample stay in memory.
 
-    `sizes`: (height, width) -> samples. `refused`: reason -> samples. `valid`: share of labelled pixels of each sample
+    `sizes`: (height, width) -> samples. `refused`: reason -> samples. `valid`: share of labeled pixels of each sample
     with a target. `medians`: of the labels of each sample. `low`, `high`: of all labels. `kinds`: target kind ->
     samples.
     """
@@ -43,11 +43,11 @@ class Statistics:
             self._add_target(sample.target, str(sample.target_kind))
 
     def _add_target(self, target: np.ndarray, kind: str) -> None:
-        labelled = labelled_pixels(target, kind)
+        labeled = labeled_pixels(target, kind)
         self.kinds[kind] += 1
-        self.valid.append(float(labelled.mean()))
-        if labelled.any():
-            known = target[labelled]
+        self.valid.append(float(labeled.mean()))
+        if labeled.any():
+            known = target[labeled]
             self.medians.append(float(np.median(known)))
             self.low, self.high = min(self.low, float(known.min())), max(self.high, float(known.max()))
 
@@ -58,11 +58,11 @@ class Statistics:
         shown += [f"target         {kind}: {count}" for kind, count in self.kinds.most_common()]
         if self.valid:
             low, mean, high = min(self.valid), float(np.mean(self.valid)), max(self.valid)
-            shown.append(f"labelled       {mean:.1%} of the pixels ({low:.1%} to {high:.1%} of an image)")
+            shown.append(f"labeled       {mean:.1%} of the pixels ({low:.1%} to {high:.1%} of an image)")
         if self.low <= self.high:
-            metres = set(self.kinds) == {"metric_depth"}
-            shown.append(f"labels         {self.low:.6g} to {self.high:.6g}{' m' if metres else ''}")
-            if metres and (strange := implausible(self.low, self.high, float(np.median(self.medians)))):
+            meters = set(self.kinds) == {"metric_depth"}
+            shown.append(f"labels         {self.low:.6g} to {self.high:.6g}{' m' if meters else ''}")
+            if meters and (strange := implausible(self.low, self.high, float(np.median(self.medians)))):
                 shown.append(f"warning        {strange}")
         refused = self.refused.most_common(5)
         return shown + [f"refused        {count}: {reason}" for reason, count in refused]

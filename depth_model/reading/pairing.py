@@ -1,4 +1,4 @@
-"""Pairs of colour images and depth maps by their time stamps, as RGB-D recordings name them."""
+"""Pairs of color images and depth maps by their time stamps, as RGB-D recordings name them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from depth_model.reading.inputs import matching
 
 
 def pairs_by_time(root: Path, color: str, depth: str, tolerance: float) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield (colour path, depth path, what the wildcards stand for) of each recording below `root`.
+    """Yield (color path, depth path, what the wildcards stand for) of each recording below `root`.
 
     The last wildcard of the patterns `color` and `depth` is a time stamp, those before it name the recording. The
     nearest two pair first, at most `tolerance` (of the same unit) apart, each file once; what stays alone has "" for
@@ -36,7 +36,7 @@ def _recordings(root: Path, pattern: str) -> dict[tuple[str, ...], dict[str, str
 
 
 def _nearest_in_time(colors: list[str], depths: list[str], tolerance: float) -> dict[str, str]:
-    """Return {colour stamp: depth stamp}: of all that lie within `tolerance`, the nearest two pair first."""
+    """Return {color stamp: depth stamp}: of all that lie within `tolerance`, the nearest two pair first."""
     of_colors, of_depths = _numbers(colors), _numbers(depths)
     order = np.argsort(of_depths, kind="stable")
     starts = np.searchsorted(of_depths[order], of_colors - tolerance, side="left")

@@ -3,7 +3,7 @@
 The cut depends on the keys alone (content-defined, as in deduplicating storage): a part ends, anywhere in the
 second half of what it may hold, after the key of the smallest hash. An inserted key moves the cuts near it and
 no later ones. A part is named by the digest of all that its shard depends on, so that a finished shard is
-recognised wherever and whenever it was made.
+recognized wherever and whenever it was made.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ class Part:
     repeated: frozenset[int]
 
 
-def parts(
-    items: Iterable[Item], size: int, state: Callable[[Item], Any], rules: str
-) -> Iterator[Part]:
+def parts(items: Iterable[Item], size: int, state: Callable[[Item], Any], rules: str) -> Iterator[Part]:
     """Yield the parts of `items`, each of at most `size` and, but for the last, at least half as many.
 
     `state(item)` is a JSON value that changes when the files of the item do, `rules` the digest of everything

@@ -55,7 +55,7 @@ class Reader:
     `Item.paths` and on nothing else, and that all are reached through `inputs`: such a source may lie in an object
     store, and the shards of its unchanged files are used again when others change.
     The other fields are for the generated documentation: `layout` as a tree, `unit` and `invalid` as stored on
-    disk, `licence`, number of `images`, `where` to get it and its place in the `paper`.
+    disk, `license`, number of `images`, `where` to get it and its place in the `paper`.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Reader:
     loose_files: bool = False
     unit: str = ""
     invalid: str = ""
-    licence: str = ""
+    license: str = ""
     images: str = ""
     where: str = ""
     paper: str = ""

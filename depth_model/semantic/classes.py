@@ -1,7 +1,7 @@
-"""Names and official colours of the classes of ADE20K and Cityscapes, in the order of their labels.
+"""Names and official colors of the classes of ADE20K and Cityscapes, in the order of their labels.
 
-Compared with MMSegmentation's ADE20KDataset (mmseg/datasets/ade.py), which has the challenge's 150 classes and colours,
-and with cityscapesScripts (helpers/labels.py), the training ids and colours of the release.
+Compared with MMSegmentation's ADE20KDataset (mmseg/datasets/ade.py), which has the challenge's 150 classes and colors,
+and with cityscapesScripts (helpers/labels.py), the training ids and colors of the release.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LISTS = Path(__file__).with_name("classes.yaml")
 
 @dataclass(frozen=True)
 class ClassList:
-    """The classes of the data set `name`: a name and a colour (red, green, blue), 0 to 255, for every label."""
+    """The classes of the data set `name`: a name and a color (red, green, blue), 0 to 255, for every label."""
 
     name: str
     classes: tuple[str, ...]
@@ -30,7 +30,7 @@ class ClassList:
         return len(self.classes)
 
     def colored(self, labels: np.ndarray) -> np.ndarray:
-        """Return uint8 (H, W, 3): the colours of `labels`, uint8 (H, W); black for what is no class."""
+        """Return uint8 (H, W, 3): the colors of `labels`, uint8 (H, W); black for what is no class."""
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = self.palette
         return table[labels]

@@ -1,6 +1,6 @@
 """From a stored target to what the losses see: disparity between 0 and 1 (docs/paper.md 1.1 and 1.2).
 
-Which pixels have a label is decided here for the whole project; `labelled_pixels` is also what the manifest's
+Which pixels have a label is decided here for the whole project; `labeled_pixels` is also what the manifest's
 valid fraction, minimum and maximum are taken over.
 """
 
@@ -15,7 +15,7 @@ from depth_model.errors import BadInput
 DEPTH_KINDS = ("metric_depth", "relative_depth")
 
 
-def labelled_pixels(target: np.ndarray, kind: str) -> np.ndarray:
+def labeled_pixels(target: np.ndarray, kind: str) -> np.ndarray:
     """Return bool (H, W): where `target`, float32 (H, W) of target kind `kind`, has a label.
 
     Depth must be finite and positive, disparity finite and not negative (0 = infinitely far), affine disparity
@@ -30,7 +30,7 @@ def labelled_pixels(target: np.ndarray, kind: str) -> np.ndarray:
     raise ValueError(f"unknown target kind {kind!r}")
 
 
-def normalised_disparity(
+def normalized_disparity(
     target: np.ndarray,
     kind: str,
     sky: np.ndarray | None = None,
@@ -45,14 +45,14 @@ def normalised_disparity(
     infinity, except for `affine_disparity`, whose unknown shift leaves only "as far as the farthest pixel": there it
     is written after. Pixels that are not valid hold 0. Raises BadInput for a map without two different disparities.
     """
-    valid = labelled_pixels(target, kind)
+    valid = labeled_pixels(target, kind)
     low, high = _range(target if valid.all() else target[valid], kind)
     if sky is not None and kind != "affine_disparity" and (sky & ~valid).any():
         low = 0.0
     if high <= low:
         raise BadInput(f"degenerate target: {int(valid.sum())} valid pixels, all of disparity {low:g}")
     target = part(target)
-    valid = labelled_pixels(target, kind)
+    valid = labeled_pixels(target, kind)
     scaled = _scaled(target, valid, kind, low, high)
     # Where sky counts before the scaling, its 0 is the minimum, and so stays 0.
     return scaled, valid if sky is None else valid | part(sky)

@@ -1,8 +1,8 @@
 """Encoded images to upright 8-bit RGB, and the bytes of an image that go into a shard.
 
 Reads the formats of `decoding.PICTURES`, whole JPEGs through simplejpeg: the same pixels in half the time. EXIF
-orientation is applied, the first frame of an animation is taken, 16-bit grey is scaled to 8 bits, transparent pixels
-are laid over white. Colour profiles are not applied. What is seldom is decoded apart, so that a fault in its library
+orientation is applied, the first frame of an animation is taken, 16-bit gray is scaled to 8 bits, transparent pixels
+are laid over white. Color profiles are not applied. What is seldom is decoded apart, so that a fault in its library
 costs one file; JPEG, PNG and WebP come by the million and are decoded here.
 """
 
@@ -43,7 +43,7 @@ _SELDOM = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP", b"\xff\x4f\x
 
 
 _OF_SIXTEEN_BITS = ((np.arange(2**16) + 128) // 257).astype(np.uint8)
-"""Of a grey value of 16 bits, that of 8."""
+"""Of a gray value of 16 bits, that of 8."""
 
 
 class StoredImage(NamedTuple):
@@ -77,10 +77,10 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _eight_bit_grey(image: Image.Image) -> Image.Image:
+def _eight_bit_gray(image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if values.dtype != np.uint16 and (values.min() < 0 or values.max() > 65535):
-        raise BadInput(f"grey values {values.min()} to {values.max()} are not those of a 16-bit image")
+        raise BadInput(f"gray values {values.min()} to {values.max()} are not those of a 16-bit image")
     return Image.fromarray(_OF_SIXTEEN_BITS[values])
 
 
@@ -95,7 +95,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise BadInput("a floating-point image has no defined white: convert it to 8 or 16 bits")
     if image.mode == "I" or image.mode.startswith("I;16"):
-        return _eight_bit_grey(image).convert("RGB")
+        return _eight_bit_gray(image).convert("RGB")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))

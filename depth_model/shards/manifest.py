@@ -39,10 +39,10 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("width", pa.int32(), nullable=False),
         pa.field("target_kind", pa.string()),
         pa.field("codec", pa.string()),
-        pa.field("minimum", pa.float32()),  # of the labelled pixels
+        pa.field("minimum", pa.float32()),  # of the labeled pixels
         pa.field("maximum", pa.float32()),
         pa.field("valid_fraction", pa.float32()),
-        pa.field("fingerprint", pa.binary(32), nullable=False),  # of the whole image and of its centre
+        pa.field("fingerprint", pa.binary(32), nullable=False),  # of the whole image and of its center
         pa.field("image_digest", pa.uint64(), nullable=False),  # of the encoded bytes
         pa.field("fx", pa.float64()),  # pixels of the stored image
         pa.field("fy", pa.float64()),

@@ -1,7 +1,7 @@
 """The sources of a role as one numbered collection, as training reads it: plain concatenation (paper 3.1).
 
 Holds columns of numbers only, so that tens of millions of samples fit; the order is that of the catalog and of
-the manifests. Does not shuffle, crop, resize or normalise.
+the manifests. Does not shuffle, crop, resize or normalize.
 """
 
 from __future__ import annotations
@@ -115,9 +115,7 @@ def numbered(ends: np.ndarray, index: int) -> tuple[int, int]:
 
 def _leave_out(sources: list[_Source], exclusions: Path) -> None:
     table = pq.read_table(exclusions, columns=["source", "key"])
-    left = sum(
-        source.leave_out(table.filter(pc.equal(table["source"], source.name))["key"]) for source in sources
-    )
+    left = sum(source.leave_out(table.filter(pc.equal(table["source"], source.name))["key"]) for source in sources)
     if left != table.num_rows:
         raise UserError(f"{exclusions}: {table.num_rows - left} of {table.num_rows} name no sample; run 'dvc repro'")
 
@@ -168,7 +166,7 @@ class _Source:
 
 
 def resized_nearest(raster: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return `raster` (h, w) at `shape` (H, W), by nearest centre: labels are never interpolated."""
+    """Return `raster` (h, w) at `shape` (H, W), by nearest center: labels are never interpolated."""
     if raster.shape == shape:
         return raster
     rows = (np.arange(shape[0]) * 2 + 1) * raster.shape[0] // (2 * shape[0])

@@ -44,33 +44,33 @@ def encode_exact(values: np.ndarray) -> bytes:
 
     Raises ValueError for another shape or type and BadInput for infinite values.
     """
-    labelled = _labelled(values)
-    known = values[labelled]
+    labeled = _labeled(values)
+    known = values[labeled]
     limits = _limits(known)
     for scale in _SCALES:
         offset = _offset(known, scale)
         if offset is not None:
             codes = np.zeros(values.shape, np.uint16)
-            codes[labelled] = np.rint(known.astype(np.float64) * scale) - offset
+            codes[labeled] = np.rint(known.astype(np.float64) * scale) - offset
             return _file(codes, codec="integer", bits=16, scale=scale, offset=offset, **limits)
-    patterns = np.where(labelled, values, np.float32(np.nan)).view(np.uint32)
+    patterns = np.where(labeled, values, np.float32(np.nan)).view(np.uint32)
     return _file(patterns, codec="float32", bits=32, scale=None, offset=None, **limits)
 
 
-def encode_quantised(values: np.ndarray, bits: int) -> bytes:
+def encode_quantized(values: np.ndarray, bits: int) -> bytes:
     """Encode float32 (H, W), NaN = no label, with `bits` (2 to 16) bits a pixel; the error is at most half a step.
 
     Raises ValueError for another shape, type or number of bits and BadInput for infinite values.
     """
     if not 2 <= bits <= 16:
         raise ValueError(f"bits = {bits}: must be 2 to 16")
-    labelled = _labelled(values)
-    limits = _limits(values[labelled])
+    labeled = _labeled(values)
+    limits = _limits(values[labeled])
     codes = np.zeros(values.shape, np.uint16)
-    if labelled.any():
+    if labeled.any():
         low, high = limits["minimum"], limits["maximum"]
         steps = (2**bits - 2) / (high - low) if high > low else 0.0
-        codes[labelled] = 1 + np.rint((values[labelled].astype(np.float64) - low) * steps)
+        codes[labeled] = 1 + np.rint((values[labeled].astype(np.float64) - low) * steps)
     fields = {"codec": "quantised", "bits": bits, "scale": None, "offset": None, "order": _order(codes, bits)}
     return _file(codes, **fields, **limits)
 
@@ -79,7 +79,7 @@ def header(data: bytes) -> dict[str, Any]:
     """Return the checked header of an encoded float raster.
 
     Keys: height, width, codec, bits, scale, offset, minimum, maximum (of the labels; None without any), and order of
-    quantised ones.
+    quantized ones.
     Raises BadInput when `data` is not such a raster.
     """
     return _parsed(data)[0]
@@ -94,25 +94,25 @@ def decode(data: bytes) -> np.ndarray:
         return differences.cumsum(axis=0, dtype=word).cumsum(axis=1, dtype=word).view(np.float32)
     codes = _codes(payload, head)
     if head["codec"] == "quantised":
-        return _dequantised(codes, head)
+        return _dequantized(codes, head)
     values = _from_integer(codes, head["offset"], head["scale"])
     values[codes == 0] = np.nan
     return values
 
 
 def decode_codes(data: bytes) -> np.ndarray:
-    """Return the codes of a quantised raster, uint16 (H, W): affine in what was encoded, 0 = no label.
+    """Return the codes of a quantized raster, uint16 (H, W): affine in what was encoded, 0 = no label.
 
     What is scaled afterwards anyway needs no more. Raises BadInput for damaged data and for another codec.
     """
     head, payload = _parsed(data)
     if head["codec"] != "quantised":
-        raise BadInput(f"a raster of codec {head['codec']!r}, not of quantised labels")
+        raise BadInput(f"a raster of codec {head['codec']!r}, not of quantized labels")
     return _codes(payload, head)
 
 
 def encode_labels(labels: np.ndarray) -> bytes:
-    """Encode class labels, an integer array (H, W) of values 0 to 255 (255 = ignore), as a grey PNG.
+    """Encode class labels, an integer array (H, W) of values 0 to 255 (255 = ignore), as a gray PNG.
 
     Raises ValueError for another shape or type and BadInput for values out of range.
     """
@@ -132,15 +132,15 @@ def encode_mask(mask: np.ndarray) -> bytes:
 
 def decode_labels(data: bytes) -> np.ndarray:
     """Return a PNG of `encode_labels` as uint8 (H, W); raises BadInput for damaged data or another mode."""
-    return _grey(data, "L")
+    return _gray(data, "L")
 
 
 def decode_mask(data: bytes) -> np.ndarray:
     """Return a PNG of `encode_mask` as bool (H, W); raises BadInput for damaged data or another mode."""
-    return _grey(data, "1")
+    return _gray(data, "1")
 
 
-def _labelled(values: np.ndarray) -> np.ndarray:
+def _labeled(values: np.ndarray) -> np.ndarray:
     if values.dtype != np.float32 or values.ndim != 2 or not values.size:
         raise ValueError(f"a raster must be a float32 (H, W) array, not {values.dtype} {values.shape}")
     if max(values.shape) > MAX_SIDE:
@@ -187,7 +187,7 @@ def _codes(payload: bytes, head: dict[str, Any]) -> np.ndarray:
     return codes.astype(np.uint16, copy=False)
 
 
-def _dequantised(codes: np.ndarray, head: dict[str, Any]) -> np.ndarray:
+def _dequantized(codes: np.ndarray, head: dict[str, Any]) -> np.ndarray:
     table = np.full(2 ** head["bits"], np.nan, np.float32)
     if head["minimum"] is not None:
         table[1:] = np.linspace(head["minimum"], head["maximum"], 2 ** head["bits"] - 1)
@@ -288,7 +288,7 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _grey(data: bytes, mode: str) -> np.ndarray:
+def _gray(data: bytes, mode: str) -> np.ndarray:
     image = decoding.loaded(decoding.opened(data, ["PNG"]))
     if image.mode != mode:
         raise BadInput(f"label image of mode {image.mode!r}, expected {mode!r}")

@@ -11,7 +11,7 @@ import numpy as np
 from depth_model.errors import BadInput
 
 TARGET_KINDS = ("metric_depth", "relative_depth", "disparity", "affine_disparity")
-"""Metres; depth of unknown scale (SfM, MVS); pixels or 1/m; disparity of unknown scale and shift."""
+"""Meters; depth of unknown scale (SfM, MVS); pixels or 1/m; disparity of unknown scale and shift."""
 
 _KEY = re.compile(r"[A-Za-z0-9_./-]+")
 

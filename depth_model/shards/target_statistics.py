@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from depth_model.shards.disparity import DEPTH_KINDS, labelled_pixels
+from depth_model.shards.disparity import DEPTH_KINDS, labeled_pixels
 
 STATISTICS = "statistics.json"
 GRID = 256
@@ -24,7 +24,7 @@ GRID = 256
 FIRST_OCTAVE, LAST_OCTAVE = 8, 28
 PARTS = 20
 DEPTH_EDGES = np.array([10 ** (place / 8) for place in range(-16, 25)])
-"""Metres: eight bins a decade from 0.01 to 1000 m; one more below and one above."""
+"""Meters: eight bins a decade from 0.01 to 1000 m; one more below and one above."""
 
 HISTOGRAMS = {
     "size": LAST_OCTAVE - FIRST_OCTAVE + 1,
@@ -32,12 +32,12 @@ HISTOGRAMS = {
     "depth": len(DEPTH_EDGES) + 1,
     "disparity": PARTS,
 }
-"""Number of bins: of pixels by powers of two from 2^8 to 2^28, of shares by twentieths, of metres by DEPTH_EDGES."""
+"""Number of bins: of pixels by powers of two from 2^8 to 2^28, of shares by twentieths, of meters by DEPTH_EDGES."""
 
 FARTHEST_MEDIAN, FARTHEST, NEAREST = 150.0, 5000.0, 0.05
-"""Metres beyond which labels are doubted: of the median and of the largest; below the last, of the largest."""
+"""Meters beyond which labels are doubted: of the median and of the largest; below the last, of the largest."""
 
-DEGENERATE = ("no pixel has a label", "all N labelled pixels have the value")
+DEGENERATE = ("no pixel has a label", "all N labeled pixels have the value")
 """How the classes of reasons against degenerate labels start."""
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -48,8 +48,8 @@ def of_sample(row: Mapping[str, Any], target: np.ndarray | None = None) -> dict[
     """Return the statistics of one sample.
 
     `row` is its row of the manifest (height and width in pixels; with a `target`, float32 (H, W), also target_kind,
-    minimum, maximum and valid_fraction). Depth is counted for `metric_depth` only, in metres; disparity for every
-    kind, scaled to [0, 1] over the labelled pixels of its image (paper 3.1).
+    minimum, maximum and valid_fraction). Depth is counted for `metric_depth` only, in meters; disparity for every
+    kind, scaled to [0, 1] over the labeled pixels of its image (paper 3.1).
     """
     octave = (row["height"] * row["width"]).bit_length() - 1
     found = {"size": _counted(min(max(octave, FIRST_OCTAVE), LAST_OCTAVE) - FIRST_OCTAVE, "size")}
@@ -58,7 +58,7 @@ def of_sample(row: Mapping[str, Any], target: np.ndarray | None = None) -> dict[
     kind, low, high = row["target_kind"], row["minimum"], row["maximum"]
     found["valid_fraction"] = _counted(_part(row["valid_fraction"]), "valid_fraction")
     seen = target[:: math.ceil(target.shape[0] / GRID), :: math.ceil(target.shape[1] / GRID)]
-    values = seen[labelled_pixels(seen, kind)].astype(np.float64)
+    values = seen[labeled_pixels(seen, kind)].astype(np.float64)
     if kind == "metric_depth":
         found["depth"] = _counted(np.searchsorted(DEPTH_EDGES, values, side="right"), "depth")
     found["disparity"] = _counted(_part(_scaled_disparity(values, kind, low, high)), "disparity")
@@ -109,10 +109,10 @@ def total(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def implausible(low: float, high: float, median: float) -> str:
-    """Return what is strange about labels from `low` to `high` that are said to be metres, "" when nothing is."""
+    """Return what is strange about labels from `low` to `high` that are said to be meters, "" when nothing is."""
     found = f"labels from {low:.4g} to {high:.4g} m, half of them beyond {median:.4g} m"
     if median > FARTHEST_MEDIAN:
-        return f"{found}: they look like millimetres (unit: 1000?)"
+        return f"{found}: they look like millimeters (unit: 1000?)"
     if high > FARTHEST:
         return f"{found}: the largest look like a value for no data (invalid: [0, {high:g}]?)"
     return f"{found}: too small for a scene (unit too large?)" if high < NEAREST else ""

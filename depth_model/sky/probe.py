@@ -57,9 +57,9 @@ def tokens_of(encoder: Encoder, image: np.ndarray, block: int, short_side: int) 
     rows, columns = (max(1, round(side * scale / PATCH)) for side in (height, width))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     resized = cv2.resize(image, (columns * PATCH, rows * PATCH), interpolation=interpolation)
-    normalised = (resized.astype(np.float32) / 255 - _MEAN) / _STD
+    normalized = (resized.astype(np.float32) / 255 - _MEAN) / _STD
     with torch.inference_mode():
-        (tokens,) = encoder(torch.from_numpy(normalised.transpose(2, 0, 1)[None].copy()), [block])
+        (tokens,) = encoder(torch.from_numpy(normalized.transpose(2, 0, 1)[None].copy()), [block])
     return tokens[0].numpy(), (rows, columns)
 
 

@@ -1,4 +1,4 @@
-"""How the sky of labelled images is found."""
+"""How the sky of labeled images is found."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _SIZE = (192, 256)
 def fit(tokens: np.ndarray, share: np.ndarray, penalty: float = PENALTY) -> tuple[np.ndarray, float]:
     """Return (weights (D,), bias) of the ridge-penalised logistic regression from `tokens` (N, D) to `share` (N,).
 
-    `share` in [0, 1] is the part of a patch that is sky. `penalty` acts on the weights of standardised tokens.
+    `share` in [0, 1] is the part of a patch that is sky. `penalty` acts on the weights of standardized tokens.
     Newton's method in float64, a fixed number of steps.
     """
     mean, deviation = tokens.mean(0, dtype=np.float64), tokens.std(0, dtype=np.float64) + 1e-6
@@ -76,17 +76,17 @@ def trained(sets: list[tuple[np.ndarray, np.ndarray]]) -> Probe:
     return Probe(weights.astype(np.float32), bias, BLOCK, SHORT_SIDE)
 
 
-Labelled = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
+Labeled = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def rendered(domain: str, count: int, seed: int) -> Labelled:
+def rendered(domain: str, count: int, seed: int) -> Labeled:
     """Yield image, sky mask and known mask, (H, W), of `count` pictures of a rendered `domain`."""
     for index in range(count):
         picture = world.render_sample(domain, seed, index, *_SIZE)
         yield picture.image, picture.semantic == SKY, np.ones(_SIZE, bool)
 
 
-def ade20k(folder: Path) -> Labelled:
+def ade20k(folder: Path) -> Labeled:
     """Yield image, sky mask and known mask of the scene-parsing pairs below `folder` (stored class 3, 0 unknown)."""
     for path in sorted((folder / "images").rglob("*.jpg")):
         label = folder / "annotations" / path.relative_to(folder / "images").with_suffix(".png")
@@ -94,39 +94,39 @@ def ade20k(folder: Path) -> Labelled:
         yield decode_rgb(path.read_bytes()), classes == SKY + 1, classes > 0
 
 
-def tartanair(folder: Path) -> Labelled:
+def tartanair(folder: Path) -> Labeled:
     """Yield image, sky mask and known mask of the frames of one trajectory: sky has a depth of exactly 65504."""
     for path in sorted((folder / "image_left").glob("*.png")):
         depth = np.load(folder / "depth_left" / f"{path.stem}_depth.npy", allow_pickle=False)
         yield decode_rgb(path.read_bytes()), depth == 65504, np.ones(depth.shape, bool)
 
 
-def without_sky(paths: list[Path]) -> Labelled:
+def without_sky(paths: list[Path]) -> Labeled:
     """Yield image, empty sky mask and full known mask of indoor photographs."""
     for path in paths:
         image = decode_rgb(path.read_bytes())
         yield image, np.zeros(image.shape[:2], bool), np.ones(image.shape[:2], bool)
 
 
-def measure(encoder: Encoder, probe: Probe, labelled: Labelled) -> dict[str, Any]:
+def measure(encoder: Encoder, probe: Probe, labeled: Labeled) -> dict[str, Any]:
     """Return the accuracy of `probe`, as `sky_accuracy` does."""
-    return sky_accuracy(lambda image: sky_probability(encoder, probe, image), labelled)
+    return sky_accuracy(lambda image: sky_probability(encoder, probe, image), labeled)
 
 
-def sky_accuracy(segmenter: Segmenter, labelled: Labelled) -> dict[str, Any]:
+def sky_accuracy(segmenter: Segmenter, labeled: Labeled) -> dict[str, Any]:
     """Return images, intersection over union of sky (None without any), accuracy and share wrongly called sky.
 
-    Counted over all labelled pixels of all images together; sky is where the probability is at least 0.5.
+    Counted over all labeled pixels of all images together; sky is where the probability is at least 0.5.
     """
     both = either = right = wrong = known = images = there = 0
-    for image, sky, labelled_pixels in labelled:
+    for image, sky, labeled_pixels in labeled:
         found = segmenter(image) >= 0.5
-        both += int((found & sky & labelled_pixels).sum())
-        either += int(((found | sky) & labelled_pixels).sum())
-        right += int(((found == sky) & labelled_pixels).sum())
-        wrong += int((found & ~sky & labelled_pixels).sum())
-        known += int(labelled_pixels.sum())
-        there += int((sky & labelled_pixels).sum())
+        both += int((found & sky & labeled_pixels).sum())
+        either += int(((found | sky) & labeled_pixels).sum())
+        right += int(((found == sky) & labeled_pixels).sum())
+        wrong += int((found & ~sky & labeled_pixels).sum())
+        known += int(labeled_pixels.sum())
+        there += int((sky & labeled_pixels).sum())
         images += 1
     return {
         "images": images,
@@ -136,7 +136,7 @@ def sky_accuracy(segmenter: Segmenter, labelled: Labelled) -> dict[str, Any]:
     }
 
 
-def real_samples(samples: Path) -> dict[str, Labelled]:
+def real_samples(samples: Path) -> dict[str, Labeled]:
     """Return what there is of real images with known sky in the folder of samples, by name."""
     indoors = sorted(samples.glob("7scenes/redkitchen/*0.color.jpg"))[::5] + sorted(
         samples.glob("nyu_depth_v2/sync/*/rgb_*.jpg")
@@ -154,7 +154,7 @@ def _report(encoder: Encoder, probe: Probe, samples: Path | None) -> dict[str, A
         if domain != HELD_OUT:
             measured[f"rendered {domain}, other pictures"] = measure(encoder, probe, rendered(domain, 20, SEED + 1))
     real = {} if samples is None else real_samples(samples)
-    return measured | {name: measure(encoder, probe, labelled) for name, labelled in real.items()}
+    return measured | {name: measure(encoder, probe, labeled) for name, labeled in real.items()}
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What training does to images and labels before the network sees them (paper 3.1 and 3.2).
 
-Labelled images are resized, cropped and flipped; unlabelled ones are strongly perturbed as well: colour jitter
+Labeled images are resized, cropped and flipped; unlabeled ones are strongly perturbed as well: color jitter
 and Gaussian blur; CutMix follows in `depth_model.objectives`. Everything works on uint8 with OpenCV (about eight
 times faster than Pillow) and draws from a generator that is handed in.
 The strengths of the perturbation are not published; `Perturbation` names them.
@@ -46,7 +46,7 @@ def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
 
 
 def crop_raster(raster: np.ndarray, crop: Crop) -> np.ndarray:
-    """Return (side, side): `raster`, (h, w) of any type and of the image's field of view, by nearest neighbour.
+    """Return (side, side): `raster`, (h, w) of any type and of the image's field of view, by nearest neighbor.
 
     Labels are never interpolated: a value between two objects would be a surface that is not there.
     """
@@ -67,15 +67,15 @@ def _mirrored(window: np.ndarray, flip: bool) -> np.ndarray:
 
 
 def perturb(image: np.ndarray, strength: Perturbation, generator: np.random.Generator) -> np.ndarray:
-    """Return `image`, uint8 (H, W, 3), strongly perturbed in colour and sharpness (paper 3.2)."""
+    """Return `image`, uint8 (H, W, 3), strongly perturbed in color and sharpness (paper 3.2)."""
     if generator.random() < strength.jitter_probability:
-        image = jitter_colours(image, strength, generator)
+        image = jitter_colors(image, strength, generator)
     if generator.random() < strength.blur_probability:
         image = cv2.GaussianBlur(image, (0, 0), generator.uniform(*strength.blur_sigma))
     return image
 
 
-def jitter_colours(image: np.ndarray, strength: Perturbation, generator: np.random.Generator) -> np.ndarray:
+def jitter_colors(image: np.ndarray, strength: Perturbation, generator: np.random.Generator) -> np.ndarray:
     """Return `image`, uint8 (H, W, 3), with brightness, contrast, saturation and hue changed in random order."""
     adjustments = [
         (adjust_brightness, _factor(strength.brightness, generator)),
@@ -95,19 +95,19 @@ def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    """Return `image`, uint8 RGB, blended with its mean grey: 0 gives that grey, 1 the image."""
+    """Return `image`, uint8 RGB, blended with its mean gray: 0 gives that gray, 1 the image."""
     mean = math.floor(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0] + 0.5)
     return cv2.LUT(image, _blend_table(mean, factor))
 
 
 def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
-    """Return `image`, uint8 RGB, blended with its grey version: 0 gives grey, 1 the image."""
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(image, factor, grey, 1 - factor, 0)
+    """Return `image`, uint8 RGB, blended with its gray version: 0 gives gray, 1 the image."""
+    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(image, factor, gray, 1 - factor, 0)
 
 
 def adjust_hue(image: np.ndarray, turn: float) -> np.ndarray:
-    """Return `image`, uint8 RGB, with its hue turned by `turn` full turns of the colour circle."""
+    """Return `image`, uint8 RGB, with its hue turned by `turn` full turns of the color circle."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     hsv[..., 0] += np.uint8(round(turn * 256) % 256)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
@@ -123,5 +123,5 @@ def _blend_table(level: int, factor: float) -> np.ndarray:
 
 
 def _nearest(found: int, wanted: int) -> np.ndarray:
-    """Return int (wanted,): which of `found` pixels lies at the centre of each of `wanted`."""
+    """Return int (wanted,): which of `found` pixels lies at the center of each of `wanted`."""
     return (2 * np.arange(wanted) + 1) * found // (2 * wanted)

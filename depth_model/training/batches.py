@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from depth_model.errors import BadInput
 from depth_model.networks.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from depth_model.objectives import sample_box
-from depth_model.shards.disparity import normalised_disparity
+from depth_model.shards.disparity import normalized_disparity
 from depth_model.shards.pool import SamplePool
 from depth_model.shards.store import StoreError
 from depth_model.training.augmentation import crop_image, crop_raster, draw_crop, perturb
@@ -38,7 +38,7 @@ Batch = dict[str, Any]
 
 
 def labeled_batch(pool: SamplePool, seed: int, count: int, side: int, step: int, share: Share = WHOLE) -> Batch:
-    """Return a share of the `count` labelled samples of batch `step`, resized, cropped to `side`, flipped (paper 3.1).
+    """Return a share of the `count` labeled samples of batch `step`, resized, cropped to `side`, flipped (paper 3.1).
 
     images uint8 (B, S, S, 3); disparity float32 (B, S, S) in [0, 1]; valid bool (B, S, S); unusable: how many
     samples have no usable target and take no part (their `valid` is False everywhere), float32 scalar; keys.
@@ -60,9 +60,9 @@ def unlabeled_batch(
     step: int,
     share: Share = WHOLE,
 ) -> Batch:
-    """Return a share of the `count` pseudo-labelled samples of batch `step`, strongly perturbed (paper 3.2).
+    """Return a share of the `count` pseudo-labeled samples of batch `step`, strongly perturbed (paper 3.2).
 
-    As `labeled_batch`, with the images perturbed in colour and the pseudo labels of the clean images. For CutMix:
+    As `labeled_batch`, with the images perturbed in color and the pseudo labels of the clean images. For CutMix:
     box, bool (B, S, S), the mask M of equation 5 for each image; partner, int64 (B,), the place of its partner u_b,
     the image before it in the global batch. A partner outside the share follows after the B samples, so that images,
     disparity and valid may be longer than B.
@@ -102,7 +102,7 @@ def _moved(value: Any, device: torch.device) -> Any:
 
 
 def network_input(images: Tensor) -> Tensor:
-    """Return uint8 (B, H, W, 3) RGB images as float32 (B, 3, H, W), normalised with ImageNet's mean and deviation."""
+    """Return uint8 (B, H, W, 3) RGB images as float32 (B, 3, H, W), normalized with ImageNet's mean and deviation."""
     imagenet = (IMAGENET_MEAN, IMAGENET_STD)
     width = images.shape[2]
     # Rows of all channels at one go: passes through memory, and loops over three channels, cost more than arithmetic.
@@ -174,14 +174,14 @@ _Sample = tuple[np.ndarray, np.ndarray, np.ndarray, str]
 
 
 def _cropped(pool: SamplePool, index: int, side: int, generator: np.random.Generator) -> _Sample:
-    """Return (image, disparity, valid, key) of one crop; the target is normalised before, over the whole map."""
+    """Return (image, disparity, valid, key) of one crop; the target is normalized before, over the whole map."""
     sample = pool.load(index)
     key = f"{sample.source}/{sample.key}"
     crop = draw_crop(generator, *sample.image.shape[:2], side)
     image = crop_image(sample.image, crop)
     window = partial(crop_raster, crop=crop)
     try:
-        disparity, valid = normalised_disparity(sample.target, sample.target_kind, sample.sky, window)
+        disparity, valid = normalized_disparity(sample.target, sample.target_kind, sample.sky, window)
     except BadInput:
         nothing = np.zeros((side, side), np.float32)
         return image, nothing, nothing.astype(bool), key

@@ -1,7 +1,7 @@
-"""Recognising a model that has learned nothing, so that no stage passes one on.
+"""Recognizing a model that has learned nothing, so that no stage passes one on.
 
 The output of the network ends in a ReLU. When it dies, the prediction is 0 everywhere, no gradient flows, and no
-later step can mend it. A constant prediction has an affine-invariant loss of exactly 1, because the normalised
+later step can mend it. A constant prediction has an affine-invariant loss of exactly 1, because the normalized
 target has a mean absolute value of 1: a model whose loss is not clearly below 1 is no better than a constant.
 """
 
@@ -17,7 +17,7 @@ from depth_model.training.start import Seen
 from depth_model.training.terms import Samples, Term
 
 CONSTANT = 0.95
-"""Largest mean affine-invariant loss on labelled images at which a model counts as better than a constant."""
+"""Largest mean affine-invariant loss on labeled images at which a model counts as better than a constant."""
 FLAT = 1e-5
 """Mean deviation of disparity per image below which the output has collapsed; the loss divides by 1e-6 at least."""
 
@@ -47,9 +47,9 @@ def unhealthy(found: Mapping[str, float]) -> str:
 
 
 def check_learned(name: str, history: History) -> None:
-    """Raise UserError unless the loss on labelled images over the last tenth lies between 0 and `CONSTANT`.
+    """Raise UserError unless the loss on labeled images over the last tenth lies between 0 and `CONSTANT`.
 
-    It is exactly 0 when no labelled image was usable.
+    It is exactly 0 when no labeled image was usable.
     """
     loss = history.recent("affine_invariant", max(1, len(history.rows) // 10))
     if not loss < CONSTANT:
@@ -58,6 +58,4 @@ def check_learned(name: str, history: History) -> None:
             f" has 1, less than {CONSTANT} is needed; {_REMEDY}"
         )
     if loss == 0:
-        raise UserError(
-            f"{name}: no labelled image had a usable target; look at the manifests in data/labeled"
-        )
+        raise UserError(f"{name}: no labeled image had a usable target; look at the manifests in data/labeled")

@@ -51,7 +51,7 @@ class Run:
     """What one run brings.
 
     `make_batch(step, share)` gives a share of a global batch, `forward` what the model makes of it, from which the
-    `terms` are computed; the minimised `loss` is their weighted sum. `schedule` sets learning rates and betas of each
+    `terms` are computed; the minimized `loss` is their weighted sum. `schedule` sets learning rates and betas of each
     step. `unhealthy` looks at the values of a step and says what is wrong with the model's output, if anything. `ema`
     is the decay of the average of the weights that the model gets at the end, 0 for none. Raises ValueError for `ema`
     outside [0, 1).

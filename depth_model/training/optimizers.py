@@ -40,9 +40,7 @@ def parameter_groups(
     ]
 
 
-def adamw(
-    model: nn.Module, encoder_learning_rate: float, decoder_learning_rate: float, weight_decay: float
-) -> AdamW:
+def adamw(model: nn.Module, encoder_learning_rate: float, decoder_learning_rate: float, weight_decay: float) -> AdamW:
     """Return AdamW over the parameter groups of `model`."""
     return fused_adamw(parameter_groups(model, encoder_learning_rate, decoder_learning_rate, weight_decay))
 

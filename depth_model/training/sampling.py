@@ -56,9 +56,7 @@ def batch_indices(seed: tuple[int, ...], step: int, batch: int, length: int) -> 
         raise ValueError("there are no samples to draw a batch from")
     position = step * batch + np.arange(batch, dtype=np.int64)
     epochs, places = np.divmod(position, length)
-    parts = [
-        epoch_positions(seed, int(epoch), places[epochs == epoch], length) for epoch in np.unique(epochs)
-    ]
+    parts = [epoch_positions(seed, int(epoch), places[epochs == epoch], length) for epoch in np.unique(epochs)]
     return np.concatenate(parts)
 
 
@@ -77,7 +75,7 @@ def _permuted(values: np.ndarray, half: np.uint64, keys: np.ndarray) -> np.ndarr
 
 
 def _mixed(values: np.ndarray) -> np.ndarray:
-    # The finaliser of splitmix64: every bit of the input reaches the low bits that are kept.
+    # The finalizer of splitmix64: every bit of the input reaches the low bits that are kept.
     values = (values ^ (values >> np.uint64(30))) * _MIXERS[0]
     values = (values ^ (values >> np.uint64(27))) * _MIXERS[1]
     return values ^ (values >> np.uint64(31))

@@ -52,9 +52,7 @@ class TrainingSettings(LoopSettings):
     gradient_matching: NotNegativeNumber = setting(
         "weight of the term on labels (paper: none; second Depth Anything: 2)", 0.0
     )
-    out_indices: OutIndices = setting(
-        "blocks the decoder reads (paper: last; second Depth Anything: spread)", "last"
-    )
+    out_indices: OutIndices = setting("blocks the decoder reads (paper: last; second Depth Anything: spread)", "last")
     warmup: NotNegativeNumber = setting("steps, or a fraction of them below 1 (paper: none)", 0.0)
 
 
@@ -98,7 +96,7 @@ class StudentSettings:
     unlabeled_per_batch: Positive = setting("paper: twice the labeled ones", 128)
     encoder_learning_rate: PositiveNumber = setting("paper: 5e-6", 5e-6)
     decoder_learning_rate: PositiveNumber = setting("paper: ten times the encoder's", 5e-5)
-    trim: Share = setting("share of the largest residuals left out on pseudo-labelled pixels", 0.1)
+    trim: Share = setting("share of the largest residuals left out on pseudo-labeled pixels", 0.1)
     pseudo_labels: bool = setting("false: learn from labels alone, as many steps of as many labels (Table 9)", True)
     minimum_quality: Probability = setting("pseudo labels with a lower score are left out (pseudo_label.quality)", 0.0)
     ema: Share = setting("decay of an average of the weights, which becomes the model; 0: none (paper)", 0.0)
@@ -107,10 +105,10 @@ class StudentSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentSettings:
-    """Which tokens are held near the frozen encoder's, and the normaliser of equation 9."""
+    """Which tokens are held near the frozen encoder's, and the normalizer of equation 9."""
 
     block: NotNegative = setting("0-based; 9 for the packaged weights, the last block for genuine DINOv2", 23)
-    normaliser: Literal["remaining", "all"] = setting("", "remaining")
+    normalizer: Literal["remaining", "all"] = setting("", "remaining")
     images: Literal["unlabeled", "labeled", "none"] = setting(
         "where it is applied (paper: unlabeled; Table 13)", "unlabeled"
     )

@@ -47,7 +47,7 @@ class Seen:
 def label_terms(labeled: Callable[[Batch], Batch], training: TrainingSettings) -> list[Term]:
     """Return the losses on labels: the affine-invariant one (equations 1 to 3), and gradient matching with its weight.
 
-    `labeled` gives the labelled part of a batch. The second Depth Anything takes 2 for gradient matching on its
+    `labeled` gives the labeled part of a batch. The second Depth Anything takes 2 for gradient matching on its
     synthetic labels, the first has no such term (docs/paper.md 1.8).
     """
 

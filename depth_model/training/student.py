@@ -1,6 +1,6 @@
-"""The student (paper 3.2 and 3.3): learned from labelled and pseudo-labelled images with a frozen encoder beside it.
+"""The student (paper 3.2 and 3.3): learned from labeled and pseudo-labeled images with a frozen encoder beside it.
 
-Every step takes labelled and unlabelled images (paper: 1:2) through the network in one pass and minimises the
+Every step takes labeled and unlabeled images (paper: 1:2) through the network in one pass and minimizes the
 average of three losses: on the labels, on the pseudo labels of strongly perturbed images, and for the encoder's
 features. The student starts from the pre-trained encoder, not from the teacher.
 """
@@ -43,7 +43,7 @@ def train_student(
     on_metrics: OnMetrics,
     machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[DepthAnything, History]:
-    """Learn the student from `labeled` and the pseudo-labelled `unlabeled` samples (paper 3.2 and 3.3).
+    """Learn the student from `labeled` and the pseudo-labeled `unlabeled` samples (paper 3.2 and 3.3).
 
     Student and frozen encoder both start from encoder `weights`. Continues from the checkpoints in `scratch`.
     Raises UserError when the result is no better than a constant, and what
@@ -103,7 +103,7 @@ def student_batch(
 def student_output(model: DepthAnything, frozen: Encoder, alignment: FeatureAlignment, batch: Batch) -> Seen:
     """Return what the network makes of a student batch, with the loss on features unless they are aligned nowhere.
 
-    CutMix pastes a box of each perturbed image into its neighbour in the batch (equation 5). The frozen encoder sees
+    CutMix pastes a box of each perturbed image into its neighbor in the batch (equation 5). The frozen encoder sees
     what the student sees, so that tokens correspond.
     """
     labeled, unlabeled = batch["labeled"], batch.get("unlabeled")
@@ -118,14 +118,14 @@ def student_output(model: DepthAnything, frozen: Encoder, alignment: FeatureAlig
     disparity, tokens = model.predict_with_tokens(seen, alignment.block)
     fixed = _frozen_tokens(frozen, images[alignment.images], alignment.block)
     ours = tokens[:count] if alignment.images == "labeled" else tokens[count:]
-    features = feature_alignment_loss(ours, fixed, alignment.alpha, alignment.normaliser)
+    features = feature_alignment_loss(ours, fixed, alignment.alpha, alignment.normalizer)
     return Seen(disparity, disparity[:count], labeled, unlabeled, features)
 
 
 def student_terms(
     trim: float, training: TrainingSettings, pseudo_labels: bool = True, aligned: str = "unlabeled"
 ) -> list[Term]:
-    """Return the losses, whose average the student minimises: on labels, pseudo labels and features (paper 3.3), or
+    """Return the losses, whose average the student minimizes: on labels, pseudo labels and features (paper 3.3), or
     those of them that an ablation leaves; and what is watched beside them. Features are those of `aligned` images."""
     on_aligned = partial(_image_count, (aligned,))
     others = []

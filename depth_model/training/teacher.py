@@ -1,4 +1,4 @@
-"""The teacher (paper 3.1): a depth model learned from labelled images alone."""
+"""The teacher (paper 3.1): a depth model learned from labeled images alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def train_teacher(
     on_metrics: OnMetrics,
     machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[DepthAnything, History]:
-    """Learn the teacher from the labelled samples of `pool`, starting from encoder `weights` (paper 3.1).
+    """Learn the teacher from the labeled samples of `pool`, starting from encoder `weights` (paper 3.1).
 
     Continues from the checkpoints in `scratch`. Raises UserError when the result is no better than a
     constant, and what `depth_model.training.loop.train` and `DepthAnything` raise.

@@ -1,6 +1,6 @@
 """The terms of a loss: each is one value that knows its name, its weight and over how many samples it is a mean.
 
-A run lists them once (`loop.Run.terms`); what the loop minimises, averages over the shares of a batch and reports
+A run lists them once (`loop.Run.terms`); what the loop minimizes, averages over the shares of a batch and reports
 follows from that list. What a term is computed from, the `output`, is whatever the run's `forward` gives.
 """
 

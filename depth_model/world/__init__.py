@@ -25,7 +25,7 @@ JPEG_QUALITY = 92
 
 
 def render_sample(domain: str, seed: int, index: int, height: int, width: int) -> Picture:
-    """Return picture `index` of `domain`: image, planar depth in metres, ADE20K classes, camera and scene.
+    """Return picture `index` of `domain`: image, planar depth in meters, ADE20K classes, camera and scene.
 
     Raises ValueError for an unknown domain, with the names there are.
     """

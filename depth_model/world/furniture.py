@@ -12,7 +12,7 @@ import numpy as np
 from depth_model.world import labels
 from depth_model.world.scene import Lamp, Material, Relief, Spot
 from depth_model.world.shapes import blob, box, cylinder, lathe, torus
-from depth_model.world.textures import blended, checker, hsv, picture, plain, random_colour, stripes, wood
+from depth_model.world.textures import blended, checker, hsv, picture, plain, random_color, stripes, wood
 
 
 def timber(rng: np.random.Generator, label: int, along: int = 0) -> Material:
@@ -25,12 +25,12 @@ def timber(rng: np.random.Generator, label: int, along: int = 0) -> Material:
 
 def painted(rng: np.random.Generator, label: int) -> Material:
     """Return a smooth painted surface for an object of class `label`."""
-    return Material(label, plain(random_colour(rng), 0.06), gloss=rng.uniform(0.0, 0.4))
+    return Material(label, plain(random_color(rng), 0.06), gloss=rng.uniform(0.0, 0.4))
 
 
 def cloth(rng: np.random.Generator, label: int) -> Material:
     """Return woven cloth, plain, striped or checked, for an object of class `label`."""
-    first, second = random_colour(rng, (0.1, 0.7), (0.2, 0.8)), random_colour(rng, (0.1, 0.7), (0.2, 0.8))
+    first, second = random_color(rng, (0.1, 0.7), (0.2, 0.8)), random_color(rng, (0.1, 0.7), (0.2, 0.8))
     size = rng.uniform(0.05, 0.2)
     kinds = [
         plain(first, 0.25, 0.3, "grain"),
@@ -78,7 +78,7 @@ def chair(spot: Spot, rng: np.random.Generator) -> None:
 
 
 def sofa(spot: Spot, rng: np.random.Generator, width: float) -> None:
-    """Add a sofa of `width` metres with cushions."""
+    """Add a sofa of `width` meters with cushions."""
     material = cloth(rng, labels.SOFA)
     depth, arm = rng.uniform(0.8, 0.95), rng.uniform(0.14, 0.24)
     spot.add(box(width, depth, 0.3), material, (0, 0, 0.08))
@@ -97,7 +97,7 @@ def sofa(spot: Spot, rng: np.random.Generator, width: float) -> None:
 
 
 def bed(spot: Spot, rng: np.random.Generator, width: float) -> None:
-    """Add a bed of `width` metres, its head at +y."""
+    """Add a bed of `width` meters, its head at +y."""
     frame, sheet = timber(rng, labels.BED), cloth(rng, labels.BED)
     spot.add(box(width, 2.0, 0.28), frame, (0, 0, 0.05))
     spot.add(box(width - 0.06, 1.94, 0.2), Material(labels.BED, plain(hsv(0.1, 0.05, 0.9), 0.08)), (0, 0, 0.33))
@@ -124,7 +124,7 @@ def bookcase(spot: Spot, rng: np.random.Generator, width: float, height: float) 
 
 
 def _books(spot: Spot, rng: np.random.Generator, width: float, z: float, room: float) -> None:
-    covers = [Material(labels.BOOK, plain(random_colour(rng, (0.2, 0.8), (0.2, 0.85)), 0.1)) for _ in range(4)]
+    covers = [Material(labels.BOOK, plain(random_color(rng, (0.2, 0.8), (0.2, 0.85)), 0.1)) for _ in range(4)]
     x, end = -width / 2, width / 2
     while x < end - 0.08:
         if rng.random() < 0.12:
@@ -165,9 +165,9 @@ def floor_lamp(spot: Spot, rng: np.random.Generator, strength: float) -> list[La
 
 
 def potted_plant(spot: Spot, rng: np.random.Generator, height: float) -> None:
-    """Add a plant of `height` metres in a pot."""
+    """Add a plant of `height` meters in a pot."""
     radius = height * rng.uniform(0.14, 0.2)
-    clay = Material(labels.POT, plain(random_colour(rng, (0.1, 0.6), (0.3, 0.8)), 0.15), gloss=rng.uniform(0, 0.5))
+    clay = Material(labels.POT, plain(random_color(rng, (0.1, 0.6), (0.3, 0.8)), 0.15), gloss=rng.uniform(0, 0.5))
     pot_height = height * 0.3
     spot.add(
         lathe(
@@ -191,7 +191,7 @@ def foliage(rng: np.random.Generator, label: int) -> Material:
 
 
 def vessel(spot: Spot, rng: np.random.Generator, height: float) -> None:
-    """Add a vase, bottle, mug or bowl of about `height` metres, round and hollow."""
+    """Add a vase, bottle, mug or bowl of about `height` meters, round and hollow."""
     kind = rng.choice(["vase", "bottle", "mug", "bowl"])
     make = {"vase": _vase, "bottle": _bottle, "mug": _mug, "bowl": _bowl}[kind]
     label, profile, smooth = make(rng, height)
@@ -203,7 +203,7 @@ def vessel(spot: Spot, rng: np.random.Generator, height: float) -> None:
 
 
 def _glaze(rng: np.random.Generator) -> object:
-    first, second = random_colour(rng, (0.1, 0.8), (0.3, 0.95)), random_colour(rng, (0.1, 0.8), (0.3, 0.95))
+    first, second = random_color(rng, (0.1, 0.8), (0.3, 0.95)), random_color(rng, (0.1, 0.8), (0.3, 0.95))
     kinds = [
         plain(first, 0.08, 0.3),
         stripes(first, second, rng.uniform(0.02, 0.06), 0.5, axis=1),
@@ -258,8 +258,8 @@ def box_of_goods(spot: Spot, rng: np.random.Generator, size: tuple[float, float,
     if rng.random() < 0.4:
         print_ = plain(hsv(0.08, 0.45, 0.65), 0.1)
     else:
-        colours = np.array([random_colour(rng, (0.2, 0.9), (0.3, 0.95)) for _ in range(4)])
-        print_ = picture(colours, max(size) * 2, rng.random())
+        colors = np.array([random_color(rng, (0.2, 0.9), (0.3, 0.95)) for _ in range(4)])
+        print_ = picture(colors, max(size) * 2, rng.random())
     spot.add(box(*size), Material(labels.BOX, print_, gloss=0.1))
 
 
@@ -269,7 +269,7 @@ def book_pile(spot: Spot, rng: np.random.Generator, count: int) -> None:
     for _ in range(count):
         size = (rng.uniform(0.13, 0.2), rng.uniform(0.18, 0.27), rng.uniform(0.015, 0.045))
         turn = rng.uniform(-0.4, 0.4)
-        cover = Material(labels.BOOK, plain(random_colour(rng, (0.2, 0.9), (0.2, 0.9)), 0.1, 0.3), gloss=0.15)
+        cover = Material(labels.BOOK, plain(random_color(rng, (0.2, 0.9), (0.2, 0.9)), 0.1, 0.3), gloss=0.15)
         paper = Material(labels.BOOK, stripes(hsv(0.12, 0.1, 0.9), hsv(0.12, 0.15, 0.7), 0.004, 0.5, axis=1))
         spot.add(box(size[0], size[1], 0.003), cover, (0, 0, z), turn)
         spot.add(box(size[0] - 0.008, size[1] - 0.008, size[2] - 0.006), paper, (0, 0, z + 0.003), turn)

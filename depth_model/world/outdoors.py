@@ -6,9 +6,9 @@ import numpy as np
 
 from depth_model.world import labels
 from depth_model.world.furniture import foliage
-from depth_model.world.scene import Lamp, Material, Model, Parts, Relief, Spot, modelled
+from depth_model.world.scene import Lamp, Material, Model, Parts, Relief, Spot, modeled
 from depth_model.world.shapes import Mesh, blob, box, cylinder, extruded, lathe, sphere
-from depth_model.world.textures import Texture, blended, hsv, lit_windows, plain, random_colour, tiled, windows, wood
+from depth_model.world.textures import Texture, blended, hsv, lit_windows, plain, random_color, tiled, windows, wood
 
 
 def bark(rng: np.random.Generator) -> Material:
@@ -28,7 +28,7 @@ def trees(rng: np.random.Generator, count: int, conifers: float, detail: int = 2
     for make in makers:
         parts = Parts(rng)
         make(Spot(parts, (0, 0, 0)), rng, detail, foliage(rng, labels.TREE), bark(rng))
-        models.append(modelled(parts))
+        models.append(modeled(parts))
     return models
 
 
@@ -77,13 +77,13 @@ def bush(spot: Spot, rng: np.random.Generator, size: float, leaf: Material) -> N
 
 def rock_material(rng: np.random.Generator) -> Material:
     """Return weathered stone."""
-    base = random_colour(rng, (0.03, 0.25), (0.35, 0.65), (0.02, 0.14))
+    base = random_color(rng, (0.03, 0.25), (0.35, 0.65), (0.02, 0.14))
     return Material(labels.ROCK, blended(base, base * 0.45, 2.0, contrast=3), relief=Relief("cloud", 1.5, 0.12))
 
 
 def car(spot: Spot, rng: np.random.Generator) -> None:
-    """Add a car along x, its front towards +x: hatchback, saloon or van."""
-    paint = random_colour(rng, (0.0, 0.85), (0.1, 0.95))
+    """Add a car along x, its front toward +x: hatchback, saloon or van."""
+    paint = random_color(rng, (0.0, 0.85), (0.1, 0.95))
     body = Material(labels.CAR, plain(paint, 0.03, 3.0), gloss=0.9, mirror=0.05)
     glass = Material(labels.CAR, plain(hsv(0.55, 0.2, 0.12), 0.02), gloss=1.0, mirror=0.09)
     tyre = Material(labels.CAR, plain(hsv(0.6, 0.05, 0.14), 0.1))
@@ -135,7 +135,7 @@ def _car_lights(spot: Spot, half: float, width: float) -> None:
 def street_lamp(
     spot: Spot, rng: np.random.Generator, height: float, metal: Material, glow: np.ndarray | None = None
 ) -> list[Lamp]:
-    """Add a lamp post whose arm reaches along +x; with `glow` (linear RGB at one metre) it is lit and returned."""
+    """Add a lamp post whose arm reaches along +x; with `glow` (linear RGB at one meter) it is lit and returned."""
     reach = rng.uniform(0.6, 1.6)
     spot.add(cylinder(0.09, height, 8, 0.05), metal)
     spot.add(box(reach, 0.06, 0.06), metal, (reach / 2, 0, height - 0.1))
@@ -153,8 +153,8 @@ def person(spot: Spot, rng: np.random.Generator) -> None:
     height = rng.uniform(1.55, 1.88)
     skin = Material(labels.PERSON, plain(hsv(0.07, rng.uniform(0.3, 0.55), rng.uniform(0.35, 0.9)), 0.05))
     hair = Material(labels.PERSON, plain(hsv(0.08, 0.4, rng.uniform(0.08, 0.5)), 0.2, 0.2, "grain"))
-    coat = Material(labels.PERSON, plain(random_colour(rng, (0.1, 0.8), (0.15, 0.8)), 0.2))
-    trousers = Material(labels.PERSON, plain(random_colour(rng, (0.05, 0.5), (0.1, 0.5)), 0.2))
+    coat = Material(labels.PERSON, plain(random_color(rng, (0.1, 0.8), (0.15, 0.8)), 0.2))
+    trousers = Material(labels.PERSON, plain(random_color(rng, (0.05, 0.5), (0.1, 0.5)), 0.2))
     stride = rng.uniform(0, 0.35)
     scale = height / 1.75
     for side in (-1, 1):
@@ -171,8 +171,8 @@ def person(spot: Spot, rng: np.random.Generator) -> None:
 
 def masonry(rng: np.random.Generator) -> Texture:
     """Return the wall of a building: plaster, brick, panels or stone."""
-    base = random_colour(rng, (0.03, 0.4), (0.45, 0.9), (0.0, 0.17))
-    brick = random_colour(rng, (0.3, 0.6), (0.35, 0.65), (0.0, 0.07))
+    base = random_color(rng, (0.03, 0.4), (0.45, 0.9), (0.0, 0.17))
+    brick = random_color(rng, (0.3, 0.6), (0.35, 0.65), (0.0, 0.07))
     kinds = [
         plain(base, 0.12, 6.0),
         tiled(plain(brick, 0.3, 1.0, "grain"), hsv(0.1, 0.1, 0.65), (0.5, 0.16), 0.025, 0.5, 0.25),
@@ -195,14 +195,14 @@ def building(
     pitch = (size[0] / axes, size[2] / floors)
     pane = (pitch[0] * rng.uniform(0.4, 0.75), pitch[1] * rng.uniform(0.42, 0.65))
     wall, salt = masonry(rng), int(rng.integers(1 << 30))
-    glass, frame = hsv(0.57, 0.25, rng.uniform(0.2, 0.5)), random_colour(rng, (0, 0.2), (0.3, 1.0))
+    glass, frame = hsv(0.57, 0.25, rng.uniform(0.2, 0.5)), random_color(rng, (0, 0.2), (0.3, 1.0))
     facade = windows(wall, glass, frame, pitch, pane, salt)
     shine = None
     if lit:
-        colour = hsv(rng.uniform(0.08, 0.14), rng.uniform(0.3, 0.7), 1.0) * rng.uniform(0.5, 1.5)
-        shine = lit_windows(colour, pitch, pane, lit, salt + 1)
+        color = hsv(rng.uniform(0.08, 0.14), rng.uniform(0.3, 0.7), 1.0) * rng.uniform(0.5, 1.5)
+        shine = lit_windows(color, pitch, pane, lit, salt + 1)
     spot.add(box(*size), Material(label, facade, emission=shine), aligned=True)
-    trim = Material(label, plain(random_colour(rng, (0, 0.2), (0.4, 0.85)), 0.1))
+    trim = Material(label, plain(random_color(rng, (0, 0.2), (0.4, 0.85)), 0.1))
     spot.add(box(size[0] + 0.5, size[1] + 0.5, 0.35), trim, (0, 0, size[2]))
     spot.add(box(size[0] + 0.12, size[1] + 0.12, rng.uniform(0.4, 0.9)), trim)
     for level in range(1, floors if rng.random() < 0.5 else 1):
@@ -219,12 +219,12 @@ def house(spot: Spot, rng: np.random.Generator, lit: float = 0.0) -> None:
     """Add a small house with a gable roof, a door and a chimney."""
     size = (rng.uniform(7, 11), rng.uniform(6, 9), rng.uniform(2.8, 5.8))
     building(spot, rng, size, lit, labels.HOUSE)
-    colour = random_colour(rng, (0.2, 0.6), (0.25, 0.6), (0.0, 0.08))
-    tiles = tiled(plain(colour, 0.2, 1.0), colour * 0.3, (0.35, 0.4), 0.05, 0.5, 0.25)
+    color = random_color(rng, (0.2, 0.6), (0.25, 0.6), (0.0, 0.08))
+    tiles = tiled(plain(color, 0.2, 1.0), color * 0.3, (0.35, 0.4), 0.05, 0.5, 0.25)
     half, rise = size[1] / 2 + 0.5, size[1] * rng.uniform(0.3, 0.55)
     roof = extruded([(-half, 0), (half, 0), (0, rise)], size[0] + 0.9).turned(np.pi / 2)
     spot.add(roof, Material(labels.HOUSE, tiles), (0, 0, size[2] + 0.3))
-    brick = Material(labels.HOUSE, plain(random_colour(rng, (0.2, 0.5), (0.3, 0.6), (0, 0.06)), 0.3, 0.5, "grain"))
+    brick = Material(labels.HOUSE, plain(random_color(rng, (0.2, 0.5), (0.3, 0.6), (0, 0.06)), 0.3, 0.5, "grain"))
     spot.add(box(0.7, 0.7, rise + 1.0), brick, (size[0] * 0.25, half * 0.3, size[2]))
     door = Material(labels.DOOR, wood(hsv(0.07, 0.5, 0.5), hsv(0.06, 0.6, 0.3), along=1))
     spot.add(box(1.0, 0.2, 2.1), door, (rng.uniform(-0.3, 0.3) * size[0], -size[1] / 2 - 0.05, 0))
@@ -243,7 +243,7 @@ def fence(spot: Spot, rng: np.random.Generator, length: float) -> None:
 
 
 def bench(spot: Spot, rng: np.random.Generator) -> None:
-    """Add a park bench, its front towards -y."""
+    """Add a park bench, its front toward -y."""
     plank = Material(labels.BENCH, wood(hsv(0.08, 0.5, 0.6), hsv(0.07, 0.6, 0.4)))
     iron = Material(labels.BENCH, plain(hsv(0.4, 0.2, 0.2), 0.1), gloss=0.4)
     width = rng.uniform(1.4, 2.0)

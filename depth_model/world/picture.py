@@ -20,7 +20,7 @@ _EXTRA = 2
 
 @dataclass(frozen=True)
 class Picture:
-    """image uint8 (H, W, 3), planar depth float32 (H, W) in metres with NaN for sky, semantic uint8 (H, W)."""
+    """image uint8 (H, W, 3), planar depth float32 (H, W) in meters with NaN for sky, semantic uint8 (H, W)."""
 
     image: np.ndarray
     depth: np.ndarray
@@ -80,14 +80,14 @@ def render(tracer: Tracer, camera: Camera, rng: np.random.Generator, height: int
     hits = tracer.hits(origins, directions)
     pixel = 1 / camera.intrinsics(height, width)[0]
     seen = _smooth_visibility(tracer, hits, camera, height, width)
-    colour = shade(tracer, origins, directions, hits, seen, pixel).reshape(height, width, 3)
-    colour = _with_smooth_edges(tracer, camera, hits, seen, colour, rng)
+    color = shade(tracer, origins, directions, hits, seen, pixel).reshape(height, width, 3)
+    color = _with_smooth_edges(tracer, camera, hits, seen, color, rng)
     met = hits.face.reshape(height, width) >= 0
     depth = np.where(met, hits.depth.reshape(height, width), np.nan).astype(np.float32)
     classes = np.array([material.label for material in tracer.scene.materials], np.uint8)
     semantic = np.full(height * width, labels.SKY, np.uint8)
     semantic[hits.rays] = classes[tracer.scene.material_of_face[hits.face[hits.rays]]]
-    return Picture(developed(colour, tracer.scene, rng), depth, semantic.reshape(height, width), camera, tracer.scene)
+    return Picture(developed(color, tracer.scene, rng), depth, semantic.reshape(height, width), camera, tracer.scene)
 
 
 def _smooth_visibility(tracer: Tracer, hits: Hits, camera: Camera, height: int, width: int) -> Visibility:
@@ -106,15 +106,15 @@ def _smooth_visibility(tracer: Tracer, hits: Hits, camera: Camera, height: int, 
 
 
 def _with_smooth_edges(
-    tracer: Tracer, camera: Camera, hits: Hits, seen: Visibility, colour: np.ndarray, rng: np.random.Generator
+    tracer: Tracer, camera: Camera, hits: Hits, seen: Visibility, color: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Average _EXTRA more rays into each pixel at the edge of a part, where one ray would show stairs."""
-    height, width = colour.shape[:2]
+    height, width = color.shape[:2]
     part = np.full(height * width, -1)
     part[hits.rays] = tracer.scene.part_of_face[hits.face[hits.rays]]
-    edge = np.flatnonzero(_differs_from_neighbours(part.reshape(height, width)))
+    edge = np.flatnonzero(_differs_from_neighbors(part.reshape(height, width)))
     if not edge.size:
-        return colour
+        return color
     ambient = np.ones(height * width)
     ambient[hits.rays] = seen.ambient
     places = np.stack([edge % width, edge // width], -1)
@@ -126,22 +126,22 @@ def _with_smooth_edges(
     extra = Visibility(np.repeat(ambient[edge], _EXTRA)[more.rays], lights)
     pixel = 1 / camera.intrinsics(height, width)[0]
     added = shade(tracer, origins, directions, more, extra, pixel).reshape(-1, _EXTRA, 3)
-    flat = colour.reshape(-1, 3)
+    flat = color.reshape(-1, 3)
     flat[edge] = (_compressed(flat[edge]) + _compressed(added).sum(1)) / (1 + _EXTRA)
     flat[edge] = _expanded(flat[edge])
-    return flat.reshape(colour.shape)
+    return flat.reshape(color.shape)
 
 
-def _compressed(colour: np.ndarray) -> np.ndarray:
+def _compressed(color: np.ndarray) -> np.ndarray:
     # Averaging bright light linearly would leave stairs around lamps after the tone curve.
-    return colour / (1 + colour)
+    return color / (1 + color)
 
 
-def _expanded(colour: np.ndarray) -> np.ndarray:
-    return colour / np.maximum(1 - colour, 1e-3)
+def _expanded(color: np.ndarray) -> np.ndarray:
+    return color / np.maximum(1 - color, 1e-3)
 
 
-def _differs_from_neighbours(part: np.ndarray) -> np.ndarray:
+def _differs_from_neighbors(part: np.ndarray) -> np.ndarray:
     edge = np.zeros(part.shape, bool)
     across, down = part[:, 1:] != part[:, :-1], part[1:] != part[:-1]
     edge[:, 1:] |= across
@@ -151,17 +151,17 @@ def _differs_from_neighbours(part: np.ndarray) -> np.ndarray:
     return edge
 
 
-def developed(colour: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+def developed(color: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Return the uint8 image a camera makes of linear RGB (H, W, 3): exposure, lens, tone, noise, gamma."""
-    luminance = colour @ np.array([0.2126, 0.7152, 0.0722])
+    luminance = color @ np.array([0.2126, 0.7152, 0.0722])
     key = np.exp(np.log(luminance + 1e-3).mean())
-    colour = colour * (scene.brightness**2.2 / key * np.exp(rng.normal(0, 0.15)))
-    colour = colour * (1 + rng.normal(0, 0.03, 3))
-    colour = cv2.GaussianBlur(colour.astype(np.float32), (0, 0), rng.uniform(0.35, 0.6))
-    height, width = colour.shape[:2]
+    color = color * (scene.brightness**2.2 / key * np.exp(rng.normal(0, 0.15)))
+    color = color * (1 + rng.normal(0, 0.03, 3))
+    color = cv2.GaussianBlur(color.astype(np.float32), (0, 0), rng.uniform(0.35, 0.6))
+    height, width = color.shape[:2]
     y, x = (np.linspace(-1, 1, side, dtype=np.float32) ** 2 for side in (height, width))
-    colour *= (1 - np.float32(rng.uniform(0, 0.1)) * (x + y[:, None]))[..., None]
-    toned = np.clip(colour * (1 + colour / 9) / (1 + colour), 0, 1)  # extended Reinhard, white at 3
+    color *= (1 - np.float32(rng.uniform(0, 0.1)) * (x + y[:, None]))[..., None]
+    toned = np.clip(color * (1 + color / 9) / (1 + color), 0, 1)  # extended Reinhard, white at 3
     display = (1.25 * toned).clip(0, 1) ** (1 / 2.2)
     grain = rng.standard_normal(display.shape, np.float32) * scene.noise * (0.6 + 0.8 * (1 - display))
     return np.rint(np.clip(display + grain, 0, 1) * 255).astype(np.uint8)

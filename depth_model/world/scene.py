@@ -14,7 +14,7 @@ from depth_model.world.textures import Texture
 
 @dataclass(frozen=True)
 class Relief:
-    """Small unevenness that only tilts the normals: noise of `kind` repeating every `size` metres, `depth` metres."""
+    """Small unevenness that only tilts the normals: noise of `kind` repeating every `size` meters, `depth` meters."""
 
     kind: str
     size: float
@@ -38,25 +38,25 @@ class Material:
 
 @dataclass(frozen=True)
 class Sun:
-    """Light from the direction `towards` (unit vector to the sun or moon), linear RGB on a surface facing it."""
+    """Light from the direction `toward` (unit vector to the sun or moon), linear RGB on a surface facing it."""
 
-    towards: np.ndarray
-    colour: np.ndarray
+    toward: np.ndarray
+    color: np.ndarray
     spread: float = 0.01
 
 
 @dataclass(frozen=True)
 class Lamp:
-    """Light from a ball of `radius` metres at `position`; `colour` is the linear RGB at one metre."""
+    """Light from a ball of `radius` meters at `position`; `color` is the linear RGB at one meter."""
 
     position: np.ndarray
-    colour: np.ndarray
+    color: np.ndarray
     radius: float = 0.1
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Even light from above and below (linear RGB), dimmed in corners of `reach` metres."""
+    """Even light from above and below (linear RGB), dimmed in corners of `reach` meters."""
 
     above: np.ndarray
     below: np.ndarray
@@ -79,23 +79,23 @@ class Sky:
         """Return linear RGB (N, 3) seen along unit `directions` (N, 3)."""
         height = np.clip(directions[:, 2], 0.0, 1.0)
         mix = (height**0.45)[:, None]
-        colour = self.horizon + (self.zenith - self.horizon) * mix
-        towards = np.clip(directions @ self.sun, 0, 1)
-        colour = colour + self.glow * (0.35 * towards**8 + 1.5 * towards**200)[:, None]
+        color = self.horizon + (self.zenith - self.horizon) * mix
+        toward = np.clip(directions @ self.sun, 0, 1)
+        color = color + self.glow * (0.35 * toward**8 + 1.5 * toward**200)[:, None]
         place = directions[:, :2] / (height[:, None] + 0.12) * 0.22 + self.shift
         near = np.zeros(len(place))
         value = 0.75 * noise.sample("cloud", place, near)[:, 0] + 0.25 * noise.sample("cloud", place * 3.1, near)[:, 0]
         dense = np.clip((value - 0.62 + 0.3 * self.cover) * 5, 0, 1) * np.clip(height * 8, 0, 1)
         lit = self.cloud * (1.15 - 0.55 * dense)[:, None]
-        return colour + (lit - colour) * (dense * 0.9)[:, None]
+        return color + (lit - color) * (dense * 0.9)[:, None]
 
 
 @dataclass(frozen=True)
 class Fog:
-    """Air that takes away light: `density` per metre; what is far takes the colour `colour` (linear RGB)."""
+    """Air that takes away light: `density` per meter; what is far takes the color `color` (linear RGB)."""
 
     density: float
-    colour: np.ndarray
+    color: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Camera:
     field_of_view: float
 
     def intrinsics(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """Return fx, fy, cx, cy in pixels; pixel centres lie at whole numbers."""
+        """Return fx, fy, cx, cy in pixels; pixel centers lie at whole numbers."""
         focal = width / 2 / float(np.tan(self.field_of_view / 2))
         return focal, focal, (width - 1) / 2, (height - 1) / 2
 
@@ -138,9 +138,9 @@ def looking(position: Sequence[float], heading: float, pitch: float, roll: float
 class Scene:
     """Everything a picture needs but the choice of the view.
 
-    `view(rng)` proposes a camera; `near` is the least depth in metres that a chosen view may show.
+    `view(rng)` proposes a camera; `near` is the least depth in meters that a chosen view may show.
     At most the share `most_sky` of a view is sky, at most `most_of_one` is one part. `brightness` is what the
-    middle grey of the picture is set to; `noise` is the sensor noise of a mid grey.
+    middle gray of the picture is set to; `noise` is the sensor noise of a mid gray.
     """
 
     mesh: Mesh
@@ -206,7 +206,7 @@ Model = tuple[tuple[Mesh, Material], ...]
 """An object of several materials, made once and placed often."""
 
 
-def modelled(parts: Parts) -> Model:
+def modeled(parts: Parts) -> Model:
     """Return the solids of `parts` as one mesh for each material."""
     numbers = parts.assembled()["material_of_face"]
     whole: Mesh = parts.assembled()["mesh"]

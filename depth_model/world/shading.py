@@ -44,7 +44,7 @@ def visibility(
 ) -> Visibility:
     """Cast `ambient_rays` and `light_rays` (per light) from each hit and count what arrives.
 
-    `pattern` int (M,) picks one of 16 sets of directions for each hit, so that neighbouring pixels differ.
+    `pattern` int (M,) picks one of 16 sets of directions for each hit, so that neighboring pixels differ.
     """
     start = hits.points + _lift(hits, eye)
     ambient = _ambient(tracer, hits, start, pattern, ambient_rays)
@@ -86,15 +86,15 @@ def _light(
     tracer: Tracer, hits: Hits, start: np.ndarray, light: Sun | Lamp, pattern: np.ndarray, rays: int
 ) -> np.ndarray:
     seen = np.zeros(len(start), np.float32)
-    towards, strength = _arriving(light, start, np.ones(len(start), np.float32))
-    lit = np.flatnonzero((dot(hits.flat, towards) > 0) & (strength * light.colour.max() > _FAINT))
+    toward, strength = _arriving(light, start, np.ones(len(start), np.float32))
+    lit = np.flatnonzero((dot(hits.flat, toward) > 0) & (strength * light.color.max() > _FAINT))
     spread = _spiral(16 * rays)
     angle, radius = 2 * np.pi * spread[:, 1], np.sqrt(spread[:, 0])
     shift = np.stack([radius * np.cos(angle), radius * np.sin(angle), 2 * spread[:, 0] - 1], -1).astype(np.float32)
     for ray in range(rays):
         chosen = shift[pattern[lit] * rays + ray]
         if isinstance(light, Sun):
-            directions, reach = towards[lit] + light.spread * chosen, 1e4
+            directions, reach = toward[lit] + light.spread * chosen, 1e4
         else:
             directions = light.position.astype(np.float32) + light.radius * chosen - start[lit]
             # The lamp's own shade must not block it.
@@ -115,24 +115,24 @@ def shade(
     """Return linear RGB (N, 3) of the rays; `pixel` is the angle of a pixel in radians."""
     scene = tracer.scene
     toward = unit(directions.astype(np.float32))
-    colour = np.zeros((len(directions), 3), np.float32)
+    color = np.zeros((len(directions), 3), np.float32)
     missed = hits.face < 0
     if missed.any():
-        colour[missed] = _background(scene, toward[missed])
+        color[missed] = _background(scene, toward[missed])
     if hits.rays.size:
         eyes = origins[hits.rays].astype(np.float32)
-        colour[hits.rays] = _surfaces(tracer, eyes, toward[hits.rays], hits, seen, pixel, reflections)
-    return colour
+        color[hits.rays] = _surfaces(tracer, eyes, toward[hits.rays], hits, seen, pixel, reflections)
+    return color
 
 
 def _background(scene: Scene, directions: np.ndarray) -> np.ndarray:
     if scene.sky is None:
         return np.broadcast_to(scene.surroundings.above, directions.shape)
-    colour = scene.sky.radiance(directions)
+    color = scene.sky.radiance(directions)
     if scene.fog is None:
-        return colour
+        return color
     haze = np.exp(-np.clip(directions[:, 2:], 0, 1) * 3)
-    return colour + (scene.fog.colour - colour) * haze
+    return color + (scene.fog.color - color) * haze
 
 
 def _surfaces(
@@ -150,14 +150,14 @@ def _surfaces(
     footprint = distance * pixel / np.sqrt(np.maximum(facing, 0.02))
     looks = _looks(tracer, hits, footprint)
     diffuse, highlight = _received(scene, hits.points, looks.normals, toward, looks.gloss, seen)
-    colour = looks.albedo * diffuse + highlight + looks.emission
+    color = looks.albedo * diffuse + highlight + looks.emission
     shiny = np.flatnonzero(looks.mirror > 0) if reflections else np.empty(0, int)
     if shiny.size:
-        colour[shiny] = _reflected(tracer, eyes[shiny], toward[shiny], hits, shiny, looks, colour[shiny], pixel)
+        color[shiny] = _reflected(tracer, eyes[shiny], toward[shiny], hits, shiny, looks, color[shiny], pixel)
     if scene.fog is not None:
         through = np.exp(-scene.fog.density * distance)[:, None]
-        colour = colour * through + scene.fog.colour * (1 - through)
-    return colour
+        color = color * through + scene.fog.color * (1 - through)
+    return color
 
 
 @dataclass(frozen=True)
@@ -203,27 +203,27 @@ def _received(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (diffuse, highlight), both (M, 3), of the light that arrives at `points`."""
     around = scene.surroundings
-    above, below = (np.asarray(colour, np.float32) for colour in (around.above, around.below))
+    above, below = (np.asarray(color, np.float32) for color in (around.above, around.below))
     up = 0.5 + 0.5 * normals[:, 2:]
     diffuse = (below + (above - below) * up) * (0.15 + 0.85 * seen.ambient)[:, None]
     highlight = np.zeros_like(diffuse)
     glossy = np.flatnonzero(gloss > 0)
     for light, share in zip(scene.lights, seen.lights):
-        towards, strength = _arriving(light, points, share)
-        cosine = np.clip(dot(normals, towards), 0, None)
-        colour = light.colour.astype(np.float32)
-        diffuse += (cosine * strength)[:, None] * colour
-        half = unit(towards[glossy] - toward[glossy])
+        toward, strength = _arriving(light, points, share)
+        cosine = np.clip(dot(normals, toward), 0, None)
+        color = light.color.astype(np.float32)
+        diffuse += (cosine * strength)[:, None] * color
+        half = unit(toward[glossy] - toward[glossy])
         sharp = np.clip(dot(normals[glossy], half), 0, 1) ** (20 + 200 * gloss[glossy])
         bright = sharp * gloss[glossy] * (cosine[glossy] > 0) * strength[glossy]
-        highlight[glossy] += bright[:, None] * colour
+        highlight[glossy] += bright[:, None] * color
     return diffuse, highlight
 
 
 def _arriving(light: Sun | Lamp, points: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the directions to a light (M, 3) and what is left (M,) of its strength at `points`."""
     if isinstance(light, Sun):
-        return np.broadcast_to(light.towards.astype(np.float32), points.shape), share
+        return np.broadcast_to(light.toward.astype(np.float32), points.shape), share
     offset = light.position.astype(np.float32) - points
     squared = np.maximum(dot(offset, offset), np.float32(light.radius**2))
     return offset / np.sqrt(squared)[:, None], share / squared
@@ -239,7 +239,7 @@ def _reflected(
     own: np.ndarray,
     pixel: float,
 ) -> np.ndarray:
-    """Return the colour of mirroring surfaces: Schlick's mix of their own colour and what they reflect."""
+    """Return the color of mirroring surfaces: Schlick's mix of their own color and what they reflect."""
     normals = looks.normals[shiny]
     cosine = dot(toward, normals)
     mirrored = toward - 2 * cosine[:, None] * normals
@@ -263,7 +263,7 @@ def smoothed(values: np.ndarray, guide: np.ndarray, radius: int = 2, least: floa
     def mean(image: np.ndarray) -> np.ndarray:
         return cv2.blur(image, side, borderType=cv2.BORDER_REFLECT)
 
-    centre = guide.astype(np.float64)
-    level, average = mean(centre), mean(values)
-    slope = (mean(centre * values) - level * average) / (mean(centre * centre) - level * level + least)
-    return np.clip(mean(slope) * centre + mean(average - slope * level), 0, 1)
+    center = guide.astype(np.float64)
+    level, average = mean(center), mean(values)
+    slope = (mean(center * values) - level * average) / (mean(center * center) - level * level + least)
+    return np.clip(mean(slope) * center + mean(average - slope * level), 0, 1)

@@ -1,4 +1,4 @@
-"""Closed solids and ground surfaces as triangles with normals and surface coordinates in metres.
+"""Closed solids and ground surfaces as triangles with normals and surface coordinates in meters.
 
 World axes: x to the right, y ahead, z up. Faces wind counter-clockwise seen from outside, so that a ray that
 meets a back face is inside a solid. Solids stand on z = 0 unless said otherwise.
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Mesh:
-    """F triangles: corners and corner normals float64 (F, 3, 3), surface coordinates in metres (F, 3, 2)."""
+    """F triangles: corners and corner normals float64 (F, 3, 3), surface coordinates in meters (F, 3, 2)."""
 
     corners: np.ndarray
     normals: np.ndarray
@@ -86,7 +86,7 @@ def _unit_box() -> tuple[Mesh, np.ndarray]:
 
 
 def box(size_x: float, size_y: float, size_z: float) -> Mesh:
-    """Return a block centred on the z axis."""
+    """Return a block centered on the z axis."""
     mesh, which = _unit_box()
     size = np.array([size_x, size_y, size_z])
     return Mesh(mesh.corners * size, mesh.normals, mesh.uv * size[which])
@@ -106,10 +106,9 @@ def lathe(profile: Sequence[tuple[float, float]], segments: int = 16, smooth: bo
     angles, around = _circle(segments)
     bands = [_turned(pair, around) for pair in ((points[:-1], points[1:]), (lower, upper))]
     widest = np.maximum(np.maximum(points[:-1, 0], points[1:, 0]), 1e-3)
-    travelled = np.concatenate([[0.0], np.cumsum(length)])
+    traveled = np.concatenate([[0.0], np.cumsum(length)])
     rings = [
-        np.stack(np.broadcast_arrays(widest[:, None] * angles, at[:, None]), -1)
-        for at in (travelled[:-1], travelled[1:])
+        np.stack(np.broadcast_arrays(widest[:, None] * angles, at[:, None]), -1) for at in (traveled[:-1], traveled[1:])
     ]
     corners, normals, uv = (
         np.stack([low[:, :-1], low[:, 1:], high[:, 1:], high[:, :-1]], 2).reshape(-1, 4, low.shape[-1])
@@ -155,7 +154,7 @@ def cylinder(radius: float, height: float, segments: int = 16, top_radius: float
 
 
 def sphere(radius: float, segments: int = 16) -> Mesh:
-    """Return a sphere centred on the origin."""
+    """Return a sphere centered on the origin."""
     angles = np.linspace(-np.pi / 2, np.pi / 2, segments // 2 + 1)
     profile = np.stack([radius * np.cos(angles), radius * np.sin(angles)], -1)
     profile[[0, -1], 0] = 0.0
@@ -163,7 +162,7 @@ def sphere(radius: float, segments: int = 16) -> Mesh:
 
 
 def torus(radius: float, thickness: float, segments: int = 20) -> Mesh:
-    """Return a ring about the z axis: a tube of radius `thickness` along a circle of `radius`, centred on z = 0."""
+    """Return a ring about the z axis: a tube of radius `thickness` along a circle of `radius`, centered on z = 0."""
     angles = np.linspace(0, 2 * np.pi, 9)
     profile = np.stack([radius + thickness * np.cos(angles), thickness * np.sin(angles)], -1)
     return lathe([tuple(point) for point in profile], segments, smooth=True)
@@ -172,7 +171,7 @@ def torus(radius: float, thickness: float, segments: int = 20) -> Mesh:
 def extruded(outline: Sequence[tuple[float, float]], depth: float) -> Mesh:
     """Return a prism: `outline`, (x, z) pairs counter-clockwise seen against y, stretched along y.
 
-    The outline must be star-shaped about its mean point; the prism is centred on y = 0.
+    The outline must be star-shaped about its mean point; the prism is centered on y = 0.
     """
     points = np.array(outline, float)
     following = np.roll(points, -1, axis=0)
@@ -190,9 +189,9 @@ def extruded(outline: Sequence[tuple[float, float]], depth: float) -> Mesh:
 
 
 def _cap(points: np.ndarray, following: np.ndarray, at: object, y: float, facing: int) -> Mesh:
-    centre = np.broadcast_to(points.mean(0), points.shape)
-    uv = np.stack([centre, points, following], 1)
-    corners = np.stack([at(part, y) for part in (centre, points, following)], 1)
+    center = np.broadcast_to(points.mean(0), points.shape)
+    uv = np.stack([center, points, following], 1)
+    corners = np.stack([at(part, y) for part in (center, points, following)], 1)
     normals = np.broadcast_to(np.array([0.0, -facing, 0.0]), corners.shape)
     return Mesh(corners[:, ::facing], normals, uv[:, ::facing])
 
@@ -266,7 +265,7 @@ def _corners_by_vertex(detail: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def blob(radius: float, rng: np.random.Generator, roughness: float = 0.25, detail: int = 2) -> Mesh:
-    """Return an irregular round solid centred on the origin: foliage, rocks, fruit.
+    """Return an irregular round solid centered on the origin: foliage, rocks, fruit.
 
     `roughness` is the largest part of the radius by which the surface is pushed in or out.
     """

@@ -1,6 +1,6 @@
-"""Procedural albedo: functions from surface coordinates in metres to linear RGB.
+"""Procedural albedo: functions from surface coordinates in meters to linear RGB.
 
-A texture takes uv float (N, 2) and the footprint (N,), the side of a pixel on the surface, both in metres, and
+A texture takes uv float (N, 2) and the footprint (N,), the side of a pixel on the surface, both in meters, and
 returns float32 (N, 3). Edges of patterns are averaged over the footprint, so that patterns fade with distance
 instead of turning into moire.
 """
@@ -17,28 +17,28 @@ Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
-    """Return the linear RGB of a colour whose display hue, saturation and value are in [0, 1]."""
+    """Return the linear RGB of a color whose display hue, saturation and value are in [0, 1]."""
     sector = (np.array([5.0, 3.0, 1.0]) + hue * 6) % 6
     display = value - value * saturation * np.clip(np.minimum(sector, 4 - sector), 0, 1)
     return (display**2.2).astype(np.float32)
 
 
-def random_colour(
+def random_color(
     rng: np.random.Generator,
     saturation: tuple[float, float] = (0.1, 0.6),
     value: tuple[float, float] = (0.3, 0.85),
     hue: tuple[float, float] = (0.0, 1.0),
 ) -> np.ndarray:
-    """Return a linear RGB colour drawn evenly from ranges of display hue, saturation and value."""
+    """Return a linear RGB color drawn evenly from ranges of display hue, saturation and value."""
     return hsv(rng.uniform(*hue) % 1.0, rng.uniform(*saturation), rng.uniform(*value))
 
 
-def plain(colour: np.ndarray, variation: float = 0.15, size: float = 1.0, kind: str = "cloud") -> Texture:
-    """One colour, lighter and darker by up to `variation` in patches; the noise repeats every `size` metres."""
+def plain(color: np.ndarray, variation: float = 0.15, size: float = 1.0, kind: str = "cloud") -> Texture:
+    """One color, lighter and darker by up to `variation` in patches; the noise repeats every `size` meters."""
 
     def texture(uv: np.ndarray, footprint: np.ndarray) -> np.ndarray:
         value = noise.sample(kind, uv / size, footprint / size)[:, :1]
-        return colour * (1 + variation * 2 * (value - 0.5))
+        return color * (1 + variation * 2 * (value - 0.5))
 
     return texture
 
@@ -46,7 +46,7 @@ def plain(colour: np.ndarray, variation: float = 0.15, size: float = 1.0, kind: 
 def blended(
     first: np.ndarray, second: np.ndarray, size: float, kind: str = "cloud", contrast: float = 3.0, stretch: float = 1.0
 ) -> Texture:
-    """Two colours mixed by noise; `contrast` sharpens the mix, `stretch` > 1 draws it out along u."""
+    """Two colors mixed by noise; `contrast` sharpens the mix, `stretch` > 1 draws it out along u."""
     scale = np.array([size * stretch, size])
 
     def texture(uv: np.ndarray, footprint: np.ndarray) -> np.ndarray:
@@ -79,7 +79,7 @@ def stripes(first: np.ndarray, second: np.ndarray, period: float, share: float =
 
 
 def checker(first: np.ndarray, second: np.ndarray, size: float) -> Texture:
-    """Squares of `size` metres."""
+    """Squares of `size` meters."""
 
     def texture(uv: np.ndarray, footprint: np.ndarray) -> np.ndarray:
         a, b = (2 * pulse(uv[:, axis], 2 * size, size, footprint) - 1 for axis in (0, 1))
@@ -98,7 +98,7 @@ def tiled(
     variation: float = 0.2,
     salt: int = 0,
 ) -> Texture:
-    """Tiles, bricks, planks or panels of `size` metres with joints of `gap` metres.
+    """Tiles, bricks, planks or panels of `size` meters with joints of `gap` meters.
 
     Each row is shifted by `offset` of a tile against the last; each tile is lighter or darker by up to
     `variation`, and shows another piece of the texture `face`.
@@ -135,9 +135,9 @@ def wood(light: np.ndarray, dark: np.ndarray, along: int = 0, size: float = 0.4)
 
     def texture(uv: np.ndarray, footprint: np.ndarray) -> np.ndarray:
         cloud = noise.sample("cloud", uv / scale, footprint / size)[:, 0]
-        fibre = noise.sample("grain", uv / scale * 1.7, footprint / size * 1.7)[:, 0]
+        fiber = noise.sample("grain", uv / scale * 1.7, footprint / size * 1.7)[:, 0]
         rings = 0.5 + 0.5 * np.sin(40 * cloud) * np.clip(0.02 / np.maximum(footprint, 1e-6), 0, 1)
-        mix = np.clip(0.25 + 0.5 * (cloud - 0.5) + 0.25 * rings + 0.6 * (fibre - 0.5), 0, 1)
+        mix = np.clip(0.25 + 0.5 * (cloud - 0.5) + 0.25 * rings + 0.6 * (fiber - 0.5), 0, 1)
         return light + (dark - light) * mix[:, None]
 
     return texture
@@ -162,13 +162,13 @@ def windows(
     size: tuple[float, float],
     salt: int = 0,
 ) -> Texture:
-    """A facade: panes of `size` metres in frames, every `pitch` metres along u and v, on the texture `wall`."""
+    """A facade: panes of `size` meters in frames, every `pitch` meters along u and v, on the texture `wall`."""
 
     def texture(uv: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        colour = wall(uv, footprint)
-        colour = colour + (frame - colour) * _pane(uv, pitch, size, 0.12, footprint)[:, None]
+        color = wall(uv, footprint)
+        color = color + (frame - color) * _pane(uv, pitch, size, 0.12, footprint)[:, None]
         glass = pane * (0.5 + noise.hashed(*_cells(uv, pitch), salt))[:, None]
-        return (colour + (glass - colour) * _pane(uv, pitch, size, 0.0, footprint)[:, None]).astype(np.float32)
+        return (color + (glass - color) * _pane(uv, pitch, size, 0.0, footprint)[:, None]).astype(np.float32)
 
     return texture
 
@@ -202,14 +202,14 @@ def _pane(
     return parts[0] * parts[1]
 
 
-def picture(colours: np.ndarray, size: float, salt: float) -> Texture:
-    """An abstract painting: layers of `colours` (K, 3), bounded by noise that repeats every `size` metres."""
+def picture(colors: np.ndarray, size: float, salt: float) -> Texture:
+    """An abstract painting: layers of `colors` (K, 3), bounded by noise that repeats every `size` meters."""
 
     def texture(uv: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        shown = np.broadcast_to(colours[0], (len(uv), 3))
-        for layer, colour in enumerate(colours[1:]):
+        shown = np.broadcast_to(colors[0], (len(uv), 3))
+        for layer, color in enumerate(colors[1:]):
             value = noise.sample("cloud", uv / size + salt + 0.37 * layer, footprint / size)[:, :1]
-            shown = shown + (colour - shown) * np.clip((value - 0.5) * 25, 0, 1)
+            shown = shown + (color - shown) * np.clip((value - 0.5) * 25, 0, 1)
         return shown
 
     return texture

@@ -26,7 +26,7 @@ class Hits(Cast):
     """A cast with what shading needs of the M rays that met something, numbered by `rays`.
 
     float32 (M, 3): `points`, geometric normals `flat` and interpolated `normals`; `uv` (M, 2) are surface
-    coordinates in metres.
+    coordinates in meters.
     """
 
     rays: np.ndarray

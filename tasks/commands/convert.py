@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_out(one, "the file, or the folder, to write", "model")
     one.add_argument("--blocks", type=int, nargs=4, help="encoder blocks a bare file was trained with (0-based)")
     one.add_argument("--position-embedding", choices=["official", "exact"], help="how its table is resized")
-    one.add_argument("--maximum", type=float, help="metres a metric file is for whose name does not say it")
+    one.add_argument("--maximum", type=float, help="meters a metric file is for whose name does not say it")
     version_argument(one)
     one.set_defaults(run=convert)
 
@@ -35,7 +35,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def convert(given: argparse.Namespace) -> None:
     """Write a model as transformers folder, official .pth, ONNX or torch.export program.
 
-    The input is recognised by its content. Raises UserError for an input that is no model.
+    The input is recognized by its content. Raises UserError for an input that is no model.
     """
     from depth_model.metric.heads.metric_depth import MetricDepth
 

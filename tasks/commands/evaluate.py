@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--short-side", type=side, default=518, help="of our networks' input (default: 518)")
     one.add_argument("--predictions", choices=SPACES, help="folders without a model hold predictions in this space")
     one.add_argument("--unit", type=_positive, default=1.0, help="stored predictions are divided by it (default: 1)")
-    one.add_argument("--model-maximum", type=_positive, help="metres a metric file is for whose name does not say")
+    one.add_argument("--model-maximum", type=_positive, help="meters a metric file is for whose name does not say")
     version_argument(one)
     one.add_argument("--processes", type=_count, default=1, help="at once, one core each (default: 1)")
     add_out(one, "for results (default: evaluation)", "root", "model", "checkpoints", default=Path("evaluation"))
@@ -62,8 +62,8 @@ def _add_protocol(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--change", nargs="*", type=key_value, default=[], metavar="KEY=VALUE", help="of the protocol, crop=none say"
     )
-    one.add_argument("--minimum", type=_positive, help="depth in metres that counts")
-    one.add_argument("--maximum", type=_positive, help="depth in metres that counts")
+    one.add_argument("--minimum", type=_positive, help="depth in meters that counts")
+    one.add_argument("--maximum", type=_positive, help="depth in meters that counts")
 
 
 def evaluate(given: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def inspect(given: argparse.Namespace) -> None:
-    """Print how many samples a reader lists, their sizes, share of labelled pixels, range of labels and refusals.
+    """Print how many samples a reader lists, their sizes, share of labeled pixels, range of labels and refusals.
 
     Raises UserError for a wrong reader or option, BadInput for a root that is missing or incomplete.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import suppress
 
-from tasks import entry
+from depth_model.shown import run_command
 from tasks.commands import (
     accept,
     convert,
@@ -46,7 +46,7 @@ def main() -> None:
     if given.command != "repair":
         with suppress(OSError):  # a project of others, in which there is nothing to mend for us
             mending.announce()
-    entry.run(lambda: _guarded_run(given))
+    run_command(lambda: _guarded_run(given))
 
 
 def _guarded_run(given: argparse.Namespace) -> None:

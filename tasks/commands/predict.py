@@ -54,8 +54,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="openvino compiles the model for the CPU first: worth it for many pictures (default: torch)",
     )
     one.add_argument("--tile", type=_pixels, help="of larger pictures, add the detail of tiles of so many pixels")
-    one.add_argument("--colors", type=_color_map, default=COLORS, help=f"matplotlib's colour map (default: {COLORS})")
-    one.add_argument("--side-by-side", action="store_true", help="coloured PNG with the picture to its left")
+    one.add_argument("--colors", type=_color_map, default=COLORS, help=f"matplotlib's color map (default: {COLORS})")
+    one.add_argument("--side-by-side", action="store_true", help="colored PNG with the picture to its left")
     one.add_argument(
         "--field-of-view", type=_within(0, 180), help="horizontal angle in degrees: write a point cloud (.ply) too"
     )
@@ -67,7 +67,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="of the camera, in pixels of the picture: write a point cloud (.ply) with them",
     )
     one.add_argument(
-        "--maximum", type=_within(0, float("inf")), help="metres a metric file is for whose name does not say it"
+        "--maximum", type=_within(0, float("inf")), help="meters a metric file is for whose name does not say it"
     )
     one.add_argument(
         "--farthest",
@@ -79,9 +79,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def predict(given: argparse.Namespace) -> None:
-    """Write for every picture, and every frame of a video, a 16-bit grey PNG (disparity from its least to its largest,
-    brighter is nearer), a coloured PNG and the disparity itself as float32 .npy; with a field of view or intrinsics
-    also a coloured point cloud, .ply. Of a metric model the .npy holds metres and the grey PNG millimetres.
+    """Write for every picture, and every frame of a video, a 16-bit gray PNG (disparity from its least to its largest,
+    brighter is nearer), a colored PNG and the disparity itself as float32 .npy; with a field of view or intrinsics
+    also a colored point cloud, .ply. Of a metric model the .npy holds meters and the gray PNG millimeters.
 
     Raises UserError at the end for what could not be read.
     """
@@ -107,7 +107,7 @@ def predict(given: argparse.Namespace) -> None:
 
 
 def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[..., None]]:
-    """Return what predicts one image, and what writes its results: disparity, or metres of a metric model."""
+    """Return what predicts one image, and what writes its results: disparity, or meters of a metric model."""
     from depth_model.metric.heads.metric_depth import MetricDepth
     from depth_model.metric.prediction.predictor import MetricPredictor
     from depth_model.networks.device import inference_device
@@ -157,7 +157,7 @@ def _color_map(name: str) -> str:
 
     if name not in colormaps:
         near = get_close_matches(name, list(colormaps), n=3) or [COLORS]
-        raise argparse.ArgumentTypeError(f"{name}: matplotlib has no such colour map; perhaps {', '.join(near)}")
+        raise argparse.ArgumentTypeError(f"{name}: matplotlib has no such color map; perhaps {', '.join(near)}")
     return name
 
 

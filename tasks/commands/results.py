@@ -29,16 +29,16 @@ def write_disparity(disparity: np.ndarray, stem: Path, colors: str = COLORS, bes
     _write_npy(disparity, stem)
 
 
-def write_metres(depth: np.ndarray, stem: Path, colors: str = COLORS, beside: np.ndarray | None = None) -> None:
-    """Write float32 `depth` (H, W) in metres as `<stem>.npy`, as `.png` in whole millimetres (16 bits; 0 above 65.5 m)
+def write_meters(depth: np.ndarray, stem: Path, colors: str = COLORS, beside: np.ndarray | None = None) -> None:
+    """Write float32 `depth` (H, W) in meters as `<stem>.npy`, as `.png` in whole millimeters (16 bits; 0 above 65.5 m)
     and by nearness as `.color.png`, in the color map `colors`, to the right of the image `beside` if given."""
     import numpy as np
 
     from depth_model.media.pictures import spread
 
     _write_colored(spread(1 / depth), stem, colors, beside)
-    millimetres = np.rint(depth * 1000)
-    write_png(np.where(millimetres <= 65535, millimetres, 0).astype(np.uint16), stem, ".png")
+    millimeters = np.rint(depth * 1000)
+    write_png(np.where(millimeters <= 65535, millimeters, 0).astype(np.uint16), stem, ".png")
     _write_npy(depth, stem)
 
 
@@ -51,8 +51,8 @@ def write_results(disparity: np.ndarray, image: np.ndarray, stem: Path, given: a
 
 
 def write_metric_results(depth: np.ndarray, image: np.ndarray, stem: Path, given: argparse.Namespace) -> None:
-    """Write all that `given` asks for of one picture (H, W, 3) and its `depth` (H, W) in metres."""
-    write_metres(depth, stem, given.colors, image if given.side_by_side else None)
+    """Write all that `given` asks for of one picture (H, W, 3) and its `depth` (H, W) in meters."""
+    write_meters(depth, stem, given.colors, image if given.side_by_side else None)
     _write_cloud(depth, image, stem, given)
 
 

@@ -30,8 +30,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def segment(given: argparse.Namespace) -> None:
-    """Write for every picture its labels as an 8-bit grey PNG (class numbers from 0) and the picture under their
-    colours; and classes.json, the names and colours of the numbers.
+    """Write for every picture its labels as an 8-bit gray PNG (class numbers from 0) and the picture under their
+    colors; and classes.json, the names and colors of the numbers.
 
     Raises UserError at the end for what could not be read.
     """

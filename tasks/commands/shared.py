@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from depth_model.metric.heads.metric_depth import MetricDepth
     from depth_model.networks import DepthAnything
 
+
 def load_model(
     name: str,
     version: Version | None = None,
@@ -27,7 +28,7 @@ def load_model(
 ) -> DepthAnything | MetricDepth:
     """Load a model, relative or metric, by folder, file or registry name (`models:/depth-anything-student@champion`).
 
-    What a bare file cannot say: its `version`, the `maximum` of a metric one in metres, `blocks` and
+    What a bare file cannot say: its `version`, the `maximum` of a metric one in meters, `blocks` and
     `position_embedding` of a relative one. Raises UserError for a name that leads nowhere or to a file that is no such
     model, and for blocks that the model does not have.
     """

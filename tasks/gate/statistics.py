@@ -44,7 +44,7 @@ def described(role: str, names: Iterable[str]) -> dict[str, Any]:
 
 
 def implausible(description: dict[str, Any]) -> list[str]:
-    """Return a sentence for each source whose labels are hardly the metres that they are said to be."""
+    """Return a sentence for each source whose labels are hardly the meters that they are said to be."""
     from depth_model.shards import target_statistics
 
     found = []

@@ -66,7 +66,7 @@ TARGETS = [
     _at_least("maximum", "minimum", "the maximum of the target is not below its minimum"),
 ]
 METRIC_TARGETS = [
-    _one_of("target_kind", "the target is depth in metres (metric_depth)", ["metric_depth"]),
+    _one_of("target_kind", "the target is depth in meters (metric_depth)", ["metric_depth"]),
 ]
 CLASSES = [
     _between("semantic_size", "every image has a map of classes", min_value=1),

@@ -102,7 +102,7 @@ def _semantic(settings: params.Params) -> Markup:
     return sections.semantic_section(sets, pictures)
 
 
-def run(place: Workplace, settings: params.Params) -> None:
+def run(workplace: Workplace, settings: params.Params) -> None:
     """Write reports/index.html."""
     sets = list(files.read_json(catalog_path("evaluation")))
     content = sections.page(
@@ -120,6 +120,6 @@ def run(place: Workplace, settings: params.Params) -> None:
             "Scenes": _scenes(),
             "Duplicates and leaks": _audit(),
         },
-        parameters=dict(place.entry.parameters),
+        parameters=dict(workplace.entry.parameters),
     )
-    files.write_text(place.out(), content)
+    files.write_text(workplace.out(), content)

@@ -14,7 +14,7 @@ INITIAL = "a folder of the repository: models/student, models/teacher, data/mode
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneMetric(MetricSettings):
-    """Fine-tuning to metres on the metric source `source`: paper section 4.3.
+    """Fine-tuning to meters on the metric source `source`: paper section 4.3.
 
     `initial` is the model that it starts from; `start` says whether its decoder is taken over too.
     """

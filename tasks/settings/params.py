@@ -75,9 +75,7 @@ class Params:
 
     seed: NotNegative = setting("of every random number", 7)
     alpha: Annotated[float, Gt(0), Le(1)] = setting("tolerance of feature alignment (paper: 0.85)", 0.85)
-    export: dict[Name, Export] = setting(
-        "parts of the rendered world in the layouts of real data sets", factory=dict
-    )
+    export: dict[Name, Export] = setting("parts of the rendered world in the layouts of real data sets", factory=dict)
     models: dict[Name, Model] = setting(
         "from elsewhere, by name: {source: FILE, FOLDER, models:/NAME@ALIAS or packaged | hub | none}", factory=dict
     )

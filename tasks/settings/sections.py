@@ -121,7 +121,7 @@ class Sources:
     unlabeled: dict[Name, Source] = setting("images for pseudo labels", factory=dict)
     evaluation: dict[Name, EvaluationSource] = setting("what models are measured on, zero-shot", factory=dict)
     metric: dict[Name, Source] = setting(
-        "depth in metres, for fine-tuning; with the real sets only `root` changes", factory=dict
+        "depth in meters, for fine-tuning; with the real sets only `root` changes", factory=dict
     )
     semantic: dict[Name, Source] = setting(
         "class labels, for segmentation; with the real sets only `root` changes", factory=dict

@@ -11,23 +11,23 @@ from tasks.workspace.paths import evaluation_path, summary_path
 from tasks.workspace.work import Workplace
 
 
-def details(place: Workplace) -> Path:
+def details(workplace: Workplace) -> Path:
     """Return where a stage of evaluation leaves tables and pictures."""
-    return place.out(evaluation_path(*_reports(place)))
+    return workplace.out(evaluation_path(*_reports(workplace)))
 
 
-def summary_file(place: Workplace) -> Path:
+def summary_file(workplace: Workplace) -> Path:
     """Return where a stage of evaluation leaves its summary."""
-    return place.out(summary_path(*_reports(place)))
+    return workplace.out(summary_path(*_reports(workplace)))
 
 
-def _reports(place: Workplace) -> tuple[str, str]:
-    return place.stage.partition("@")[0].removeprefix("evaluate_"), place.key
+def _reports(workplace: Workplace) -> tuple[str, str]:
+    return workplace.stage.partition("@")[0].removeprefix("evaluate_"), workplace.key
 
 
-def log(run: Run, place: Workplace, pictures: Iterable[str] = ("examples.png", "worst.png")) -> None:
+def log(run: Run, workplace: Workplace, pictures: Iterable[str] = ("examples.png", "worst.png")) -> None:
     """Log the figures of every model in the summary, and `pictures` of the details."""
-    for model, values in files.read_json(summary_file(place))["models"].items():
+    for model, values in files.read_json(summary_file(workplace))["models"].items():
         run.log_metrics({f"{model}/{metric}": value for metric, value in values.items() if value is not None})
     for picture in pictures:
-        run.artifact(details(place) / picture, "figures")
+        run.artifact(details(workplace) / picture, "figures")

@@ -214,19 +214,19 @@ def _data_set(role: str, name: str, entry: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def stage_run(place: Workplace) -> Iterator[Run]:
+def stage_run(workplace: Workplace) -> Iterator[Run]:
     """Yield the MLflow run of one execution of a stage, named `<stage>-<experiment or workspace>`.
 
     The parameters that dvc.yaml names for it are logged flat (`student.trim`), and the catalogs it depends on as data
-    sets. The run's id is kept in `place.scratch`: after a kill the same run goes on. It ends FINISHED, FAILED after an
-    exception, KILLED after Ctrl-C or SIGTERM.
+    sets. The run's id is kept in `workplace.scratch`: after a kill the same run goes on. It ends FINISHED, FAILED after
+    an exception, KILLED after Ctrl-C or SIGTERM.
     Raises MlflowException when the store cannot be reached.
     """
     client = connect()
-    run_id, resumed = _run_id(client, place)
-    run = Run(client, run_id, place.folder / POINTS, resumed)
-    _log_parameters(client, run_id, place.entry.parameters)
-    for path in place.entry.data:
+    run_id, resumed = _run_id(client, workplace)
+    run = Run(client, run_id, workplace.folder / POINTS, resumed)
+    _log_parameters(client, run_id, workplace.entry.parameters)
+    for path in workplace.entry.data:
         if Path(path).parent == CATALOGS:
             run.data_sets(Path(path))
     status = "KILLED"
@@ -242,15 +242,15 @@ def stage_run(place: Workplace) -> Iterator[Run]:
         client.set_terminated(run_id, status)
 
 
-def _run_id(client: MlflowClient, place: Workplace) -> tuple[str, bool]:
-    kept = place.scratch / RUN_ID
+def _run_id(client: MlflowClient, workplace: Workplace) -> tuple[str, bool]:
+    kept = workplace.scratch / RUN_ID
     experiment = experiment_id(client)
     if kept.exists() and _exists(client, kept.read_text()):
         client.update_run(kept.read_text(), status="RUNNING")
         return kept.read_text(), True
-    name = f"{place.stage}-{os.environ.get('DVC_EXP_NAME') or 'workspace'}"
-    run = client.create_run(experiment, run_name=name, tags=run_tags(place.stage, place.fingerprint))
-    (place.folder / POINTS).unlink(missing_ok=True)
+    name = f"{workplace.stage}-{os.environ.get('DVC_EXP_NAME') or 'workspace'}"
+    run = client.create_run(experiment, run_name=name, tags=run_tags(workplace.stage, workplace.fingerprint))
+    (workplace.folder / POINTS).unlink(missing_ok=True)
     files.write_text(kept, run.info.run_id)
     return run.info.run_id, False
 

@@ -1,4 +1,4 @@
-"""The registered metric model, as MLflow loads it: encoded images in, rasters of metres out.
+"""The registered metric model, as MLflow loads it: encoded images in, rasters of meters out.
 
 MLflow keeps this file beside the weights (models from code: no pickle) and runs it on loading, so it must work
 from any folder: everything else comes from the installed package. One row of the input holds one image of any size
@@ -29,7 +29,7 @@ class RegisteredMetricModel(PythonModel):
     ) -> pandas.DataFrame:
         """Return one row per image: `depth` (little-endian float32, row by row), `height`, `width` in pixels.
 
-        Depth is planar, in metres, at the size of the image (after its EXIF orientation); its range and what it was
+        Depth is planar, in meters, at the size of the image (after its EXIF orientation); its range and what it was
         made for stand in the model's config.json. Raises BadInput for bytes that are no image.
         """
         from depth_model.metric.prediction.predictor import MetricPredictor

@@ -72,13 +72,13 @@ def initial_weights(folder: str) -> str:
     return str(inside[0]) if len(inside) == 1 else folder
 
 
-def train(place: Workplace, settings: params.Params, learn: Learn) -> None:
+def train(workplace: Workplace, settings: params.Params, learn: Learn) -> None:
     """Let `learn(settings, key, scratch, on_metrics)` give the model and the history of the stage, and register it."""
-    with mlflow_runs.stage_run(place) as run:
-        processes.lead(place.scratch)
-        trained, history = learn(settings, place.key, place.scratch, run.metric_callback)
-        folder, model = place.out(), Path(place.entry.outs[0]).relative_to("models").as_posix()
+    with mlflow_runs.stage_run(workplace) as run:
+        processes.lead(workplace.scratch)
+        trained, history = learn(settings, workplace.key, workplace.scratch, run.metric_callback)
+        folder, model = workplace.out(), Path(workplace.entry.outs[0]).relative_to("models").as_posix()
         trained.save(folder)
         history.write(folder / "history.csv")
         version = registry.register_model(model, folder, run)
-        print(f"{place.stage}: registered as {registry.registered_name(model)} version {version}")
+        print(f"{workplace.stage}: registered as {registry.registered_name(model)} version {version}")

@@ -80,53 +80,53 @@ def work_root() -> Path:
 def produce(entry: Entry, build: Callable[[Workplace], None]) -> bool:
     """Make the outs of a stage, from finished or unfinished earlier work where there is some; True when it was built.
 
-    `build(place)` is called only when no finished result of the same inputs and code exists; it finds its own
-    earlier state in `place.scratch` and must leave every out at `place.out(...)`.
+    `build(workplace)` is called only when no finished result of the same inputs and code exists; it finds its own
+    earlier state in `workplace.scratch` and must leave every out at `workplace.out(...)`.
     Raises UserError when unfinished work of older code lies there and `resume.changed_code` says stop.
     """
     fingerprint = entry.fingerprint()
-    place = Workplace(entry, fingerprint, work_root() / entry.address.replace("@", "-") / fingerprint[:16])
-    with _lock(place):
-        finished = _finished(place)
+    workplace = Workplace(entry, fingerprint, work_root() / entry.address.replace("@", "-") / fingerprint[:16])
+    with _lock(workplace):
+        finished = _finished(workplace)
         if not finished:
-            _build(place, build)
+            _build(workplace, build)
         for out in entry.outs:
-            _publish(place.result / out, Path(out))
-    _prune(place)
+            _publish(workplace.result / out, Path(out))
+    _prune(workplace)
     return not finished
 
 
-def _build(place: Workplace, build: Callable[[Workplace], None]) -> None:
-    shutil.rmtree(place.result, ignore_errors=True)
-    place.result.mkdir(parents=True)
-    place.scratch.mkdir(exist_ok=True)
-    build(place)
-    missing = [out for out in place.entry.outs if not (place.result / out).exists()]
+def _build(workplace: Workplace, build: Callable[[Workplace], None]) -> None:
+    shutil.rmtree(workplace.result, ignore_errors=True)
+    workplace.result.mkdir(parents=True)
+    workplace.scratch.mkdir(exist_ok=True)
+    build(workplace)
+    missing = [out for out in workplace.entry.outs if not (workplace.result / out).exists()]
     if missing:
-        raise RuntimeError(f"{place.stage} finished without {', '.join(missing)}")
-    files.write_json(place.folder / "done.json", sorted(place.entry.outs))
-    shutil.rmtree(place.scratch)
+        raise RuntimeError(f"{workplace.stage} finished without {', '.join(missing)}")
+    files.write_json(workplace.folder / "done.json", sorted(workplace.entry.outs))
+    shutil.rmtree(workplace.scratch)
 
 
-def _finished(place: Workplace) -> bool:
+def _finished(workplace: Workplace) -> bool:
     """Settle what earlier work is good for; True when its result can be used as it is."""
-    code, stored = files.sha256_of_json(dict(place.entry.code)), place.folder / CODE
-    done = (place.folder / "done.json").exists()
+    code, stored = files.sha256_of_json(dict(workplace.entry.code)), workplace.folder / CODE
+    done = (workplace.folder / "done.json").exists()
     if stored.exists() and stored.read_text() != code:
-        if done or not _holds_work(place) or _decision() == "restart":
-            shutil.rmtree(place.folder)
+        if done or not _holds_work(workplace) or _decision() == "restart":
+            shutil.rmtree(workplace.folder)
             done = False
         elif _decision() == "stop":
             raise UserError(
-                f"{place.stage}: unfinished work of older code lies in {_shown(place.folder)}; set resume.changed_code "
-                "in params.yaml to 'accept' (go on from it) or 'restart' (throw it away)"
+                f"{workplace.stage}: unfinished work of older code lies in {_shown(workplace.folder)}; "
+                "set resume.changed_code in params.yaml to 'accept' (go on from it) or 'restart' (throw it away)"
             )
     files.write_text(stored, code)
     return done
 
 
-def _holds_work(place: Workplace) -> bool:
-    return place.scratch.is_dir() and any(entry.name != RUN_ID for entry in place.scratch.iterdir())
+def _holds_work(workplace: Workplace) -> bool:
+    return workplace.scratch.is_dir() and any(entry.name != RUN_ID for entry in workplace.scratch.iterdir())
 
 
 def _decision() -> str:
@@ -140,12 +140,12 @@ def _shown(path: Path) -> str:
 
 
 @contextmanager
-def _lock(place: Workplace) -> Iterator[None]:
-    place.folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(_lock_path(place.folder), "a+") as handle:
+def _lock(workplace: Workplace) -> Iterator[None]:
+    workplace.folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(_lock_path(workplace.folder), "a+") as handle:
         if not _try_lock(handle):
             print(
-                f"{place.stage}: process {_holder(handle)} is at the same work; waiting for it to use its result",
+                f"{workplace.stage}: process {_holder(handle)} is at the same work; waiting for it to use its result",
                 file=sys.stderr,
                 flush=True,
             )
@@ -200,10 +200,10 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _prune(place: Workplace) -> None:
+def _prune(workplace: Workplace) -> None:
     """Remove finished work of the same stage with other inputs, unless a process is at it."""
-    for marker in place.folder.parent.glob("*/done.json"):
-        if marker.parent == place.folder:
+    for marker in workplace.folder.parent.glob("*/done.json"):
+        if marker.parent == workplace.folder:
             continue
         with open(_lock_path(marker.parent), "a+") as handle:
             if _try_lock(handle):

@@ -16,7 +16,7 @@ RGBD = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 1000.0}
 
 
 def write_pairs(root, count, shape=(36, 48)):
-    """Write `count` pairs of noise and depth in millimetres; returns {number: (image, stored depth)}."""
+    """Write `count` pairs of noise and depth in millimeters; returns {number: (image, stored depth)}."""
     generator = np.random.default_rng(count)
     content = {}
     for number in range(count):
@@ -58,7 +58,7 @@ DEGENERATE = 2
 
 
 def scene(number, height=48, width=64):
-    """An image (uint8) whose depth (metres) follows its brightness, so that there is something to learn."""
+    """An image (uint8) whose depth (meters) follows its brightness, so that there is something to learn."""
     generator = np.random.default_rng(number)
     rows, columns = np.mgrid[0:height, 0:width]
     depth = 2.0 + 6.0 * rows[::-1] / height + generator.random()
@@ -66,8 +66,8 @@ def scene(number, height=48, width=64):
         top, left, side = generator.integers(height), generator.integers(width), generator.integers(8, 24)
         inside = (abs(rows - top) < side) & (abs(columns - left) < side)
         depth = np.where(inside, np.maximum(1.0, 0.6 * depth), depth)
-    grey = 230 / depth
-    image = np.stack([grey, grey * 0.8, 255 - grey], -1) + generator.normal(0, 1, (height, width, 3))
+    gray = 230 / depth
+    image = np.stack([gray, gray * 0.8, 255 - gray], -1) + generator.normal(0, 1, (height, width, 3))
     return np.clip(image, 0, 255).astype(np.uint8), depth
 
 
@@ -86,9 +86,7 @@ def _labeled(data, tmp_path, count):
         image, depth = scene(number)
         Image.fromarray(image).save(root / "rgb" / f"{number:03d}.png")
         Image.fromarray((depth * 1000).astype(np.uint16)).save(root / "depth" / f"{number:03d}.png")
-    return _collect(
-        data, tmp_path, "labeled", "rgbd_folder", root, color="rgb/*.png", depth="depth/*.png", unit=1000.0
-    )
+    return _collect(data, tmp_path, "labeled", "rgbd_folder", root, color="rgb/*.png", depth="depth/*.png", unit=1000.0)
 
 
 def _pseudo(data, tmp_path, count):
@@ -101,14 +99,14 @@ def _pseudo(data, tmp_path, count):
     scratch.mkdir()
     for shard, rows in source.shards():
         labels = [source.image(row)[::2, ::2, 0] * np.float32(row != DEGENERATE) for row in rows]
-        encoded = [rasters.encode_quantised(label, 14) for label in labels]
+        encoded = [rasters.encode_quantized(label, 14) for label in labels]
         write_sidecar_shard(scratch, source, shard, "target.dar", encoded, {"bits": [14] * len(rows)})
     join_sidecar(scratch, data / "pseudo" / "scenes", source)
 
 
 @pytest.fixture(scope="session")
 def pools(tmp_path_factory):
-    """(labelled pool of 6 samples, pseudo-labelled pool of 7, one of them degenerate)."""
+    """(labeled pool of 6 samples, pseudo-labeled pool of 7, one of them degenerate)."""
     folder = tmp_path_factory.mktemp("pools")
     data = folder / "data"
     _labeled(data, folder, 6)

@@ -24,7 +24,7 @@ import yaml
 from tests.pipeline.conftest import Project, make_project
 
 MOMENTS = ("half written", "before its name", "after its name")
-HOOK = '''
+HOOK = """
 import fnmatch, os, signal
 _real, _seen = os.replace, [0]
 
@@ -46,7 +46,7 @@ def _replace(source, target, **options):
 
 if "KILL_AT" in os.environ:
     os.replace = _replace
-'''
+"""
 PREFECT = (
     "import sys; from flows.full_pipeline import full_pipeline, run_stage; run_stage.retry_delay_seconds = 1; "
     "sys.exit(not full_pipeline(return_state=True).is_completed())"
@@ -120,8 +120,9 @@ def digests(folder: Path) -> dict[str, str]:
     from depth_model import files
 
     kept = {".tar", ".safetensors", ".parquet"}
-    return {one.relative_to(folder).as_posix(): files.sha256(one) for one in sorted(folder.rglob("*"))
-            if one.suffix in kept}
+    return {
+        one.relative_to(folder).as_posix(): files.sha256(one) for one in sorted(folder.rglob("*")) if one.suffix in kept
+    }
 
 
 class Matrix:

@@ -42,9 +42,7 @@ def stop_dvc_alone(process):
 
 def running_stages(project):
     return [
-        entry.name
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and _works_in(entry, project.folder)
+        entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit() and _works_in(entry, project.folder)
     ]
 
 

@@ -101,8 +101,8 @@ def test_data_docs_have_two_pages_for_each_role_that_is_collected(project, monke
     assert {path.name for path in (project / FOLDER).iterdir()} == names | {"index.html"}
     index = (project / FOLDER / "index.html").read_text()
     assert all(f"href='{name}'" in index for name in names)
-    with pytest.raises(UserError, match="labelled: no such role"):
-        data_docs.data_docs(argparse.Namespace(role=["labelled"]))
+    with pytest.raises(UserError, match="labeled: no such role"):
+        data_docs.data_docs(argparse.Namespace(role=["labeled"]))
 
 
 def test_sidecars_have_catalogs_too(project, monkeypatch):
@@ -124,7 +124,7 @@ def test_an_empty_source_has_an_empty_place_in_the_catalog_of_its_sidecar(projec
         scratch = project / f"scratch-{name}"
         scratch.mkdir()
         for shard, rows in source.shards():
-            label = rasters.encode_quantised(np.ones((20, 30), np.float32), 14)
+            label = rasters.encode_quantized(np.ones((20, 30), np.float32), 14)
             columns = {"minimum": [1.0] * len(rows), "maximum": [1.0] * len(rows)}
             write_sidecar_shard(scratch, source, shard, "target.dar", [label] * len(rows), columns)
         join_sidecar(scratch, project / "data" / "pseudo" / name, source)
@@ -251,6 +251,6 @@ def test_a_wrong_expectation_of_the_user_is_named(project, monkeypatch, changed,
     write_expectation(project, **changed)
     with pytest.raises(UserError, match=rf"expectations\.yaml: .*{line}|expectations\.yaml: {line}"):
         start("validate@labeled")
-    (project / "expectations.yaml").write_text("labelled: []")
-    with pytest.raises(UserError, match="labelled: no such role"):
+    (project / "expectations.yaml").write_text("labeled: []")
+    with pytest.raises(UserError, match="labeled: no such role"):
         start("validate@labeled")

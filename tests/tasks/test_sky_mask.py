@@ -11,8 +11,8 @@ from PIL import Image
 
 from depth_model.errors import UserError
 from depth_model.shards.source import SidecarFolder, SourceFolder
+from depth_model.shown import run_command
 from depth_model.sky import masks
-from tasks import entry
 from tasks.settings import presets
 from tests.tasks.starting import start
 
@@ -113,7 +113,7 @@ def test_a_segmenter_that_cannot_be_had_is_one_line(project, monkeypatch, capsys
     (folder / "empty_model").mkdir()
     write_params(folder, content)
     with pytest.raises(SystemExit):
-        entry.run(lambda: start("sky_mask@pairs"))
+        run_command(lambda: start("sky_mask@pairs"))
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert errors[0].startswith("error: params.yaml: sky.segmenter: sky segmenter 'empty_model' cannot be loaded")

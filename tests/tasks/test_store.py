@@ -11,9 +11,9 @@ from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
 from depth_model.shards import shard_store, store
 from depth_model.shards.store import StoreError
+from depth_model.shown import run_command
 from depth_model.training.batches import labeled_batch, loader
 from depth_model.training.sampling import WHOLE
-from tasks import entry
 from tasks.settings import presets
 from tasks.tracking import mlflow_runs
 from tasks.training import stage
@@ -106,7 +106,7 @@ def test_a_shard_that_is_gone_stops_the_gate_and_a_store_that_is_down_the_traini
     assert "\n" not in str(caught.value)
     capsys.readouterr()
     with pytest.raises(SystemExit):
-        entry.run(lambda: start("validate@labeled"))
+        run_command(lambda: start("validate@labeled"))
     assert capsys.readouterr().err.count("\n") == 1
     bucket[2].fault = lambda method, path, number: None
     name = bucket[0].list_objects_v2(Bucket=bucket[1])["Contents"][0]["Key"]

@@ -24,7 +24,7 @@ class Settings:
     """How a model is run, as far as its family leaves that open.
 
     `short_side` in pixels and `network_size` (height, width), which squashes the image, are for networks of this
-    project; those of transformers keep the size of their processor. `maximum`: the range in metres of a metric model
+    project; those of transformers keep the size of their processor. `maximum`: the range in meters of a metric model
     whose file does not say it, `version`: that of a Depth Anything whose file does not. `predictions`: the space of
     predictions made elsewhere (see `fitting.SPACES`), which are divided by `unit`.
     """
@@ -53,15 +53,15 @@ class Origin:
 
     @property
     def is_metric(self) -> bool:
-        """Whether the configuration says that a Depth Anything predicts metres."""
+        """Whether the configuration says that a Depth Anything predicts meters."""
         return self.config.get("depth_estimation_type") == "metric"
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family of models: `recognises(origin)`, and `load(origin, settings)`, which returns an estimator."""
+    """A family of models: `recognizes(origin)`, and `load(origin, settings)`, which returns an estimator."""
 
-    recognises: Callable[[Origin], bool]
+    recognizes: Callable[[Origin], bool]
     load: Callable[[Origin, Settings], Estimator]
     description: str
 
@@ -79,7 +79,7 @@ def load(name: str, settings: Settings) -> Estimator:
     """
     origin = _origin(name, settings)
     for family in families().values():
-        if family.recognises(origin):
+        if family.recognizes(origin):
             return family.load(origin, settings)
     known = "; ".join(family.description for family in families().values())
     raise ValueError(f"{name}: a model of type {origin.kind!r} is of no known family; known are: {known}")

@@ -25,7 +25,7 @@ def loaded(origin: Origin, settings: Settings) -> DepthAnything | MetricDepth:
 
 
 def estimator(model: nn.Module, settings: Settings, space: str, whole: bool = False) -> Estimator:
-    """Return a network of normalised images (1, 3, h, w) -> (1, h, w) as an estimator of maps at the network's size,
+    """Return a network of normalized images (1, 3, h, w) -> (1, h, w) as an estimator of maps at the network's size,
     or if `whole` at the image's, with corners aligned, as the second Depth Anything gives them.
 
     Raises ValueError for a short side that its patch does not divide.

@@ -9,7 +9,7 @@ from depth_model.metric.prediction.estimator import of_metric
 from depth_model.networks import DepthAnything
 
 
-def _recognises(origin: Origin) -> bool:
+def _recognizes(origin: Origin) -> bool:
     return origin.local and (origin.kind == "file" or (origin.kind == "depth_anything" and not origin.is_metric))
 
 
@@ -20,4 +20,4 @@ def _load(origin: Origin, settings: Settings) -> Estimator:
     return of_metric(model, settings.network_size, settings.short_side)
 
 
-FAMILY = Family(_recognises, _load, "Depth Anything (folder, .pth, .pt or .safetensors)")
+FAMILY = Family(_recognizes, _load, "Depth Anything (folder, .pth, .pt or .safetensors)")

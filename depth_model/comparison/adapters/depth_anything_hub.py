@@ -7,7 +7,7 @@ from depth_model.comparison.adapters._transformers import estimator
 from depth_model.evaluation.estimator import Estimator
 
 
-def _recognises(origin: Origin) -> bool:
+def _recognizes(origin: Origin) -> bool:
     return not origin.local and origin.kind == "depth_anything"
 
 
@@ -15,4 +15,4 @@ def _load(origin: Origin, settings: Settings) -> Estimator:
     return estimator(origin, "metric_depth" if origin.is_metric else "disparity")
 
 
-FAMILY = Family(_recognises, _load, "Depth Anything (hub id)")
+FAMILY = Family(_recognizes, _load, "Depth Anything (hub id)")

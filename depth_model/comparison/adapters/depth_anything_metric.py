@@ -9,7 +9,7 @@ from depth_model.metric.heads.checkpoints import MODEL_TYPE
 from depth_model.metric.prediction.estimator import of_metric
 
 
-def _recognises(origin: Origin) -> bool:
+def _recognizes(origin: Origin) -> bool:
     return origin.local and (origin.kind == MODEL_TYPE or (origin.kind == "depth_anything" and origin.is_metric))
 
 
@@ -17,4 +17,4 @@ def _load(origin: Origin, settings: Settings) -> Estimator:
     return of_metric(loaded(origin, settings), settings.network_size, settings.short_side)
 
 
-FAMILY = Family(_recognises, _load, "metric Depth Anything (folder)")
+FAMILY = Family(_recognizes, _load, "metric Depth Anything (folder)")

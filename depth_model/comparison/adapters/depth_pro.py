@@ -1,4 +1,4 @@
-"""Depth Pro of transformers: metres, by the field of view that it estimates itself."""
+"""Depth Pro of transformers: meters, by the field of view that it estimates itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from depth_model.comparison.adapters._transformers import estimator
 from depth_model.evaluation.estimator import Estimator
 
 
-def _recognises(origin: Origin) -> bool:
+def _recognizes(origin: Origin) -> bool:
     return origin.kind == "depth_pro"
 
 
@@ -23,4 +23,4 @@ def _load(origin: Origin, settings: Settings) -> Estimator:
     return estimator(origin, "metric_depth", _depth)
 
 
-FAMILY = Family(_recognises, _load, "Depth Pro (transformers)")
+FAMILY = Family(_recognizes, _load, "Depth Pro (transformers)")

@@ -1,4 +1,4 @@
-"""DPT and MiDaS v3 of transformers: disparity; with a DINOv2 backbone the published ones were made for metres."""
+"""DPT and MiDaS v3 of transformers: disparity; with a DINOv2 backbone the published ones were made for meters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from depth_model.comparison.adapters._transformers import estimator
 from depth_model.evaluation.estimator import Estimator
 
 
-def _recognises(origin: Origin) -> bool:
+def _recognizes(origin: Origin) -> bool:
     return origin.kind == "dpt"
 
 
@@ -16,4 +16,4 @@ def _load(origin: Origin, settings: Settings) -> Estimator:
     return estimator(origin, "metric_depth" if backbone.get("model_type") == "dinov2" else "disparity")
 
 
-FAMILY = Family(_recognises, _load, "DPT / MiDaS v3 (transformers)")
+FAMILY = Family(_recognizes, _load, "DPT / MiDaS v3 (transformers)")

@@ -22,7 +22,7 @@ from depth_model.shards.sample import check_key
 SUFFIXES = ("", ".jpg", ".png", ".jpeg")
 
 
-def _recognises(origin: Origin) -> bool:
+def _recognizes(origin: Origin) -> bool:
     return origin.kind == PREDICTIONS
 
 
@@ -63,4 +63,4 @@ def _picture(data: bytes, space: str, unit: float) -> np.ndarray:
     return formats.depth(stored, unit, invalid=() if scaled else (0.0,))
 
 
-FAMILY = Family(_recognises, _load, "a folder of predictions (.npy, 16-bit PNG)")
+FAMILY = Family(_recognizes, _load, "a folder of predictions (.npy, 16-bit PNG)")

@@ -1,4 +1,4 @@
-"""ZoeDepth of transformers: metres. Its processor pads the image by reflection, which is cut off again."""
+"""ZoeDepth of transformers: meters. Its processor pads the image by reflection, which is cut off again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from depth_model.comparison.adapters._transformers import estimator
 from depth_model.evaluation.estimator import Estimator
 
 
-def _recognises(origin: Origin) -> bool:
+def _recognizes(origin: Origin) -> bool:
     return origin.kind == "zoedepth"
 
 
@@ -25,4 +25,4 @@ def _load(origin: Origin, settings: Settings) -> Estimator:
     return estimator(origin, "metric_depth", _depth)
 
 
-FAMILY = Family(_recognises, _load, "ZoeDepth (transformers)")
+FAMILY = Family(_recognizes, _load, "ZoeDepth (transformers)")

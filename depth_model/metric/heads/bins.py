@@ -1,7 +1,7 @@
-"""Metric bins: the head that turns relative depth into metres (paper 4.3 after ZoeDepth; docs/paper.md 5).
+"""Metric bins: the head that turns relative depth into meters (paper 4.3 after ZoeDepth; docs/paper.md 5).
 
-Every pixel gets 64 bin centres in metres. A coarse map proposes them, four finer maps move them towards attractor
-points, and a conditional log-binomial distribution over the bins weights them; the depth is the weighted sum. Centres
+Every pixel gets 64 bin centers in meters. A coarse map proposes them, four finer maps move them toward attractor
+points, and a conditional log-binomial distribution over the bins weights them; the depth is the weighted sum. Centers
 are unbounded ("softplus" in ZoeDepth's words); the bounded variants are left out. Everything inside has its channels
 last, as the decoder's maps have them.
 """
@@ -34,36 +34,36 @@ of ZoeDepth never hands the 1000 of its configuration on to this function."""
 _SHARE_FLOOR = 1e-4
 
 
-def attract(centres: Tensor, points: Tensor, strength: float = STRENGTH) -> Tensor:
-    """Return `centres` (..., K) moved towards attractor `points` (..., A), all in metres.
+def attract(centers: Tensor, points: Tensor, strength: float = STRENGTH) -> Tensor:
+    """Return `centers` (..., K) moved toward attractor `points` (..., A), all in meters.
 
     c + mean over A of d / (1 + strength d^2), d = A - c (docs/paper.md 5, gamma = 2): a near point pulls its whole
     distance, a far one hardly at all. The gradient is computed anew in the backward pass (once, not twice
     differentiable): torch would keep several tensors (..., A, K) for it.
     """
-    return _Attraction.apply(centres, points, strength)
+    return _Attraction.apply(centers, points, strength)
 
 
 class _Attraction(torch.autograd.Function):
     """`attract`, one point at a time: all at once would hold (..., A, K)."""
 
     @staticmethod
-    def forward(ctx: Any, centres: Tensor, points: Tensor, strength: float) -> Tensor:
-        ctx.save_for_backward(centres, points)
+    def forward(ctx: Any, centers: Tensor, points: Tensor, strength: float) -> Tensor:
+        ctx.save_for_backward(centers, points)
         ctx.strength = strength
-        moved = torch.zeros_like(centres)
+        moved = torch.zeros_like(centers)
         for point in points.unbind(-1):
-            distance = point[..., None] - centres
+            distance = point[..., None] - centers
             moved.addcdiv_(distance, distance.square().mul_(strength).add_(1))
-        return moved.div_(points.shape[-1]).add_(centres)
+        return moved.div_(points.shape[-1]).add_(centers)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        centres, points = ctx.saved_tensors
-        slopes, of_points = torch.zeros_like(centres), torch.empty_like(points)
+        centers, points = ctx.saved_tensors
+        slopes, of_points = torch.zeros_like(centers), torch.empty_like(points)
         for number, point in enumerate(points.unbind(-1)):
-            scaled = (point[..., None] - centres).square_().mul_(ctx.strength)
+            scaled = (point[..., None] - centers).square_().mul_(ctx.strength)
             slope = (1 - scaled).div_(scaled.add_(1).square_())  # of d / (1 + strength d^2)
             slopes += slope
             of_points[..., number] = slope.mul_(gradient).sum(-1)
@@ -92,7 +92,7 @@ def _log_choose(total: int, chosen: Tensor) -> Tensor:
 
 
 class MetricBins(nn.Module):
-    """The maps of a DPT decoder in, depth in metres out.
+    """The maps of a DPT decoder in, depth in meters out.
 
     `features` is the width of the decoder's fusion path, `strength` the alpha of `attract`. Weights are torch's
     defaults drawn from `seed` alone. Parameter names are the released ones without their `_net`.
@@ -106,9 +106,7 @@ class MetricBins(nn.Module):
             self.conv2 = nn.Conv2d(features, features, 1)
             self.seed_bin_regressor = _perceptron(features, REGRESSOR, BINS, nn.ReLU())
             self.seed_projector = _perceptron(features, EMBEDDING, EMBEDDING, nn.ReLU())
-            self.projectors = nn.ModuleList(
-                _perceptron(features, EMBEDDING, EMBEDDING, nn.ReLU()) for _ in ATTRACTORS
-            )
+            self.projectors = nn.ModuleList(_perceptron(features, EMBEDDING, EMBEDDING, nn.ReLU()) for _ in ATTRACTORS)
             self.attractors = nn.ModuleList(
                 _perceptron(EMBEDDING, EMBEDDING, points, nn.ReLU()) for points in ATTRACTORS
             )
@@ -116,21 +114,21 @@ class MetricBins(nn.Module):
             self.conditional_log_binomial = _perceptron(width, width // 2, 4, nn.GELU())
 
     def forward(self, maps: DecoderMaps) -> Tensor:
-        """Return depth (B, H, W) float32 in metres, > 0, at the size of the decoder's disparity.
+        """Return depth (B, H, W) float32 in meters, > 0, at the size of the decoder's disparity.
 
         The distribution is computed in float32 whatever the precision of the maps.
         """
         coarse = _linear(self.conv2, _channels_last(maps.bottleneck))
-        centres = functional.softplus(_applied(self.seed_bin_regressor, coarse).float())
+        centers = functional.softplus(_applied(self.seed_bin_regressor, coarse).float())
         embedding = _applied(self.seed_projector, coarse)
         for path, projector, attractor in zip(maps.paths, self.projectors, self.attractors, strict=True):
             size = path.shape[2:]
             projected = _applied(projector, _channels_last(path))
             points = functional.softplus(_applied(attractor, projected + _resized(embedding, size)).float())
-            centres = attract(_resized(centres, size), points, self.strength)
+            centers = attract(_resized(centers, size), points, self.strength)
             embedding = projected
         shares = self._distribution(maps, embedding)
-        return (shares * _resized(centres, shares.shape[1:3])).sum(dim=-1)
+        return (shares * _resized(centers, shares.shape[1:3])).sum(dim=-1)
 
     def _distribution(self, maps: DecoderMaps, embedding: Tensor) -> Tensor:
         """Return the weight of every bin (B, H, W, 64), from the hidden map and the relative disparity itself.

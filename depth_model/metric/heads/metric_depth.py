@@ -1,4 +1,4 @@
-"""Metric depth: Depth Anything with a head that answers in metres (paper 4.3; docs/paper.md 5 and 10).
+"""Metric depth: Depth Anything with a head that answers in meters (paper 4.3; docs/paper.md 5 and 10).
 
 Two heads: "bins" of the paper and its released fine-tuning, "sigmoid" of the second Depth Anything. The encoder and
 decoder are those of the relative model, which says what they start from.
@@ -39,18 +39,18 @@ INPUT_SIZE = (392, 518)
 SHORT_SIDE = 518
 """To which the second Depth Anything brings the shorter side, for metric depth too (docs/paper.md 8.1)."""
 MINIMUM = 1e-3
-"""Least depth in metres that training and evaluation know (docs/paper.md 4.2)."""
+"""Least depth in meters that training and evaluation know (docs/paper.md 4.2)."""
 
 
 class SigmoidDepth(nn.Module):
-    """The head of the second Depth Anything: the last ReLU gives way to a sigmoid times the `maximum` in metres."""
+    """The head of the second Depth Anything: the last ReLU gives way to a sigmoid times the `maximum` in meters."""
 
     def __init__(self, maximum: float) -> None:
         super().__init__()
         self.maximum = maximum
 
     def forward(self, maps: DecoderMaps) -> Tensor:
-        """Return depth (B, H, W) float32 in metres, in (0, maximum)."""
+        """Return depth (B, H, W) float32 in meters, in (0, maximum)."""
         return self.maximum * maps.output.sigmoid()
 
 
@@ -70,11 +70,11 @@ def midas_depth(encoder: MidasEncoder, seed: int = 0) -> MidasDepth:
 
 
 class MetricDepth(nn.Module):
-    """Normalised images in, planar depth in metres out.
+    """Normalized images in, planar depth in meters out.
 
     `relative` brings encoder and decoder, which become part of this model: `DepthAnything(size, weights)` for the
     paper's start (encoder only, random decoder), `DepthAnything.load(path)` for the released code's (the decoder
-    too), `midas_depth(encoder)` for MiDaS's encoder. `head` is "bins" or "sigmoid", `maximum` the range in metres that
+    too), `midas_depth(encoder)` for MiDaS's encoder. `head` is "bins" or "sigmoid", `maximum` the range in meters that
     the model is for (10 indoors, 80 outdoors; the sigmoid cannot exceed it), `domain` what it was made for, in a word,
     `input_size` (height, width) to what images are squashed for it, or the shorter side of images that keep their
     aspect ratio. `strength` is the alpha of the attractors, `seed`
@@ -95,7 +95,7 @@ class MetricDepth(nn.Module):
         if head not in ("bins", "sigmoid"):
             raise ValueError(f"head={head!r}: choose bins or sigmoid")
         if not maximum > MINIMUM:
-            raise ValueError(f"maximum={maximum}: give the largest depth in metres")
+            raise ValueError(f"maximum={maximum}: give the largest depth in meters")
         self.encoder, self.decoder, self.blocks = relative.encoder, relative.decoder, relative.blocks
         self.maximum, self.domain, self.version = float(maximum), domain, relative.version
         self.input_size = input_size if isinstance(input_size, int) else (input_size[0], input_size[1])
@@ -103,7 +103,7 @@ class MetricDepth(nn.Module):
         self.head = MetricBins(features, strength, seed) if head == "bins" else SigmoidDepth(self.maximum)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return depth (B, H, W) float32 in metres, > 0, of `images` (B, 3, H, W), normalised as for `DepthAnything`.
+        """Return depth (B, H, W) float32 in meters, > 0, of `images` (B, 3, H, W), normalized as for `DepthAnything`.
 
         Raises ValueError for sides that are no multiples of the patch.
         """
@@ -113,8 +113,8 @@ class MetricDepth(nn.Module):
     def load(cls, path: str | Path, maximum: float | None = None, version: Version | None = None) -> MetricDepth:
         """Load a folder written by `save`, transformers' metric DepthAnything, or a released metric file.
 
-        Recognised by content. What a bare file does not hold its released name says, or else `maximum`, the range in
-        metres, and `version`: of a file without bins nothing else does, while bins in the released layout are of the
+        Recognized by content. What a bare file does not hold its released name says, or else `maximum`, the range in
+        meters, and `version`: of a file without bins nothing else does, while bins in the released layout are of the
         first Depth Anything. A file from `export_released` holds all of it. Without bins, and without a size of its
         own, the input keeps its aspect ratio, as the second version's. Raises BadCheckpoint, and UserError
         for MiDaS's encoder.
@@ -130,7 +130,7 @@ class MetricDepth(nn.Module):
         maximum = settings.pop("maximum", None) if maximum is None else maximum
         settings.pop("maximum", None)
         if maximum is None:
-            raise BadCheckpoint(f"{path} does not say the largest depth it is for: give it in metres")
+            raise BadCheckpoint(f"{path} does not say the largest depth it is for: give it in meters")
         strength, domain = settings.pop("strength", STRENGTH), settings.pop("domain", "")
         input_size = settings.pop("input_size", INPUT_SIZE if bins else SHORT_SIDE)
         size = size_of(state, str(path))
@@ -218,4 +218,3 @@ def _random_start(size: str, settings: dict[str, Any], path: str) -> DepthAnythi
         return midas_depth(MidasEncoder(size, settings["midas"]))
     except (KeyError, TypeError, ValueError) as error:
         raise BadCheckpoint(f"{path}/config.json describes no encoder of MiDaS ({error!r})") from error
-

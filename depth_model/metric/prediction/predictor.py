@@ -1,4 +1,4 @@
-"""Depth in metres for an image, as the released metric models are used (docs/paper.md 5).
+"""Depth in meters for an image, as the released metric models are used (docs/paper.md 5).
 
 The whole image is squashed to the size that the model was trained at, whatever its aspect ratio, bilinear with corners
 aligned; a model of the second Depth Anything sees it as a relative one does. The depth is brought back to the size of
@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from depth_model.metric.heads.metric_depth import MetricDepth
-from depth_model.networks.preprocessing import check_short_side, network_size, normalised, squashed
+from depth_model.networks.preprocessing import check_short_side, network_size, normalized, squashed
 from depth_model.prediction.predictor import Picture, batches_by_size, network_image, resized, rgb
 
 
 class MetricPredictor:
-    """Metres of images of any size: `MetricPredictor(model)(image)`.
+    """Meters of images of any size: `MetricPredictor(model)(image)`.
 
     `model` is used in evaluation mode on the device it is on; `batch` bounds how many images go through it at once.
     `flip_averaging` takes the mean with the mirrored map of the mirrored image, as the published figures do.
@@ -44,7 +44,7 @@ class MetricPredictor:
     @overload
     def __call__(self, images: list[Picture]) -> list[np.ndarray]: ...
     def __call__(self, images: Picture | list[Picture]) -> np.ndarray | list[np.ndarray]:
-        """Return planar depth in metres, float32 (H, W) > 0, at the size of the image, or a list of them for a list.
+        """Return planar depth in meters, float32 (H, W) > 0, at the size of the image, or a list of them for a list.
 
         Raises what `depth_model.prediction.predictor.rgb` raises.
         """
@@ -76,4 +76,4 @@ class MetricPredictor:
     def _shown(self, image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
         if isinstance(self.input_size, int):
             return torch.from_numpy(network_image(image, size))[None]
-        return normalised(squashed(image.astype(np.float32) / 255, size))
+        return normalized(squashed(image.astype(np.float32) / 255, size))

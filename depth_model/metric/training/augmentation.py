@@ -1,7 +1,7 @@
 """What metric fine-tuning does to an image and its depth before the network sees them (docs/paper.md 5).
 
 The released fine-tuning's: KITTI's benchmark crop first, a small rotation, a mirror image, and slight changes of
-gamma, brightness and colour. Depth is never interpolated. Random numbers come from a generator that is handed in.
+gamma, brightness and color. Depth is never interpolated. Random numbers come from a generator that is handed in.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def benchmark_crop(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def rotated(image: np.ndarray, depth: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return `image`, uint8 (H, W, 3), and `depth`, float32 (h, w), turned about their centres.
+    """Return `image`, uint8 (H, W, 3), and `depth`, float32 (h, w), turned about their centers.
 
-    The image bilinear with black corners, the depth by nearest neighbour with NaN where it has none.
+    The image bilinear with black corners, the depth by nearest neighbor with NaN where it has none.
     """
     turned = Image.fromarray(image).rotate(degrees, Image.Resampling.BILINEAR)
     labels = Image.fromarray(depth).rotate(degrees, Image.Resampling.NEAREST, fillcolor=float("nan"))

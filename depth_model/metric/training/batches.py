@@ -30,7 +30,7 @@ def metric_batch(
     """Return a share of the `count` samples of batch `step`, augmented (docs/paper.md 5).
 
     images float32 (B, 3, height, width) in [0, 1], squashed to the network's input; depth float32 (B, h, w) in
-    metres, at the size of the first sample's (other sizes by nearest neighbour); valid bool (B, h, w): where the
+    meters, at the size of the first sample's (other sizes by nearest neighbor); valid bool (B, h, w): where the
     depth lies between 0.001 m and `maximum`; keys. Raises BadInput for a sample without metric depth.
     """
     indices = batch_indices((seed, METRIC), step, count, len(pool))
@@ -51,6 +51,6 @@ def _augmented(
     sample = pool.load(index)
     key = f"{sample.source}/{sample.key}"
     if sample.target is None or sample.target_kind != "metric_depth":
-        raise BadInput(f"{key}: its label is {sample.target_kind}, not depth in metres")
+        raise BadInput(f"{key}: its label is {sample.target_kind}, not depth in meters")
     with named(key):
         return *augmented(sample.image, sample.target, settings, generator), key

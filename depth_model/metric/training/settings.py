@@ -25,7 +25,7 @@ class MetricSettings(MetricInput):
 
     start: Literal["encoder", "all"] = setting("whether the decoder is taken over too (released code: all)", "encoder")
     head: Literal["bins", "sigmoid"] = setting("the latter is that of the second Depth Anything", "bins")
-    maximum: PositiveNumber = setting("metres", 10.0)
+    maximum: PositiveNumber = setting("meters", 10.0)
     epochs: PositiveNumber = setting("paper: 5", 5.0)
     batch: Positive = setting("paper: 16", 16)
     learning_rate: PositiveNumber = setting("of the head (paper: 1.61e-4)", 1.61e-4)

@@ -1,4 +1,4 @@
-"""Metric fine-tuning (paper 4.3): the relative model's encoder with a head that answers in metres.
+"""Metric fine-tuning (paper 4.3): the relative model's encoder with a head that answers in meters.
 
 As the released fine-tuning does it (docs/paper.md 5): the scale-invariant logarithmic loss alone, a tiny rate for
 all that was learned before and a fifty times larger one for the new head, one cycle of rate and momentum, and hard
@@ -22,7 +22,7 @@ from depth_model.metric.heads.metric_depth import MetricDepth, MidasDepth, midas
 from depth_model.metric.training.batches import metric_batch
 from depth_model.metric.training.settings import MetricSettings
 from depth_model.networks import BadCheckpoint, DepthAnything
-from depth_model.networks.preprocessing import normalised
+from depth_model.networks.preprocessing import normalized
 from depth_model.objectives import silog_loss
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch
@@ -55,7 +55,7 @@ def train_metric(
     on_metrics: OnMetrics,
     machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[MetricDepth, History]:
-    """Fine-tune to metres on the samples of `pool`, from the relative model or encoder weights `relative`.
+    """Fine-tune to meters on the samples of `pool`, from the relative model or encoder weights `relative`.
 
     With `start` "encoder", `relative` is anything that `any_encoder` takes, for an encoder of `size`; with "all" a
     whole model. `domain` is noted in the model. Continues from the checkpoints in `scratch`. Raises what
@@ -103,13 +103,13 @@ def metric_output(model: MetricDepth, batch: Batch) -> tuple[Tensor, Tensor, Ten
     """
     depth, valid = batch["depth"], batch["valid"]
     predicted = functional.interpolate(
-        model(normalised(batch["images"]))[:, None], size=depth.shape[1:], mode="bilinear", align_corners=True
+        model(normalized(batch["images"]))[:, None], size=depth.shape[1:], mode="bilinear", align_corners=True
     )[:, 0]
     return predicted, depth, valid
 
 
 def metric_terms(form: str) -> list[Term]:
-    """Return the scale-invariant logarithmic loss in one of `silog_loss`'s forms, over all labelled pixels of a batch
+    """Return the scale-invariant logarithmic loss in one of `silog_loss`'s forms, over all labeled pixels of a batch
     (docs/paper.md 5), and how far depth is from the labels.
 
     The loss of a batch that several processes share is the mean of theirs, as in the released code: its variance is

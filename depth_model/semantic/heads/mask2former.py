@@ -23,6 +23,8 @@ NO_OBJECT_WEIGHT = 0.1
 LOSS_WEIGHTS = {"class": 2.0, "mask": 5.0, "dice": 5.0}
 """Weights of the losses, and of the costs by which labels are matched to queries (docs/paper.md 6)."""
 NAMES = {"class": "loss_cross_entropy", "mask": "loss_mask", "dice": "loss_dice"}
+
+
 @dataclass(frozen=True)
 class QueryOutput:
     """What queries say after each decoder layer, the untrained start first.
@@ -126,7 +128,7 @@ def _devices(tensor: Tensor) -> list[torch.device]:
 
 
 def _parts(channels: int, classes: int, settings: Mask2FormerSettings) -> Any:
-    """Return the library's parts in one module, initialised as it initialises its own model."""
+    """Return the library's parts in one module, initialized as it initializes its own model."""
     library, config = _library(), mask2former_configuration(classes, settings)
 
     class Parts(library.Mask2FormerPreTrainedModel):

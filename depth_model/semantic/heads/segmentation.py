@@ -43,7 +43,7 @@ class LinearHead(nn.Module):
 
 
 class Segmentation(nn.Module):
-    """Normalised images in, a score per class and pixel out.
+    """Normalized images in, a score per class and pixel out.
 
     `encoder` becomes part of this model. `classes` are what it tells apart. `head` is "linear", or the sizes of a
     Mask2Former. `side` in pixels is what it is trained at: the crop, and the shorter side that a picture is
@@ -64,7 +64,7 @@ class Segmentation(nn.Module):
             raise ValueError(f"head={head!r}: give 'linear' or the sizes of a Mask2Former")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return scores (B, C, H, W) float32 of `images` (B, 3, H, W), normalised as for `DepthAnything`.
+        """Return scores (B, C, H, W) float32 of `images` (B, 3, H, W), normalized as for `DepthAnything`.
 
         Logits of a linear head, sums of probabilities (>= 0) of a Mask2Former: the largest names the class. Raises
         ValueError for sides that are no multiples of the patch.

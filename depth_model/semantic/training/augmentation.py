@@ -19,11 +19,11 @@ SCALES = np.arange(5, 21) / 10
 LONGEST = 4
 """Of the longer side after scaling, relative to the crop."""
 LARGEST_SHARE = 0.75
-"""Of one class among the labelled pixels of a crop."""
+"""Of one class among the labeled pixels of a crop."""
 TRIES = 10
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 32, (0.5, 1.5), (0.5, 1.5), 0.1
 PADDING = tuple(round(255 * value) for value in IMAGENET_MEAN)
-"""What normalisation makes 0."""
+"""What normalization makes 0."""
 
 
 def semantic_crop(
@@ -32,7 +32,7 @@ def semantic_crop(
     """Return (image uint8 (side, side, 3), labels uint8 (side, side), 255 = ignore) of one training sample.
 
     `image` is uint8 (H, W, 3), `labels` uint8 (h, w) of the same view. Where the scaled image is smaller than the
-    crop, it is padded below and to the right with the mean colour, and the labels with 255.
+    crop, it is padded below and to the right with the mean color, and the labels with 255.
     """
     height, width = scaled_size(image.shape[:2], side, float(generator.choice(SCALES)))
     scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -55,7 +55,7 @@ def train_semantic(
     on_metrics: OnMetrics,
     machine: TrainingMachine = TrainingMachine(),
 ) -> tuple[Segmentation, History]:
-    """Fine-tune to segmentation on the labelled samples of `pool`, from an encoder of `size`.
+    """Fine-tune to segmentation on the labeled samples of `pool`, from an encoder of `size`.
 
     `weights` is anything that `any_encoder` takes. Continues from the checkpoints in `scratch`. Raises what
     `depth_model.training.loop.train`, `any_encoder` and `Segmentation` raise.
@@ -104,26 +104,26 @@ def pixel_output(model: Segmentation, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def pixel_terms() -> list[Term]:
-    """Return the mean cross entropy over the labelled pixels, and the share of them that are right."""
+    """Return the mean cross entropy over the labeled pixels, and the share of them that are right."""
 
-    def labelled(batch: Batch) -> Tensor:
+    def labeled(batch: Batch) -> Tensor:
         return (batch["labels"] != IGNORE).sum()
 
     return [
-        Term("cross_entropy", lambda output: _cross_entropy(*output), labelled, 1.0),
-        Term("pixel_accuracy", lambda output: _accuracy(*output), labelled),
+        Term("cross_entropy", lambda output: _cross_entropy(*output), labeled, 1.0),
+        Term("pixel_accuracy", lambda output: _accuracy(*output), labeled),
     ]
 
 
 def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    return functional.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="sum") / _labelled_pixels(labels)
+    return functional.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="sum") / _labeled_pixels(labels)
 
 
 def _accuracy(scores: Tensor, labels: Tensor) -> Tensor:
-    return ((scores.argmax(1) == labels).sum() / _labelled_pixels(labels)).float()
+    return ((scores.argmax(1) == labels).sum() / _labeled_pixels(labels)).float()
 
 
-def _labelled_pixels(labels: Tensor) -> Tensor:
+def _labeled_pixels(labels: Tensor) -> Tensor:
     return (labels != IGNORE).sum().clamp_min(1)
 
 

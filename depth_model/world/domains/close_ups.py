@@ -1,4 +1,4 @@
-"""Small things on a table, seen from 20 to 90 centimetres, with a wall or a room behind."""
+"""Small things on a table, seen from 20 to 90 centimeters, with a wall or a room behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from depth_model.world.textures import (
     marble,
     picture,
     plain,
-    random_colour,
+    random_color,
     stripes,
     tiled,
     wood,
@@ -30,14 +30,14 @@ def build(rng: np.random.Generator) -> Scene:
     _place_things(parts, rng, size)
     wall = size[1] / 2 + rng.choice([0.02, rng.uniform(0.3, 2.5)])
     _background(parts, rng, wall)
-    colour = hsv(rng.uniform(0.05, 0.15), rng.uniform(0, 0.35), 1.0)
+    color = hsv(rng.uniform(0.05, 0.15), rng.uniform(0, 0.35), 1.0)
     place = np.array([rng.uniform(-1.2, 1.2), rng.uniform(-1.2, 0.3), rng.uniform(0.6, 1.6)])
     second = hsv(rng.uniform(0.5, 0.65), rng.uniform(0, 0.3), 1.0) * rng.uniform(0, 0.8)
     opposite = place * np.array([-1, 1, 1.2])
-    around = colour * rng.uniform(0.2, 0.5)
+    around = color * rng.uniform(0.2, 0.5)
     return Scene(
         **parts.assembled(),
-        lights=(Lamp(place, colour * 2.2, rng.uniform(0.03, 0.25)), Lamp(opposite, second, 0.3)),
+        lights=(Lamp(place, color * 2.2, rng.uniform(0.03, 0.25)), Lamp(opposite, second, 0.3)),
         surroundings=Surroundings(around, around * 0.7, rng.uniform(0.12, 0.3)),
         view=lambda chance: _view(chance, wall),
         near=0.12,
@@ -56,7 +56,7 @@ def _view(rng: np.random.Generator, wall: float) -> Camera:
 
 
 def _top(rng: np.random.Generator) -> Material:
-    first, second = random_colour(rng, (0.05, 0.6), (0.35, 0.9)), random_colour(rng, (0.05, 0.6), (0.3, 0.9))
+    first, second = random_color(rng, (0.05, 0.6), (0.35, 0.9)), random_color(rng, (0.05, 0.6), (0.3, 0.9))
     value = rng.uniform(0.35, 0.8)
     light, dark = hsv(rng.uniform(0.06, 0.1), 0.5, value), hsv(0.07, 0.6, value * 0.65)
     kinds = [
@@ -79,13 +79,13 @@ def _cover(parts: Parts, rng: np.random.Generator) -> None:
 
 
 def _background(parts: Parts, rng: np.random.Generator, wall: float) -> None:
-    first, second = random_colour(rng, (0.03, 0.6), (0.3, 0.9)), random_colour(rng, (0.03, 0.6), (0.3, 0.9))
+    first, second = random_color(rng, (0.03, 0.6), (0.3, 0.9)), random_color(rng, (0.03, 0.6), (0.3, 0.9))
     kinds = [
         plain(first, 0.1, 2.0),
         stripes(first, second, rng.uniform(0.03, 0.2)),
         tiled(plain(first, 0.1), second, (0.15, 0.1), 0.005, rng.choice([0, 0.5]), 0.12),
         blended(first, second, 0.8, "cells", 3),
-        picture(np.array([random_colour(rng) for _ in range(4)]), 2.5, rng.random()),
+        picture(np.array([random_color(rng) for _ in range(4)]), 2.5, rng.random()),
     ]
     paper = Material(labels.WALL, kinds[rng.integers(5)], relief=Relief("grain", 0.5, 0.003))
     parts.add(box(8, 0.1, 4), paper, (0, wall + 0.05, -1.2), rng.normal(0, 0.05))
@@ -102,7 +102,7 @@ def _background(parts: Parts, rng: np.random.Generator, wall: float) -> None:
 
 def _enclose(parts: Parts, rng: np.random.Generator, wall: float) -> None:
     """Close the room at the sides, behind the camera and above, so that no ray leaves it."""
-    paint = Material(labels.WALL, plain(random_colour(rng, (0.02, 0.3), (0.5, 0.9)), 0.05))
+    paint = Material(labels.WALL, plain(random_color(rng, (0.02, 0.3), (0.5, 0.9)), 0.05))
     for side in (-1, 1):
         parts.add(box(0.1, 8, 4), paint, (side * 2.6, 0, -1.2))
     parts.add(box(8, 0.1, 4), paint, (0, -3, -1.2))
@@ -126,7 +126,7 @@ def _place_things(parts: Parts, rng: np.random.Generator, size: tuple[float, flo
 
 
 def _thing(spot: Spot, rng: np.random.Generator, radius: float) -> None:
-    """Put one thing that fits into a circle of `radius` metres."""
+    """Put one thing that fits into a circle of `radius` meters."""
     kind = rng.choice(7, p=[0.25, 0.2, 0.15, 0.12, 0.1, 0.1, 0.08])
     if kind == 0:
         furniture.vessel(spot, rng, radius * rng.uniform(1.9, 2.4))
@@ -148,8 +148,8 @@ def _thing(spot: Spot, rng: np.random.Generator, radius: float) -> None:
 
 def _can(spot: Spot, rng: np.random.Generator, radius: float) -> None:
     height = radius * rng.uniform(1.6, 3.2)
-    colours = np.array([random_colour(rng, (0.3, 0.95), (0.3, 0.95)) for _ in range(4)])
-    print_ = Material(labels.BOX, picture(colours, 0.2, rng.random()), gloss=0.6, mirror=0.03)
+    colors = np.array([random_color(rng, (0.3, 0.95), (0.3, 0.95)) for _ in range(4)])
+    print_ = Material(labels.BOX, picture(colors, 0.2, rng.random()), gloss=0.6, mirror=0.03)
     metal = Material(labels.BOX, plain(hsv(0.6, 0.02, 0.75), 0.03), gloss=1.0, mirror=0.3)
     rim = radius * 0.94
     spot.add(cylinder(radius, height, 28), print_, (0, 0, radius * 0.05))
@@ -170,7 +170,7 @@ def _can(spot: Spot, rng: np.random.Generator, radius: float) -> None:
 
 
 def _ball(spot: Spot, rng: np.random.Generator, radius: float) -> None:
-    first, second = random_colour(rng, (0.3, 0.9), (0.4, 0.95)), random_colour(rng, (0.0, 0.9), (0.4, 0.95))
+    first, second = random_color(rng, (0.3, 0.9), (0.4, 0.95)), random_color(rng, (0.0, 0.9), (0.4, 0.95))
     skin = stripes(first, second, radius * rng.uniform(0.4, 1.0), 0.5, rng.integers(2))
     ball = sphere(radius, 28).turned(rng.uniform(0, 3), "x").turned(rng.uniform(0, 3))
     spot.add(ball, Material(labels.BALL, skin, gloss=rng.uniform(0.2, 0.9)), (0, 0, radius))

@@ -7,7 +7,7 @@ import numpy as np
 from depth_model.world import furniture, labels, outdoors, weather
 from depth_model.world.scene import Camera, Lamp, Material, Parts, Relief, Scene, Spot, Sun, Surroundings, looking
 from depth_model.world.shapes import Mesh, box, cylinder, lathe, plane, strip
-from depth_model.world.textures import blended, checker, hsv, marble, picture, plain, random_colour, tiled
+from depth_model.world.textures import blended, checker, hsv, marble, picture, plain, random_color, tiled
 
 
 def build(rng: np.random.Generator) -> Scene:
@@ -23,8 +23,8 @@ def build(rng: np.random.Generator) -> Scene:
     lamps = _furnish(parts, rng, xs, half, end, height, bay)
     warm = hsv(rng.uniform(0.06, 0.14), rng.uniform(0.05, 0.35), 1.0)
     around = warm * rng.uniform(0.12, 0.35)
-    towards = np.array([rng.choice([-1, 1]) * rng.uniform(0.7, 1), rng.uniform(-0.4, 0.4), rng.uniform(0.3, 0.7)])
-    sun = Sun(towards / np.linalg.norm(towards), warm * rng.uniform(1.5, 4), 0.015)
+    toward = np.array([rng.choice([-1, 1]) * rng.uniform(0.7, 1), rng.uniform(-0.4, 0.4), rng.uniform(0.3, 0.7)])
+    sun = Sun(toward / np.linalg.norm(toward), warm * rng.uniform(1.5, 4), 0.015)
     outside = weather.day(rng, reach=1.0, haze=0.0).sky
     return Scene(
         **parts.assembled(),
@@ -46,8 +46,8 @@ def _view(rng: np.random.Generator, half: float, end: float, height: float) -> C
 
 
 def _stone(rng: np.random.Generator, label: int, blocks: bool) -> Material:
-    base = random_colour(rng, (0.03, 0.35), (0.5, 0.9), (0.03, 0.15))
-    vein = random_colour(rng, (0.05, 0.4), (0.25, 0.7), (0.0, 0.15))
+    base = random_color(rng, (0.03, 0.35), (0.5, 0.9), (0.03, 0.15))
+    vein = random_color(rng, (0.05, 0.4), (0.25, 0.7), (0.0, 0.15))
     rough = plain(base, 0.25, 1.5)
     if blocks:
         texture = tiled(rough, base * 0.45, (rng.uniform(0.5, 1.1), rng.uniform(0.25, 0.5)), 0.012, 0.5, 0.14)
@@ -57,7 +57,7 @@ def _stone(rng: np.random.Generator, label: int, blocks: bool) -> Material:
 
 
 def _floor(rng: np.random.Generator) -> Material:
-    first, second = random_colour(rng, (0.02, 0.3), (0.6, 0.95)), random_colour(rng, (0.05, 0.5), (0.15, 0.6))
+    first, second = random_color(rng, (0.02, 0.3), (0.6, 0.95)), random_color(rng, (0.05, 0.5), (0.15, 0.6))
     side = rng.uniform(0.4, 1.1)
     kinds = [
         checker(first, second, side),
@@ -142,7 +142,7 @@ def _shaft(rng: np.random.Generator, radius: float, height: float, square: bool)
 
 
 def _arcade(bay: float, rise: float, radius: float) -> Mesh:
-    """Return the wall above one round arch between two columns, centred on x = y = 0, standing on the spring line."""
+    """Return the wall above one round arch between two columns, centered on x = y = 0, standing on the spring line."""
     span, thick = bay / 2 - radius, 0.9 * radius
     angles = np.linspace(0, np.pi, 13)
     ys, zs = -span * np.cos(angles), np.minimum(span * np.sin(angles), rise - 0.05)
@@ -170,8 +170,8 @@ def _furnish(
     for x in (-half, half):
         for y in np.arange(bay / 2, end, bay * rng.integers(1, 3)):
             if rng.random() < 0.4:
-                colours = np.array([random_colour(rng) for _ in range(4)])
-                canvas = Material(labels.PAINTING, picture(colours, 2.5, rng.random()))
+                colors = np.array([random_color(rng) for _ in range(4)])
+                canvas = Material(labels.PAINTING, picture(colors, 2.5, rng.random()))
                 parts.add(box(0.1, 0.35 * bay, 1.3), canvas, (x * 0.998, y - bay / 2, 1.3))
     return [_hanging_lamp(parts, rng, rng.choice(middle), y, height) for y in rng.uniform(0.2, 0.9, 2) * end]
 

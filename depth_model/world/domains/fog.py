@@ -1,4 +1,4 @@
-"""Forests and harbours in fog: what is far fades into grey."""
+"""Forests and harbours in fog: what is far fades into gray."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from depth_model.world import labels, outdoors, weather
 from depth_model.world.furniture import foliage
-from depth_model.world.scene import Camera, Material, Model, Parts, Relief, Scene, Spot, looking, modelled
+from depth_model.world.scene import Camera, Material, Model, Parts, Relief, Scene, Spot, looking, modeled
 from depth_model.world.shapes import blob, box, cylinder, extruded, ground, lathe, plane
-from depth_model.world.textures import blended, hsv, plain, random_colour, stripes, tiled, wood
+from depth_model.world.textures import blended, hsv, plain, random_color, stripes, tiled, wood
 
 
 def build(rng: np.random.Generator) -> Scene:
@@ -44,7 +44,7 @@ def _harbour_view(rng: np.random.Generator) -> Camera:
 
 
 def _forest(parts: Parts, rng: np.random.Generator) -> None:
-    """Fill 100 metres with trunks, undergrowth, stones and a path."""
+    """Fill 100 meters with trunks, undergrowth, stones and a path."""
     across, ahead = np.linspace(-70, 70, 36), np.linspace(-8, 130, 40)
     x, y = np.meshgrid(across, ahead)
     waves = rng.uniform(0.03, 0.12, 4)
@@ -87,7 +87,7 @@ def _tall_tree(rng: np.random.Generator) -> Model:
     for _ in range(rng.integers(3, 7)):
         clump = outdoors.ragged(blob(rng.uniform(0.05, 0.12), rng, 0.4), rng, 0.008)
         spot.add(clump, leaf, (*rng.normal(0, 0.07, 2), rng.uniform(0.65, 1.0)))
-    return modelled(parts)
+    return modeled(parts)
 
 
 def _harbour(parts: Parts, rng: np.random.Generator) -> None:
@@ -113,7 +113,7 @@ def _harbour(parts: Parts, rng: np.random.Generator) -> None:
 
 
 def _quay(parts: Parts, rng: np.random.Generator, side: int) -> None:
-    stone = random_colour(rng, (0.03, 0.2), (0.4, 0.7), (0.03, 0.14))
+    stone = random_color(rng, (0.03, 0.2), (0.4, 0.7), (0.03, 0.14))
     blocks = Material(labels.SIDEWALK, tiled(plain(stone, 0.25, 2.0), stone * 0.4, (1.2, 0.6), 0.03, 0.5, 0.15))
     edge = rng.uniform(5.5, 8)
     parts.add(box(60, 330, 3.4), blocks, (side * (edge + 30), 130, -2.0))
@@ -134,7 +134,7 @@ def _quay(parts: Parts, rng: np.random.Generator, side: int) -> None:
 
 
 def _cargo(parts: Parts, rng: np.random.Generator, side: int, edge: float) -> None:
-    paint = [Material(labels.BARREL, plain(random_colour(rng, (0.3, 0.8), (0.2, 0.7)), 0.3)) for _ in range(3)]
+    paint = [Material(labels.BARREL, plain(random_color(rng, (0.3, 0.8), (0.2, 0.7)), 0.3)) for _ in range(3)]
     crate = Material(
         labels.BOX, tiled(wood(hsv(0.09, 0.4, 0.6), hsv(0.08, 0.5, 0.4)), hsv(0.08, 0.5, 0.15), (2, 0.15), 0.02)
     )
@@ -164,7 +164,7 @@ def _boat(spot: Spot, rng: np.random.Generator) -> None:
     """Add a boat along x: a hull with a cabin or a mast."""
     length, width = rng.uniform(4, 12), rng.uniform(1.6, 3)
     high = 0.12 * length + 0.3
-    first, second = random_colour(rng, (0.1, 0.8), (0.2, 0.9)), random_colour(rng, (0, 0.4), (0.5, 0.95))
+    first, second = random_color(rng, (0.1, 0.8), (0.2, 0.9)), random_color(rng, (0, 0.4), (0.5, 0.95))
     hull = Material(labels.BOAT, stripes(first, second, high * 0.8, 0.6, axis=0), gloss=0.4)
     half = length / 2
     outline = [(-half * 0.92, -0.3), (half * 0.75, -0.3), (half, high), (-half, high * 0.8)]

@@ -8,7 +8,7 @@ from depth_model.world import labels, noise, outdoors, weather
 from depth_model.world.furniture import foliage
 from depth_model.world.scene import Camera, Material, Parts, Relief, Scene, Spot, looking
 from depth_model.world.shapes import Mesh, blob, ground, plane
-from depth_model.world.textures import blended, hsv, random_colour
+from depth_model.world.textures import blended, hsv, random_color
 
 
 def build(rng: np.random.Generator) -> Scene:
@@ -46,7 +46,7 @@ class _Land:
         self.water = -self.rolling * rng.uniform(0.05, 0.35) if rng.random() < 0.45 else None
 
     def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return the height in metres of the ground at `x`, `y` (any one shape)."""
+        """Return the height in meters of the ground at `x`, `y` (any one shape)."""
         places = np.stack([np.ravel(x), np.ravel(y)], -1)
         smooth = np.full(len(places), 1 / 64)
         slow = noise.sample("cloud", places / 600 + self.shift, smooth)[:, 0] - 0.5
@@ -61,7 +61,7 @@ class _Land:
         """Return the ground, near and far, and the water."""
         grass = hsv(rng.uniform(0.14, 0.3), rng.uniform(0.4, 0.7), rng.uniform(0.35, 0.6))
         dry = hsv(rng.uniform(0.1, 0.16), rng.uniform(0.3, 0.6), rng.uniform(0.45, 0.7))
-        stone = random_colour(rng, (0.03, 0.2), (0.4, 0.6), (0.05, 0.12))
+        stone = random_color(rng, (0.03, 0.2), (0.4, 0.6), (0.05, 0.12))
         near = Material(labels.GRASS, blended(grass, dry, 14.0, "cloud", 3), relief=Relief("grain", 3.0, 0.12))
         far = Material(
             labels.MOUNTAIN, blended(grass * 0.8, stone, 160.0, "cloud", 5), relief=Relief("cloud", 120.0, 9)
@@ -91,7 +91,7 @@ class _Land:
         return self.water is None or float(self.height(np.array(x), np.array(y))) > self.water + 0.15
 
     def spot(self, parts: Parts, x: float, y: float, rng: np.random.Generator, sunk: float) -> Spot:
-        """Return the place on the ground at (x, y), `sunk` metres below the surface, with a random heading."""
+        """Return the place on the ground at (x, y), `sunk` meters below the surface, with a random heading."""
         return Spot(parts, (x, y, float(self.height(np.array(x), np.array(y))) - sunk), rng.uniform(0, 6.28))
 
 
@@ -104,7 +104,7 @@ def _view(rng: np.random.Generator, land: _Land) -> Camera:
 
 
 def _grow(parts: Parts, rng: np.random.Generator, land: _Land) -> None:
-    """Scatter trees, shrubs and rocks, denser towards groves."""
+    """Scatter trees, shrubs and rocks, denser toward groves."""
     conifers, leaf = rng.choice([0.05, 0.5, 0.95]), foliage(rng, labels.PLANT)
     trees, far = (outdoors.trees(rng, 4, conifers, detail) for detail in (2, 1))
     groves = np.stack([rng.uniform(-60, 60, 6), rng.uniform(15, 200, 6)], -1)

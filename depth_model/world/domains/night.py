@@ -8,7 +8,7 @@ from depth_model.world import labels, outdoors, weather
 from depth_model.world.furniture import foliage
 from depth_model.world.scene import Camera, Lamp, Material, Parts, Relief, Scene, Spot, looking
 from depth_model.world.shapes import box, cylinder, plane
-from depth_model.world.textures import blended, hsv, plain, random_colour, tiled
+from depth_model.world.textures import blended, hsv, plain, random_color, tiled
 
 
 def build(rng: np.random.Generator) -> Scene:
@@ -41,7 +41,7 @@ def _view(rng: np.random.Generator, lane: float) -> Camera:
 
 
 def _ground(parts: Parts, rng: np.random.Generator, lane: float) -> None:
-    stone = random_colour(rng, (0.02, 0.2), (0.3, 0.6), (0.0, 0.15))
+    stone = random_color(rng, (0.02, 0.2), (0.3, 0.6), (0.0, 0.15))
     wet = rng.choice([0.0, 0.04, 0.08])
     kinds = [
         (labels.ROAD, tiled(plain(stone, 0.3, 1.0), stone * 0.3, (0.22, 0.16), 0.02, 0.5, 0.3)),

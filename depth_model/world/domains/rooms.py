@@ -1,4 +1,4 @@
-"""Furnished rooms by day or by lamp light: 3 to 8 metres, no sky."""
+"""Furnished rooms by day or by lamp light: 3 to 8 meters, no sky."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from depth_model.world.textures import (
     marble,
     picture,
     plain,
-    random_colour,
+    random_color,
     stripes,
     tiled,
     wood,
@@ -60,21 +60,21 @@ def _shell(parts: Parts, rng: np.random.Generator, width: float, depth: float, h
     skirting = Material(labels.WALL, plain(hsv(0.1, 0.1, rng.uniform(0.3, 0.95)), 0.03))
     for k, (length, place) in enumerate([(width, depth), (depth, width), (width, depth), (depth, width)]):
         angle = k * np.pi / 2
-        centre = np.array([-np.sin(angle), np.cos(angle)]) * (place / 2 + 0.05)
-        parts.add(box(length + 0.2, 0.1, height), accent if k == 0 else material, (*centre, 0), angle)
-        parts.add(box(length + 0.06, 0.13, rng.uniform(0.06, 0.1)), skirting, (*centre, 0), angle)
+        center = np.array([-np.sin(angle), np.cos(angle)]) * (place / 2 + 0.05)
+        parts.add(box(length + 0.2, 0.1, height), accent if k == 0 else material, (*center, 0), angle)
+        parts.add(box(length + 0.06, 0.13, rng.uniform(0.06, 0.1)), skirting, (*center, 0), angle)
 
 
 def _floor(rng: np.random.Generator) -> Material:
     hue, value = rng.uniform(0.05, 0.11), rng.uniform(0.35, 0.8)
     light, dark = hsv(hue, 0.45, value), hsv(hue, 0.6, value * 0.7)
-    stone, vein = random_colour(rng, (0, 0.25), (0.5, 0.9)), random_colour(rng, (0, 0.3), (0.2, 0.6))
+    stone, vein = random_color(rng, (0, 0.25), (0.5, 0.9)), random_color(rng, (0, 0.3), (0.2, 0.6))
     side = rng.uniform(0.25, 0.6)
     kinds = [
         tiled(wood(light, dark), dark * 0.3, (rng.uniform(0.8, 1.6), rng.uniform(0.08, 0.2)), 0.004, 0.37),
         tiled(marble(stone, vein), vein * 0.6, (side, side), 0.008, 0, 0.12),
         checker(stone, vein, side),
-        blended(random_colour(rng, (0, 0.5), (0.3, 0.7)), random_colour(rng, (0, 0.5), (0.3, 0.7)), 0.5, "grain", 2),
+        blended(random_color(rng, (0, 0.5), (0.3, 0.7)), random_color(rng, (0, 0.5), (0.3, 0.7)), 0.5, "grain", 2),
     ]
     kind = rng.choice(4, p=[0.5, 0.2, 0.12, 0.18])
     if kind == 3:
@@ -83,10 +83,10 @@ def _floor(rng: np.random.Generator) -> Material:
 
 
 def _wall(rng: np.random.Generator) -> Material:
-    paint = random_colour(rng, (0.02, 0.35), (0.55, 0.95))
-    second = random_colour(rng, (0.05, 0.4), (0.5, 0.9))
+    paint = random_color(rng, (0.02, 0.35), (0.55, 0.95))
+    second = random_color(rng, (0.05, 0.4), (0.5, 0.9))
     brick = tiled(
-        plain(random_colour(rng, (0.2, 0.6), (0.4, 0.8), (0.0, 0.09)), 0.3, 0.5, "grain"),
+        plain(random_color(rng, (0.2, 0.6), (0.4, 0.8), (0.0, 0.09)), 0.3, 0.5, "grain"),
         hsv(0.1, 0.08, 0.75),
         (0.24, 0.08),
         0.012,
@@ -150,14 +150,14 @@ def _window(
 
 def _painting(parts: Parts, rng: np.random.Generator, width: float, depth: float) -> None:
     size = (rng.uniform(0.3, 1.1), rng.uniform(0.3, 0.8))
-    colours = np.array([random_colour(rng, (0.1, 0.9), (0.2, 0.95)) for _ in range(5)])
-    canvas = Material(labels.PAINTING, picture(colours, max(size) * 1.5, rng.random()), gloss=0.1)
+    colors = np.array([random_color(rng, (0.1, 0.9), (0.2, 0.95)) for _ in range(5)])
+    canvas = Material(labels.PAINTING, picture(colors, max(size) * 1.5, rng.random()), gloss=0.1)
     frame = furniture.timber(rng, labels.PAINTING)
     angle = rng.choice([0.0, np.pi / 2, -np.pi / 2])
     place = depth / 2 if angle == 0 else width / 2
     along = rng.uniform(-0.35, 0.35) * (width if angle == 0 else depth)
-    centre = np.array([-np.sin(angle), np.cos(angle)]) * place + np.array([np.cos(angle), np.sin(angle)]) * along
-    spot = Spot(parts, (*centre, rng.uniform(1.25, 1.5)), angle)
+    center = np.array([-np.sin(angle), np.cos(angle)]) * place + np.array([np.cos(angle), np.sin(angle)]) * along
+    spot = Spot(parts, (*center, rng.uniform(1.25, 1.5)), angle)
     spot.add(box(size[0] + 0.08, 0.04, size[1] + 0.08), frame, (0, 0, -0.04))
     spot.add(box(*(size[0], 0.05, size[1])), canvas, aligned=True)
 
@@ -192,7 +192,7 @@ def _along_walls(parts: Parts, rng: np.random.Generator, width: float, depth: fl
 
 
 def _piece(spot: Spot, rng: np.random.Generator, size: float, height: float) -> list[Lamp]:
-    """Put one piece of furniture of about `size` metres with its back at the spot."""
+    """Put one piece of furniture of about `size` meters with its back at the spot."""
 
     def pulled(distance: float) -> Spot:
         return Spot(spot.parts, spot.world((0, -distance, 0)), spot.heading)

@@ -7,7 +7,7 @@ import numpy as np
 from depth_model.world import labels, outdoors, weather
 from depth_model.world.scene import Camera, Material, Parts, Relief, Scene, Spot, looking
 from depth_model.world.shapes import box, cylinder, plane
-from depth_model.world.textures import Texture, blended, hsv, plain, pulse, random_colour, tiled
+from depth_model.world.textures import Texture, blended, hsv, plain, pulse, random_color, tiled
 
 
 def build(rng: np.random.Generator) -> Scene:
@@ -46,7 +46,7 @@ def ground(parts: Parts, rng: np.random.Generator, road: float, walk: float) -> 
     far = 260.0
     asphalt = Material(labels.ROAD, _marked(rng, road), relief=Relief("grain", 0.5, 0.004))
     parts.add(plane((-road / 2, road / 2), (-30, far)), asphalt, aligned=True)
-    stone = random_colour(rng, (0, 0.15), (0.4, 0.75))
+    stone = random_color(rng, (0, 0.15), (0.4, 0.75))
     side = rng.uniform(0.3, 0.8)
     slabs = tiled(plain(stone, 0.15, 1.0, "grain"), stone * 0.4, (side, side), 0.02, rng.choice([0.0, 0.5]), 0.12)
     paving = Material(labels.SIDEWALK, slabs)
@@ -68,12 +68,12 @@ def _marked(rng: np.random.Generator, road: float) -> Texture:
     white = hsv(0.12, 0.05, 0.85)
 
     def texture(uv: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-        colour = asphalt(uv, footprint) * patches(uv, footprint)
+        color = asphalt(uv, footprint) * patches(uv, footprint)
         line = pulse(uv[:, 0] + 0.07, 1e4, 0.14, footprint) * pulse(uv[:, 1], 6.0, 3.0, footprint)
         edge = pulse(np.abs(uv[:, 0]) - road / 2 + 0.35, 1e4, 0.12, footprint)
         zebra = pulse(uv[:, 0], 1.0, 0.5, footprint) * pulse(uv[:, 1] - crossing, 1e4, 3.0, footprint)
         paint = np.clip(line + edge + zebra, 0, 1)[:, None]
-        return colour + (white - colour) * paint * 0.85
+        return color + (white - color) * paint * 0.85
 
     return texture
 
@@ -118,7 +118,7 @@ def _signs(parts: Parts, rng: np.random.Generator, kerb: float, side: int) -> No
     for _ in range(rng.integers(0, 3)):
         y = rng.uniform(6, 50)
         parts.add(cylinder(0.035, 2.6, 8), metal, (kerb, y, 0.14))
-        face = Material(labels.SIGNBOARD, plain(random_colour(rng, (0.5, 0.9), (0.5, 0.95)), 0.02), gloss=0.3)
+        face = Material(labels.SIGNBOARD, plain(random_color(rng, (0.5, 0.9), (0.5, 0.95)), 0.02), gloss=0.3)
         plate = cylinder(0.32, 0.03, 20).turned(np.pi / 2, "x") if rng.random() < 0.5 else box(0.6, 0.03, 0.45)
         parts.add(plate, face, (kerb, y - 0.06, 2.3))
     if rng.random() < 0.4:

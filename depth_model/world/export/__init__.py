@@ -63,9 +63,7 @@ def export_world(
     unknown = [split for split in counts if split not in layout.splits]
     if unknown:
         raise ValueError(f"layout {layout.name} has no split {unknown[0]!r}; it has {', '.join(layout.splits)}")
-    pictures = READER(
-        domain=domain, count=sum(counts.values()), seed=seed, height=size[0], width=size[1]
-    )
+    pictures = READER(domain=domain, count=sum(counts.values()), seed=seed, height=size[0], width=size[1])
     written: dict[str, list[Sample]] = {}
     for split, count in counts.items():
         written[split] = []
@@ -105,6 +103,6 @@ def pixels(sample: Sample) -> np.ndarray:
 
 
 def integers(depth: np.ndarray, scale: float) -> np.ndarray:
-    """Return `depth` in metres as uint16 (H, W) in steps of 1/`scale` m; 0 where there is none or it does not fit."""
+    """Return `depth` in meters as uint16 (H, W) in steps of 1/`scale` m; 0 where there is none or it does not fit."""
     steps = np.rint(np.nan_to_num(depth, nan=0.0) * scale)
     return np.where(steps <= np.iinfo(np.uint16).max, steps, 0).astype(np.uint16)

@@ -30,7 +30,7 @@ def _write(root: Path, sample: Sample, number: int, split: str) -> None:
 
 
 def _points(sample: Sample) -> np.ndarray:
-    """Return x, y, z in metres and the intensity of a point per known pixel, float64 (N, 4)."""
+    """Return x, y, z in meters and the intensity of a point per known pixel, float64 (N, 4)."""
     chosen = np.zeros(sample.target.shape, bool)
     chosen[::STEP, ::STEP] = True
     rows, columns = np.nonzero(chosen & np.isfinite(sample.target))

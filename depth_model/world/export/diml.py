@@ -1,4 +1,4 @@
-"""DIML, its outdoor part: stereo depth in millimetres with a confidence, which is full here."""
+"""DIML, its outdoor part: stereo depth in millimeters with a confidence, which is full here."""
 
 from __future__ import annotations
 

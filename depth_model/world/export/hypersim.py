@@ -1,4 +1,4 @@
-"""Hypersim: distance to the optical centre in half precision, a scene and a camera per picture."""
+"""Hypersim: distance to the optical center in half precision, a scene and a camera per picture."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _finish(root: Path, samples: Mapping[str, list[Sample]]) -> None:
     for written in samples.values():
         for number, sample in enumerate(written):
             fx, fy, cx, cy = sample.intrinsics
-            # The principal point is the centre of the picture: the rays through its edges lie half its size away.
+            # The principal point is the center of the picture: the rays through its edges lie half its size away.
             matrix = [(cx + 0.5) / fx, 0, 0, 0, (cy + 0.5) / fy, 0, 0, 0, -1]
             lines.append(",".join([_scene(number), *map(repr, matrix)]))
     files.write_text(root / "metadata_camera_parameters.csv", "\n".join(lines) + "\n")

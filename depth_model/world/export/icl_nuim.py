@@ -1,4 +1,4 @@
-"""ICL-NUIM in the form compatible with TUM RGB-D: numbered frames, planar depth, 5000 a metre."""
+"""ICL-NUIM in the form compatible with TUM RGB-D: numbered frames, planar depth, 5000 a meter."""
 
 from __future__ import annotations
 

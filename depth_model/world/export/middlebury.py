@@ -11,7 +11,7 @@ from depth_model.shards.sample import Sample
 from depth_model.world.export import Layout, pfm, pixels, write_png
 
 BASELINE, OFFSET = 193.001, 20.0
-"""Millimetres; pixels between the principal points of the two cameras."""
+"""Millimeters; pixels between the principal points of the two cameras."""
 
 
 def _write(root: Path, sample: Sample, number: int, split: str) -> None:

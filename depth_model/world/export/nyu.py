@@ -1,4 +1,4 @@
-"""NYU Depth V2 as folders of synchronised frames, with the list files of the released code."""
+"""NYU Depth V2 as folders of synchronized frames, with the list files of the released code."""
 
 from __future__ import annotations
 

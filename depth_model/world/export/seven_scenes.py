@@ -1,4 +1,4 @@
-"""7-Scenes: sequences of frames with depth in millimetres, and the files that say which sequences are for what."""
+"""7-Scenes: sequences of frames with depth in millimeters, and the files that say which sequences are for what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SUN RGB-D as released: depth in millimetres with its bits turned, the split in the toolbox."""
+"""SUN RGB-D as released: depth in millimeters with its bits turned, the split in the toolbox."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _folder(number: int, split: str) -> str:
 
 def _write(root: Path, sample: Sample, number: int, split: str) -> None:
     folder = root / _folder(number, split)
-    millimetres = integers(sample.target, 1000)
-    turned = (millimetres << 3) | (millimetres >> 13)
+    millimeters = integers(sample.target, 1000)
+    turned = (millimeters << 3) | (millimeters >> 13)
     files.write_bytes(folder / "image" / "picture.jpg", sample.image)
     for kind in ("depth", "depth_bfx"):
         write_png(folder / kind / "picture_abs.png", turned)

@@ -1,4 +1,4 @@
-"""TartanAir: planar depth in metres as NumPy; the sky is farther than anything else."""
+"""TartanAir: planar depth in meters as NumPy; the sky is farther than anything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TUM RGB-D: colour and depth by time stamp, the depth a little later than the colour."""
+"""TUM RGB-D: color and depth by time stamp, the depth a little later than the color."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Virtual KITTI 2: centimetres, the farthest value being sky."""
+"""Virtual KITTI 2: centimeters, the farthest value being sky."""
 
 from __future__ import annotations
 

@@ -14,16 +14,16 @@ from depth_model.networks import frozen_encoder
 from depth_model.reading.collecting import collect_source
 from depth_model.shards.source import SourceFolder
 
-COLOURS = {"red": (220, 30, 30), "green": (20, 190, 40), "blue": (40, 40, 230)}
+COLORS = {"red": (220, 30, 30), "green": (20, 190, 40), "blue": (40, 40, 230)}
 
 
-def source(tmp_path, name, colours):
-    """A collected source with a noisy picture for each of `colours`, in that order."""
+def source(tmp_path, name, colors):
+    """A collected source with a noisy picture for each of `colors`, in that order."""
     folder = tmp_path / name
     folder.mkdir()
-    for number, colour in enumerate(colours):
-        noise = np.random.default_rng([number, len(colours)]).integers(-15, 16, (40, 60, 3))
-        pixels = np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8)
+    for number, color in enumerate(colors):
+        noise = np.random.default_rng([number, len(colors)]).integers(-15, 16, (40, 60, 3))
+        pixels = np.clip(np.array(COLORS[color]) + noise, 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{number:03d}.png")
     reader = readers.get("image_folder")
     settings = {"max_side": 100, "minimum_side": 8, "samples_per_shard": 100, "workers": 1}
@@ -31,10 +31,10 @@ def source(tmp_path, name, colours):
     return SourceFolder(tmp_path / f"c_{name}")
 
 
-def main_colour(scene):
+def main_color(scene):
     pixels = np.array(Image.open(io.BytesIO(scene.pictures)).convert("RGB"))
     middle = pixels[40:56, 40:56].reshape(-1, 3).mean(0)
-    return min(COLOURS, key=lambda name: np.abs(middle - COLOURS[name]).sum())
+    return min(COLORS, key=lambda name: np.abs(middle - COLORS[name]).sum())
 
 
 def test_pictures_of_one_kind_are_together_and_counted_by_source(tmp_path):
@@ -44,11 +44,11 @@ def test_pictures_of_one_kind_are_together_and_counted_by_source(tmp_path):
         "unlabeled/none": source(tmp_path, "none", []),
     }
     found = scenes(sources, frozen_encoder("tiny", seed=1), 3, seed=0)
-    by_colour = {}
+    by_color = {}
     for scene in found:
         for name, count in scene.counts.items():
-            by_colour[main_colour(scene), name] = by_colour.get((main_colour(scene), name), 0) + count
-    assert by_colour == {
+            by_color[main_color(scene), name] = by_color.get((main_color(scene), name), 0) + count
+    assert by_color == {
         ("red", "labeled/one"): 30,
         ("green", "labeled/one"): 10,
         ("blue", "unlabeled/two"): 2 * PER_SOURCE,  # every second one was looked at

@@ -84,7 +84,7 @@ def test_dpt_of_transformers_gives_its_own_disparity(tmp_path, image):
     np.testing.assert_allclose(estimator.predict(image, ("a",)), expected, rtol=1e-5)
 
 
-def test_zoedepth_of_transformers_gives_metres_as_its_pipeline(tmp_path, image):
+def test_zoedepth_of_transformers_gives_meters_as_its_pipeline(tmp_path, image):
     from transformers import pipeline
 
     tiny_zoedepth(tmp_path)
@@ -109,7 +109,7 @@ def test_our_models_and_official_files_give_what_the_predictor_gives(tmp_path, i
     assert squashed.shape == (28, 70)
 
 
-def test_metric_models_of_ours_give_metres_by_folder_and_by_released_file(tmp_path, image):
+def test_metric_models_of_ours_give_meters_by_folder_and_by_released_file(tmp_path, image):
     model = MetricDepth(DepthAnything("tiny", seed=1), "bins", 10.0)
     model.save(tmp_path / "metric")
     folder = adapters.load(str(tmp_path / "metric"), Settings(short_side=28))

@@ -19,7 +19,7 @@ from depth_model.errors import UserError
 from depth_model.metric.heads.checkpoints import is_metric
 from depth_model.metric.heads.metric_depth import MetricDepth, midas_depth
 from depth_model.networks import BadCheckpoint
-from depth_model.networks.preprocessing import normalised
+from depth_model.networks.preprocessing import normalized
 from depth_model.semantic.classes import class_lists
 from depth_model.semantic.heads.segmentation import Segmentation
 from depth_model.semantic.heads.settings import Mask2FormerSettings
@@ -36,7 +36,7 @@ def folders(tmp_path_factory):
 
 
 def pictures():
-    """Colours (B, 3, H, W) in [0, 1] of as many patches of 14 pixels as `ROWS` and `COLUMNS` say."""
+    """Colors (B, 3, H, W) in [0, 1] of as many patches of 14 pixels as `ROWS` and `COLUMNS` say."""
     return torch.rand(2, 3, 14 * ROWS, 14 * COLUMNS, generator=torch.Generator().manual_seed(0))
 
 
@@ -51,7 +51,7 @@ def test_tokens_are_the_hidden_states_of_transformers_at_sixteen_pixels_a_patch(
         states = backbone(pixel_values=2 * enlarged - 1, output_hidden_states=True).hidden_states
         norm = theirs.dpt.layernorm if kind == "vit" else partial(functional.layer_norm, normalized_shape=(48,))
         expected = [norm(state[:, 1:]) for state in (states[2], states[5])]
-        found = encoder(normalised(pictures()), [1, 4])
+        found = encoder(normalized(pictures()), [1, 4])
     assert found[0].shape == (2, ROWS * COLUMNS, 48)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-4)
     assert not torch.allclose(found[0], found[1], atol=0.1)
@@ -60,7 +60,7 @@ def test_tokens_are_the_hidden_states_of_transformers_at_sixteen_pixels_a_patch(
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_draws_nothing_and_every_weight_learns(folders, kind):
     model = MetricDepth(midas_depth(read_midas(folders[kind][0], "tiny"), seed=1), "bins", 10.0, seed=2).train()
-    narrow = normalised(pictures())[..., :56]
+    narrow = normalized(pictures())[..., :56]
     with torch.inference_mode():
         model(narrow)  # what transformers remembers of a size must serve training too
     first, second = (model(narrow) for _ in range(2))
@@ -82,7 +82,7 @@ def test_a_saved_metric_model_comes_back(folders, tmp_path, kind, head):
     again = MetricDepth.load(tmp_path / "a").eval()
     assert (again.maximum, again.domain, again.input_size) == (10.0, "indoor", (42, 70))
     with torch.inference_mode():
-        assert torch.equal(again(normalised(pictures())), model(normalised(pictures())))
+        assert torch.equal(again(normalized(pictures())), model(normalized(pictures())))
     again.save(tmp_path / "b")
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -98,7 +98,7 @@ def test_a_saved_segmentation_model_comes_back(folders, tmp_path, kind, head):
     model.save(tmp_path / "a")
     again = Segmentation.load(tmp_path / "a").eval()
     with torch.inference_mode():
-        assert torch.equal(again(normalised(pictures())), model(normalised(pictures())))
+        assert torch.equal(again(normalized(pictures())), model(normalized(pictures())))
     again.save(tmp_path / "b")
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

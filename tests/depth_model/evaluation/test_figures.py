@@ -10,7 +10,7 @@ from PIL import Image
 
 from depth_model.evaluation.collection_figure import collection_figure
 from depth_model.evaluation.figures import ACTIVE, NO_LABEL, Example, examples_figure, training_figure
-from depth_model.evaluation.segmentation_figures import LabelledExample, confusion_figure, overlays_figure
+from depth_model.evaluation.segmentation_figures import LabeledExample, confusion_figure, overlays_figure
 from depth_model.semantic.classes import ClassList
 
 
@@ -40,16 +40,16 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are():
     classes = ClassList(formula, (formula, "b"), ((10, 20, 30), (200, 100, 0)))
     assert confusion_figure(np.eye(2, dtype=int), classes)
     labels = np.zeros((8, 8), np.uint8)
-    shown = LabelledExample(formula, np.zeros((8, 8, 3), np.uint8), labels, {formula: labels})
+    shown = LabeledExample(formula, np.zeros((8, 8, 3), np.uint8), labels, {formula: labels})
     assert overlays_figure([shown], classes)
 
 
-def test_pixels_without_truth_are_grey_in_truth_and_error():
+def test_pixels_without_truth_are_gray_in_truth_and_error():
     black = np.zeros((24, 32, 3), np.uint8)
     missing = Example("a", black, an_example().depth, {"one": np.ones((24, 32))}, {"one": ""}, "m")
     pixels = np.asarray(Image.open(io.BytesIO(examples_figure([missing]))).convert("RGB"))
-    grey = (np.abs(pixels - float(NO_LABEL) * 255) < 1).all(-1)
-    image, truth, aligned, error = (int(part.sum()) for part in np.array_split(grey, 4, axis=1))
+    gray = (np.abs(pixels - float(NO_LABEL) * 255) < 1).all(-1)
+    image, truth, aligned, error = (int(part.sum()) for part in np.array_split(gray, 4, axis=1))
     assert max(image, aligned) < 20  # the edges of letters
     assert truth > 1000
     assert abs(error - truth) < 20

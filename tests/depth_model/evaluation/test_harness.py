@@ -31,7 +31,7 @@ COUNT = 5
 
 @pytest.fixture
 def source(tmp_path):
-    """Collects five pictures whose red channel is depth in decimetres; the fifth has 9 pixels of truth."""
+    """Collects five pictures whose red channel is depth in decimeters; the fifth has 9 pixels of truth."""
 
     def collected(kind="metric_depth"):
         generator = np.random.default_rng(0)

@@ -246,5 +246,5 @@ def test_a_model_is_brought_to_the_space_of_alignment(space, alignment):
 
 
 def test_a_relative_model_is_refused_by_a_metric_protocol():
-    with pytest.raises(ValueError, match="metres"):
+    with pytest.raises(ValueError, match="meters"):
         relative_depth_metrics(np.ones((9, 9)), np.ones((9, 9)), "metric_depth", protocols.get("sun_rgbd/clean"))

@@ -17,7 +17,7 @@ from depth_model.prediction.predictor import DepthPredictor
 
 pytest.importorskip("openvino")
 
-SIGNALLED = """
+SIGNALED = """
 import gc, os, signal, threading
 import torch
 from depth_model.networks import DepthAnything
@@ -94,5 +94,5 @@ def test_what_cannot_be_is_one_line(model, monkeypatch):
 
 
 def test_a_signal_is_handled_after_the_models_are_gone():
-    ended = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=300)
+    ended = subprocess.run([sys.executable, "-c", SIGNALED], capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr

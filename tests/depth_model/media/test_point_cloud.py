@@ -36,7 +36,7 @@ def test_depth_runs_from_one_to_the_farthest_whatever_scale_and_shift_disparity_
     assert (relative_depth(np.full((2, 2), 3.0), 10) == 1).all()
 
 
-def test_the_file_holds_place_and_colour_of_every_pixel():
+def test_the_file_holds_place_and_color_of_every_pixel():
     places = np.arange(18.0).reshape(2, 3, 3)
     image = np.arange(18, dtype=np.uint8).reshape(2, 3, 3) + 100
     header, _, body = ply(places, image).partition(b"end_header\n")

@@ -20,7 +20,7 @@ def test_figures_are_those_of_scikit_learn(seed):
     assert np.array_equal(confusion, metrics.confusion_matrix(truth, found, labels=range(8)))
     iou = metrics.jaccard_score(truth, found, labels=range(7), average=None)
     assert class_iou(confusion)[:7] == pytest.approx(iou)
-    assert np.isnan(class_iou(confusion)[7])  # neither labelled nor predicted: not in the mean
+    assert np.isnan(class_iou(confusion)[7])  # neither labeled nor predicted: not in the mean
     assert mean_iou(confusion) == pytest.approx(iou.mean())
     assert pixel_accuracy(confusion) == pytest.approx(metrics.accuracy_score(truth, found))
 

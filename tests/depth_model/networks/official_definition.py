@@ -14,7 +14,7 @@ from torch.nn import functional
 
 
 def official_disparity(state, images, heads, blocks):
-    """Return disparity (B, H, W) of normalised images (B, 3, H, W) with the weights of an official .pth."""
+    """Return disparity (B, H, W) of normalized images (B, 3, H, W) with the weights of an official .pth."""
     rows, columns = images.shape[2] // 14, images.shape[3] // 14
     levels = _encoder(_below(state, "pretrained."), images, rows, columns, heads, blocks)
     return _decoder(_below(state, "depth_head."), levels, rows, columns)

@@ -24,7 +24,7 @@ def images(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def randomised(size: str = "tiny", seed: int = 1, **options) -> DepthAnything:
+def randomized(size: str = "tiny", seed: int = 1, **options) -> DepthAnything:
     """A model in which no tensor is zero or one, so that a swapped or dropped tensor shows."""
     model = DepthAnything(size, seed=seed, **options).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -46,7 +46,7 @@ def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 @pytest.fixture(scope="module")
 def model() -> DepthAnything:
-    return randomised()
+    return randomized()
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_own_folder_round_trip_gives_the_same_bytes(model, folder, tmp_path):
 
 
 def test_settings_survive_the_round_trip(tmp_path):
-    model = randomised("vits", position_embedding="exact", blocks=[2, 5, 8, 11])
+    model = randomized("vits", position_embedding="exact", blocks=[2, 5, 8, 11])
     model.save(tmp_path)
     loaded = DepthAnything.load(tmp_path).eval()
     assert (loaded.encoder.size, loaded.encoder.position_embedding, loaded.blocks) == ("vits", "exact", [2, 5, 8, 11])
@@ -120,7 +120,7 @@ def test_a_data_parallel_prefix_and_a_bare_safetensors_file_are_understood(model
 
 
 def test_blocks_of_the_second_version_can_be_given_for_a_bare_file(tmp_path):
-    model = randomised("vits", blocks=[2, 5, 8, 11])
+    model = randomized("vits", blocks=[2, 5, 8, 11])
     torch.save(model.official_state(), tmp_path / "v2.pth")
     batch = images(1, 3, 28, 28)
     with torch.no_grad():
@@ -142,7 +142,7 @@ def test_transformers_loads_the_folder_as_it_is_and_agrees_at_518(model, folder)
 
 @pytest.mark.parametrize(("height", "width"), [(252, 350), (28, 14)])
 def test_transformers_agrees_at_other_sizes_with_the_exact_position_embedding(tmp_path, height, width):
-    model = randomised("vits", position_embedding="exact")
+    model = randomized("vits", position_embedding="exact")
     model.save(tmp_path)
     theirs = transformers.DepthAnythingForDepthEstimation.from_pretrained(tmp_path).eval()
     batch = images(1, 3, height, width)
@@ -156,7 +156,7 @@ def test_transformers_agrees_at_other_sizes_with_the_exact_position_embedding(tm
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["vits", "vitb", "vitl"])
 def test_transformers_agrees_for_all_published_sizes(tmp_path, size):
-    model = randomised(size)
+    model = randomized(size)
     model.save(tmp_path)
     assert same_weights(DepthAnything.load(tmp_path), model)
     theirs = transformers.DepthAnythingForDepthEstimation.from_pretrained(tmp_path).eval()

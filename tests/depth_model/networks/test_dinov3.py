@@ -26,7 +26,7 @@ def images(height: int, width: int) -> torch.Tensor:
     return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(height + width))
 
 
-def randomised(module: torch.nn.Module) -> torch.nn.Module:
+def randomized(module: torch.nn.Module) -> torch.nn.Module:
     """`module` with weights from a seed, of a size at which every one of them shows in the output."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
@@ -37,12 +37,12 @@ def randomised(module: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def timms() -> Eva:
-    return randomised(timm.create_model("vit_small_patch16_dinov3", num_classes=0, init_values=1.0, **TINY))
+    return randomized(timm.create_model("vit_small_patch16_dinov3", num_classes=0, init_values=1.0, **TINY))
 
 
 @pytest.fixture(scope="module")
 def model() -> DepthAnything:
-    return randomised(DepthAnything("dinov3_tiny16", seed=2, blocks=[0, 1, 2, 3]))
+    return randomized(DepthAnything("dinov3_tiny16", seed=2, blocks=[0, 1, 2, 3]))
 
 
 def authors_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ def images(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def cubic_matrix(size: int, scale: float, native: int = 37) -> np.ndarray:
-    """Weights (size, native) of Keys' cubic kernel, a = -0.75, half-pixel centres, borders repeated."""
+    """Weights (size, native) of Keys' cubic kernel, a = -0.75, half-pixel centers, borders repeated."""
 
     def kernel(x: float, a: float = -0.75) -> float:
         x = abs(x)
@@ -31,8 +31,8 @@ def cubic_matrix(size: int, scale: float, native: int = 37) -> np.ndarray:
     matrix = np.zeros((size, native))
     for row in range(size):
         source = (row + 0.5) / scale - 0.5
-        for neighbour in range(int(np.floor(source)) - 1, int(np.floor(source)) + 3):
-            matrix[row, np.clip(neighbour, 0, native - 1)] += kernel(source - neighbour)
+        for neighbor in range(int(np.floor(source)) - 1, int(np.floor(source)) + 3):
+            matrix[row, np.clip(neighbor, 0, native - 1)] += kernel(source - neighbor)
     return matrix
 
 

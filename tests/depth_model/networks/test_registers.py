@@ -21,7 +21,7 @@ def images(height: int, width: int) -> torch.Tensor:
     return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(height + width))
 
 
-def randomised(module: torch.nn.Module) -> torch.nn.Module:
+def randomized(module: torch.nn.Module) -> torch.nn.Module:
     """`module` with no two tokens alike: registers start next to zero, where one could stand for another."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
@@ -32,12 +32,12 @@ def randomised(module: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return randomised(Encoder("tiny_reg", seed=2))
+    return randomized(Encoder("tiny_reg", seed=2))
 
 
 @pytest.fixture(scope="module")
 def model() -> DepthAnything:
-    return randomised(DepthAnything("tiny_reg", seed=2, blocks=[0, 1, 2, 3]))
+    return randomized(DepthAnything("tiny_reg", seed=2, blocks=[0, 1, 2, 3]))
 
 
 def test_tokens_are_those_of_timm_with_its_weights(tmp_path):
@@ -46,9 +46,13 @@ def test_tokens_are_those_of_timm_with_its_weights(tmp_path):
         embed_dim=48,
         depth=4,
         num_heads=3,
-        img_size=518, reg_tokens=4, no_embed_class=True, init_values=1.0, num_classes=0
+        img_size=518,
+        reg_tokens=4,
+        no_embed_class=True,
+        init_values=1.0,
+        num_classes=0,
     )
-    torch.save(randomised(timms).state_dict(), tmp_path / "timm.pth")
+    torch.save(randomized(timms).state_dict(), tmp_path / "timm.pth")
     ours = build_encoder("tiny_reg", str(tmp_path / "timm.pth")).eval()
     with torch.inference_mode():
         expected = timms.get_intermediate_layers(images(518, 518), n=[1, 3], norm=True)
@@ -61,7 +65,7 @@ def test_tokens_are_those_of_transformers_at_any_size_and_either_variant(tmp_pat
     config = transformers.Dinov2WithRegistersConfig(
         hidden_size=48, num_hidden_layers=4, num_attention_heads=3, image_size=518, patch_size=14
     )
-    theirs = randomised(transformers.Dinov2WithRegistersModel(config))
+    theirs = randomized(transformers.Dinov2WithRegistersModel(config))
     theirs.save_pretrained(tmp_path)
     with torch.inference_mode():
         expected = theirs(images(*shape)).last_hidden_state[:, 5:]
@@ -74,7 +78,7 @@ def test_tokens_are_those_of_transformers_at_any_size_and_either_variant(tmp_pat
 def test_registers_change_the_tokens_and_are_none_of_them(encoder):
     with torch.inference_mode():
         before = encoder(images(42, 56), [3])[0].clone()
-        other = randomised(Encoder("tiny_reg", seed=2))
+        other = randomized(Encoder("tiny_reg", seed=2))
         other.register_tokens.mul_(-1)
         after = other(images(42, 56), [3])[0]
     assert before.shape == (2, 12, 48)

@@ -22,7 +22,7 @@ def _small_giant(monkeypatch):
     monkeypatch.setitem(VARIANTS, "tiny_giant", ROW)
 
 
-def randomised(module):
+def randomized(module):
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -50,7 +50,7 @@ def test_tokens_are_those_of_timm_with_its_weights(tmp_path):
         patch_size=14, embed_dim=48, depth=4, num_heads=3, img_size=518, num_classes=0, init_values=1.0,
         mlp_ratio=2.66667 * 2, mlp_layer=SwiGLUPacked, act_layer=torch.nn.SiLU,
     )  # fmt: skip
-    torch.save(randomised(timms).state_dict(), tmp_path / "timm.pth")
+    torch.save(randomized(timms).state_dict(), tmp_path / "timm.pth")
     ours = build_encoder("tiny_giant", str(tmp_path / "timm.pth")).eval()
     with torch.inference_mode():
         expected = timms.get_intermediate_layers(IMAGES, n=[1, 3], norm=True)
@@ -60,7 +60,7 @@ def test_tokens_are_those_of_timm_with_its_weights(tmp_path):
 
 def test_transformers_loads_the_folder_and_gives_the_same(tmp_path):
     transformers = pytest.importorskip("transformers")
-    model = randomised(DepthAnything("tiny_giant", seed=3))
+    model = randomized(DepthAnything("tiny_giant", seed=3))
     model.save(tmp_path / "ours")
     theirs = transformers.DepthAnythingForDepthEstimation.from_pretrained(tmp_path / "ours").eval()
     theirs.save_pretrained(tmp_path / "theirs")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from depth_model.objectives import affine_invariant_loss, normalise_affine
+from depth_model.objectives import affine_invariant_loss, normalize_affine
 from depth_model.objectives.affine_invariant import trimmed_mean, trimming_limit
 
 PREDICTION = [0.2, 0.5, 0.9, 1.4, 3.0]
@@ -52,8 +52,8 @@ def test_worked_example_of_the_paper_notes():
     assert affine_invariant_loss(prediction, target, full(target)).item() == pytest.approx(0.5165165, abs=1e-6)
     moved = affine_invariant_loss(3.7 * prediction + 11, target, full(target))
     assert moved.item() == pytest.approx(0.5165165, abs=1e-5)
-    normalised = normalise_affine(prediction, full(target))
-    assert torch.allclose(normalised, (prediction - 0.9) / 0.74)
+    normalized = normalize_affine(prediction, full(target))
+    assert torch.allclose(normalized, (prediction - 0.9) / 0.74)
 
 
 def test_trimming_a_fifth_leaves_the_four_smallest_residuals():
@@ -201,7 +201,7 @@ def test_batch_reduction_counts_every_valid_pixel_the_same():
     prediction, target = torch.rand(2, 3, 6, 8, generator=generator)
     mask = torch.zeros(3, 6, 8, dtype=torch.bool)
     mask[0], mask[1, :1] = True, True  # 48, 8 and no pixels
-    residual = (normalise_affine(prediction, mask) - normalise_affine(target, mask)).abs()
+    residual = (normalize_affine(prediction, mask) - normalize_affine(target, mask)).abs()
     found = affine_invariant_loss(prediction, target, mask, reduction="batch")
     torch.testing.assert_close(found, residual[mask].mean())
     assert abs(found - affine_invariant_loss(prediction, target, mask)) > 1e-3

@@ -25,7 +25,7 @@ def region_residuals(prediction, target, median) -> np.ndarray:
 
 
 def slow_regions(prediction, target_a, target_b, inside, outside, median=lower_median):
-    """Residuals inside and outside the box, each normalised in its own region."""
+    """Residuals inside and outside the box, each normalized in its own region."""
     return (
         region_residuals(prediction[inside], target_a[inside], median),
         region_residuals(prediction[outside], target_b[outside], median),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from depth_model.objectives import gradient_matching_loss, normalise_affine
+from depth_model.objectives import gradient_matching_loss, normalize_affine
 from depth_model.objectives.gradient_matching import residual_gradient
 
 
@@ -39,7 +39,7 @@ def test_equals_a_slow_loop_on_random_masks(seed):
     prediction, target = torch.rand(2, 19, 22, generator=generator), torch.rand(2, 19, 22, generator=generator)
     mask = torch.rand(2, 19, 22, generator=generator) < 0.8
     target[~mask] = torch.nan
-    residual = (normalise_affine(prediction, mask) - normalise_affine(target, mask)).double().numpy()
+    residual = (normalize_affine(prediction, mask) - normalize_affine(target, mask)).double().numpy()
     expected = np.mean([slow_gradient(r, m, 4) for r, m in zip(residual, mask.numpy())])
     assert gradient_matching_loss(prediction, target, mask).item() == pytest.approx(expected, rel=1e-5)
 

@@ -88,11 +88,11 @@ def test_masking_is_cropping(seed, top, left, height, width, loss):
 
 @examples
 @given(seeds, st.floats(0.1, 10), st.sampled_from(["remaining", "all"]))
-def test_feature_alignment_does_not_see_the_length_of_tokens(seed, length, normaliser):
+def test_feature_alignment_does_not_see_the_length_of_tokens(seed, length, normalizer):
     generator = torch.Generator().manual_seed(seed)
     tokens, frozen = torch.randn(2, 2, 20, 6, generator=generator, dtype=torch.float64)
-    expected, active = feature_alignment_loss(tokens, frozen, 0.5, normaliser)
-    found, same = feature_alignment_loss(length * tokens, frozen / length, 0.5, normaliser)
+    expected, active = feature_alignment_loss(tokens, frozen, 0.5, normalizer)
+    found, same = feature_alignment_loss(length * tokens, frozen / length, 0.5, normalizer)
     assert found.item() == pytest.approx(expected.item(), rel=1e-9)
     assert same == active
 
@@ -115,9 +115,9 @@ def test_gradients_of_the_cutmix_loss_are_exact(trim):
     assert gradcheck(lambda values: cutmix_loss(values, *arguments), (prediction,), eps=1e-7, atol=1e-5)
 
 
-@pytest.mark.parametrize("normaliser", ["remaining", "all"])
-def test_gradients_of_feature_alignment_are_exact(normaliser):
+@pytest.mark.parametrize("normalizer", ["remaining", "all"])
+def test_gradients_of_feature_alignment_are_exact(normalizer):
     generator = torch.Generator().manual_seed(0)
     tokens, frozen = torch.randn(2, 2, 5, 4, generator=generator, dtype=torch.float64)
     tokens.requires_grad_()
-    assert gradcheck(lambda values: feature_alignment_loss(values, frozen, 0.3, normaliser)[0], (tokens,))
+    assert gradcheck(lambda values: feature_alignment_loss(values, frozen, 0.3, normalizer)[0], (tokens,))

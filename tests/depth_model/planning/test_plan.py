@@ -36,7 +36,7 @@ def test_the_teacher_costs_epochs_times_images_times_a_training_pass():
     assert stage("train teacher").exchanges == 0
 
 
-def test_the_student_sees_one_labelled_image_for_two_others_and_the_frozen_encoder_those():
+def test_the_student_sees_one_labeled_image_for_two_others_and_the_frozen_encoder_those():
     # 93.45 million x 12 ms x 3.4 + 62.3 million x 12 ms x 0.735 = 4,362,242 s
     assert stage("train student").device_hours == pytest.approx(1211.73, abs=0.05)
     assert plan.student_steps(PAPER) == 486_718.75

@@ -98,9 +98,9 @@ def test_transparency_and_16_bits_are_read_alike_in_every_form():
         np.testing.assert_allclose(rgb(form), np.repeat(deep[:, :, None] / 257, 3, 2), atol=0.51)
 
 
-def test_grey_is_three_equal_channels():
-    grey = picture(20, 30)[:, :, 0]
-    assert (rgb(grey) == grey[:, :, None]).all()
+def test_gray_is_three_equal_channels():
+    gray = picture(20, 30)[:, :, 0]
+    assert (rgb(gray) == gray[:, :, None]).all()
 
 
 @pytest.mark.parametrize("wrong", [b"no image", np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8)])
@@ -150,9 +150,9 @@ def test_transformers_preprocessing_is_that_of_its_processor():
     )
     theirs = processor(Image.fromarray(image), return_tensors="np")["pixel_values"][0]
     ours = network_image(image, transformers_size(300, 400, 518), "transformers")
-    grey_level = 1 / 255 / min(IMAGENET_STD)
-    np.testing.assert_allclose(ours, theirs, atol=2.5 * grey_level)
-    assert np.abs(ours - theirs).mean() < 0.1 * grey_level
+    gray_level = 1 / 255 / min(IMAGENET_STD)
+    np.testing.assert_allclose(ours, theirs, atol=2.5 * gray_level)
+    assert np.abs(ours - theirs).mean() < 0.1 * gray_level
 
 
 def test_the_predictor_takes_either_preprocessing(predictor):

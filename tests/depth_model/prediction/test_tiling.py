@@ -19,7 +19,7 @@ def smooth_image(height, width):
 
 
 def affine_each_time(images):
-    """The grey value, in a scale and shift that differ between images, as a network gives it."""
+    """The gray value, in a scale and shift that differ between images, as a network gives it."""
     return [(image[:, :, 0] * np.float32(1 + image[0, 0, 0] / 50) + image[-1, -1, 0]) for image in images]
 
 

@@ -19,7 +19,7 @@ from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
 from depth_model.pseudo_label import labeling
-from depth_model.pseudo_label.labeling import Labelling, averaged, flip_consistency, label_source
+from depth_model.pseudo_label.labeling import Labeling, averaged, flip_consistency, label_source
 from depth_model.reading.collecting import collect_source
 from depth_model.shards import manifest
 from depth_model.shards.pool import SamplePool
@@ -62,12 +62,12 @@ def teacher(folder):
 
 
 @pytest.fixture
-def labelling(folder):
-    return Labelling(teachers=(folder,), sha256="0" * 64, short_side=28, bits=14, batch=2)
+def setup(folder):
+    return Labeling(teachers=(folder,), sha256="0" * 64, short_side=28, bits=14, batch=2)
 
 
-def label(source, labelling, folder, progress=lambda images: None, **where):
-    label_source(source, labelling, folder / "scratch", folder / "result", progress, **where)
+def label(source, setup, folder, progress=lambda images: None, **where):
+    label_source(source, setup, folder / "scratch", folder / "result", progress, **where)
     return hashes(folder / "result")
 
 
@@ -77,7 +77,7 @@ def hashes(folder):
 
 @pytest.fixture(scope="module")
 def undisturbed(source, folder, tmp_path_factory):
-    one = Labelling(teachers=(folder,), sha256="0" * 64, short_side=28, bits=14, batch=2)
+    one = Labeling(teachers=(folder,), sha256="0" * 64, short_side=28, bits=14, batch=2)
     return label(source, one, tmp_path_factory.mktemp("undisturbed"))
 
 
@@ -95,8 +95,8 @@ def passes(monkeypatch):
     return taken
 
 
-def test_every_label_is_the_teachers_disparity_of_its_image(source, teacher, labelling, tmp_path):
-    label(source, labelling, tmp_path)
+def test_every_label_is_the_teachers_disparity_of_its_image(source, teacher, setup, tmp_path):
+    label(source, setup, tmp_path)
     labels = SidecarFolder(tmp_path / "result")
     assert labels.sidecar["key"].tolist() == source.manifest["key"].tolist()
     for row in range(len(source)):
@@ -105,8 +105,8 @@ def test_every_label_is_the_teachers_disparity_of_its_image(source, teacher, lab
         np.testing.assert_allclose(labels.raster(row), wanted, atol=step + 1e-4 * wanted.max())
 
 
-def test_the_table_says_range_bits_and_teacher(source, teacher, labelling, tmp_path):
-    label(source, labelling, tmp_path)
+def test_the_table_says_range_bits_and_teacher(source, teacher, setup, tmp_path):
+    label(source, setup, tmp_path)
     table = SidecarFolder(tmp_path / "result").sidecar
     assert set(table["bits"]) == {14}
     assert set(table["teacher_sha256"]) == {"0" * 64}
@@ -116,22 +116,22 @@ def test_the_table_says_range_bits_and_teacher(source, teacher, labelling, tmp_p
         assert table["maximum"][row] == pytest.approx(float(wanted.max()), rel=1e-4)
 
 
-def test_members_have_the_names_of_the_data_contract(source, labelling, tmp_path):
+def test_members_have_the_names_of_the_data_contract(source, setup, tmp_path):
     import tarfile
 
-    label(source, labelling, tmp_path)
+    label(source, setup, tmp_path)
     name, rows = source.shards()[0]
     with tarfile.open(tmp_path / "result" / name) as shard:
         assert shard.getnames() == [f"{key}.target.dar" for key in source.keys(rows)]
 
 
-def test_images_of_one_shape_share_a_pass(source, labelling, tmp_path, passes):
-    label(source, labelling, tmp_path)
+def test_images_of_one_shape_share_a_pass(source, setup, tmp_path, passes):
+    label(source, setup, tmp_path)
     # Shards of 3, 3 and 1: two of (40, 60) and one (60, 40); three different shapes; one alone.
     assert passes == [2, 1, 1, 1, 1, 1]
 
 
-def test_progress_adds_up_and_finished_shards_are_not_labelled_again(source, labelling, tmp_path, undisturbed):
+def test_progress_adds_up_and_finished_shards_are_not_labeled_again(source, setup, tmp_path, undisturbed):
     seen = []
 
     def killer(images):
@@ -140,60 +140,60 @@ def test_progress_adds_up_and_finished_shards_are_not_labelled_again(source, lab
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        label(source, labelling, tmp_path, killer)
+        label(source, setup, tmp_path, killer)
     assert not (tmp_path / "result").exists()
     name = source.shards()[0][0]
     first = (tmp_path / "scratch" / name).stat().st_mtime_ns
     seen.clear()
     seen.extend([0, 0, 0])
-    assert label(source, labelling, tmp_path, seen.append) == undisturbed
+    assert label(source, setup, tmp_path, seen.append) == undisturbed
     assert sum(seen) == len(SHAPES)
     assert (tmp_path / "scratch" / name).stat().st_mtime_ns == first
 
 
-def test_a_second_pass_over_finished_work_runs_no_network(source, labelling, tmp_path, undisturbed, passes):
-    label(source, labelling, tmp_path)
+def test_a_second_pass_over_finished_work_runs_no_network(source, setup, tmp_path, undisturbed, passes):
+    label(source, setup, tmp_path)
     passes.clear()
-    assert label(source, labelling, tmp_path) == undisturbed
+    assert label(source, setup, tmp_path) == undisturbed
     assert not passes
 
 
-def test_an_empty_source_gives_an_empty_sidecar(labelling, tmp_path):
+def test_an_empty_source_gives_an_empty_sidecar(setup, tmp_path):
     (tmp_path / "none").mkdir()
     reader = readers.get("image_folder")
     settings = {"max_side": 200, "minimum_side": 8, "samples_per_shard": 3, "workers": 1}
     empty = tmp_path / "data"
     collect_source(reader, tmp_path / "none", reader.options(), tmp_path / "collecting", empty, **settings)
-    assert list(label(SourceFolder(empty), labelling, tmp_path)) == [manifest.SIDECAR]
+    assert list(label(SourceFolder(empty), setup, tmp_path)) == [manifest.SIDECAR]
     assert len(SidecarFolder(tmp_path / "result")) == 0
 
 
-def test_a_teacher_that_gives_nan_is_named(source, labelling, tmp_path):
+def test_a_teacher_that_gives_nan_is_named(source, setup, tmp_path):
     model = DepthAnything("tiny", seed=4)
     with torch.no_grad():
         next(model.decoder.parameters()).fill_(float("nan"))
     model.save(tmp_path / "broken")
-    broken = dataclasses.replace(labelling, teachers=(tmp_path / "broken",))
+    broken = dataclasses.replace(setup, teachers=(tmp_path / "broken",))
     with pytest.raises(
         UserError, match=r"pictures, one of the images .*: the teacher's disparity is not finite; train it again"
     ):
         label(source, broken, tmp_path)
 
 
-def test_teachers_that_cannot_see_one_size_are_named(source, labelling, folder, tmp_path):
+def test_teachers_that_cannot_see_one_size_are_named(source, setup, folder, tmp_path):
     DepthAnything("dinov3_tiny16", seed=4).save(tmp_path / "three")
-    three = dataclasses.replace(labelling, teachers=(tmp_path / "three",))
+    three = dataclasses.replace(setup, teachers=(tmp_path / "three",))
     with pytest.raises(UserError, match=r"pseudo_label\.short_side = 28: must be a positive multiple of 16"):
         label(source, three, tmp_path / "one")
-    both = dataclasses.replace(labelling, teachers=(folder, tmp_path / "three"), short_side=112)
+    both = dataclasses.replace(setup, teachers=(folder, tmp_path / "three"), short_side=112)
     with pytest.raises(UserError, match="patches of 14 and 16 pixels"):
         label(source, both, tmp_path / "two")
 
 
-def test_a_gpu_that_is_not_there_is_one_line(source, labelling, tmp_path, monkeypatch):
+def test_a_gpu_that_is_not_there_is_one_line(source, setup, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(UserError, match="a worker sees no GPU; choose 'auto' or 'cpu'"):
-        label(source, dataclasses.replace(labelling, device="gpu"), tmp_path)
+        label(source, dataclasses.replace(setup, device="gpu"), tmp_path)
 
 
 def test_local_workers_share_the_gpus_by_turns(monkeypatch):
@@ -225,38 +225,38 @@ def killed_once(source, folder):
     return one
 
 
-def test_a_killed_worker_costs_its_shard_and_the_bytes_stay_the_same(source, labelling, tmp_path, undisturbed):
-    labelling = dataclasses.replace(labelling, threads=torch.get_num_threads())
+def test_a_killed_worker_costs_its_shard_and_the_bytes_stay_the_same(source, setup, tmp_path, undisturbed):
+    setup = dataclasses.replace(setup, threads=torch.get_num_threads())
     seen = []
     killed = killed_once(source, tmp_path)
-    assert label(killed, labelling, tmp_path, seen.append, processes=2) == undisturbed
+    assert label(killed, setup, tmp_path, seen.append, processes=2) == undisturbed
     assert sum(seen) == len(SHAPES)
     assert sorted(killed.log.read_text().split()) == sorted([killed.victim, *(name for name, _ in source.shards())])
 
 
 @pytest.mark.slow
 def test_a_killed_worker_of_ray_costs_its_shard_and_the_bytes_stay_the_same(
-    source, labelling, tmp_path, undisturbed, monkeypatch
+    source, setup, tmp_path, undisturbed, monkeypatch
 ):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    labelling = dataclasses.replace(labelling, threads=torch.get_num_threads())
+    setup = dataclasses.replace(setup, threads=torch.get_num_threads())
     killed = killed_once(source, tmp_path)
-    assert label(killed, labelling, tmp_path, engine="ray", processes=2) == undisturbed
+    assert label(killed, setup, tmp_path, engine="ray", processes=2) == undisturbed
     begun = killed.log.read_text().split()
     assert begun.count(killed.victim) == 2
     assert len(begun) <= len(source.shards()) + 2  # one that waited for the killed worker may begin twice
 
 
-def test_bf16_stays_near_fp32(source, teacher, labelling, tmp_path, undisturbed):
-    assert label(source, dataclasses.replace(labelling, precision="bf16"), tmp_path) != undisturbed
+def test_bf16_stays_near_fp32(source, teacher, setup, tmp_path, undisturbed):
+    assert label(source, dataclasses.replace(setup, precision="bf16"), tmp_path) != undisturbed
     labels = SidecarFolder(tmp_path / "result")
     for row in range(len(source)):
         wanted = teacher.network_disparity([source.image(row)])[0]
         assert np.abs(labels.raster(row) - wanted).max() < 0.05 * wanted.max()
 
 
-def test_scores_are_those_of_the_mirrored_image(source, teacher, labelling, tmp_path, undisturbed):
-    label(source, dataclasses.replace(labelling, quality="flip"), tmp_path)
+def test_scores_are_those_of_the_mirrored_image(source, teacher, setup, tmp_path, undisturbed):
+    label(source, dataclasses.replace(setup, quality="flip"), tmp_path)
     scores = SidecarFolder(tmp_path / "result").sidecar["quality"]
     for row in range(len(source)):
         plain = teacher.network_disparity([source.image(row)])[0].ravel().astype(np.float64)
@@ -285,10 +285,10 @@ def test_several_teachers_are_averaged_in_the_scale_of_the_first():
     assert averaged([first - 1, -100 * first]).min() >= 0
 
 
-def test_a_second_teacher_changes_the_labels(source, teacher, labelling, tmp_path):
+def test_a_second_teacher_changes_the_labels(source, teacher, setup, tmp_path):
     other = DepthAnything("tiny", seed=9)
     other.save(tmp_path / "other")
-    label(source, dataclasses.replace(labelling, teachers=(*labelling.teachers, tmp_path / "other")), tmp_path)
+    label(source, dataclasses.replace(setup, teachers=(*setup.teachers, tmp_path / "other")), tmp_path)
     second = DepthPredictor(other, short_side=28)
     for row in (0, len(source) - 1):
         maps = [one.network_disparity([source.image(row)])[0] for one in (teacher, second)]
@@ -298,10 +298,10 @@ def test_a_second_teacher_changes_the_labels(source, teacher, labelling, tmp_pat
         np.testing.assert_allclose(raster, wanted, atol=step + 1e-3 * wanted.max())
 
 
-def test_training_leaves_out_what_scores_low_and_says_how_many(data, source, labelling, tmp_path):
+def test_training_leaves_out_what_scores_low_and_says_how_many(data, source, setup, tmp_path):
     label_source(
         source,
-        dataclasses.replace(labelling, quality="flip"),
+        dataclasses.replace(setup, quality="flip"),
         tmp_path / "scratch",
         tmp_path / "pseudo/pictures",
         lambda images: None,
@@ -320,19 +320,19 @@ def test_training_leaves_out_what_scores_low_and_says_how_many(data, source, lab
         assert [pool.load(index).key for index in range(len(pool))] == kept
 
 
-def test_a_minimum_without_scores_is_refused(data, source, labelling, tmp_path):
-    label_source(source, labelling, tmp_path / "scratch", tmp_path / "pseudo/pictures", lambda images: None)
+def test_a_minimum_without_scores_is_refused(data, source, setup, tmp_path):
+    label_source(source, setup, tmp_path / "scratch", tmp_path / "pseudo/pictures", lambda images: None)
     (tmp_path / "unlabeled").symlink_to(data / "unlabeled")
     with pytest.raises(UserError, match=r"holds no scores; set pseudo_label\.quality"):
         SamplePool(tmp_path, "unlabeled", {"pictures": {"samples": 7}}, "pseudo", minimum_quality=0.5)
 
 
-def test_training_reads_what_was_written(data, source, labelling):
-    label_source(source, labelling, data / "scratch", data / "pseudo/pictures", lambda images: None)
+def test_training_reads_what_was_written(data, source, setup):
+    label_source(source, setup, data / "scratch", data / "pseudo/pictures", lambda images: None)
     pool = SamplePool(data, "unlabeled", {"pictures": {"samples": 7}}, "pseudo")
     for row in range(7):
         sample = pool.load(row)
         assert sample.target_kind == "affine_disparity"
         assert min(sample.target.shape) == 28
-        assert (sample.target.min(), sample.target.max()) == (1, 2**labelling.bits - 1)
+        assert (sample.target.min(), sample.target.max()) == (1, 2**setup.bits - 1)
         np.testing.assert_array_equal(sample.image, source.image(row))

@@ -31,7 +31,7 @@ def chosen(reader, layout):
 
 def documentation_is_complete(reader: Reader, root: Path, layout: Layout) -> None:
     missing = [
-        name for name in ("layout", "description", "licence", "images", "where", "paper") if not getattr(reader, name)
+        name for name in ("layout", "description", "license", "images", "where", "paper") if not getattr(reader, name)
     ]
     if any(target is not None for target in layout.targets.values()):
         missing += [name for name in ("unit", "invalid") if not getattr(reader, name)]

@@ -14,7 +14,7 @@ READER = readers.get("ibims")
 def test_without_masks_everything_but_zero_counts(tmp_path):
     ibims.write(tmp_path)
     for sample in READER(tmp_path, masks=False):
-        np.testing.assert_allclose(sample.target, ibims.METRES, rtol=1e-6)
+        np.testing.assert_allclose(sample.target, ibims.METERS, rtol=1e-6)
         assert sample.intrinsics == (560.45, 560.9, 320.1, 239.4)
 
 

@@ -24,7 +24,7 @@ def test_real_frames(samples):
     assert loaded[0].intrinsics == (518.8579, 519.4696, 325.5824, 253.7362)
 
 
-def test_the_labelled_file_gives_back_images_and_both_depths(tmp_path):
+def test_the_labeled_file_gives_back_images_and_both_depths(tmp_path):
     nyu.write(tmp_path)
     images, filled, raw = nyu.content()
     loaded = list(READER(tmp_path, depth="filled"))
@@ -71,7 +71,7 @@ def test_folders_of_a_split(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "external", "float"])
-def test_a_broken_labelled_file_is_refused_in_one_line(tmp_path, damage):
+def test_a_broken_labeled_file_is_refused_in_one_line(tmp_path, damage):
     nyu.write(tmp_path)
     path = tmp_path / nyu_file()
     if damage == "truncated":
@@ -90,7 +90,7 @@ def test_a_broken_labelled_file_is_refused_in_one_line(tmp_path, damage):
     assert "\n" not in str(caught.value)
 
 
-def test_no_damage_to_the_labelled_file_is_an_error_of_another_kind(tmp_path):
+def test_no_damage_to_the_labeled_file_is_an_error_of_another_kind(tmp_path):
     nyu.write(tmp_path)
     path = tmp_path / nyu_file()
     data = path.read_bytes()

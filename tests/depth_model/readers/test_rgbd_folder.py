@@ -128,7 +128,7 @@ def test_what_has_no_partner_is_reported(tmp_path):
     assert kept == ["2"]
     assert set(refused) == {"1", "depth/3"}
     assert "no depth file" in refused["1"]
-    assert "no colour image" in refused["depth/3"]
+    assert "no color image" in refused["depth/3"]
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from depth_model.errors import BadInput
 from depth_model.readers import get
 
 H, W = 12, 16
-METRES = np.tile(np.linspace(1, 5, W, dtype=np.float32), (H, 1))
-METRES[:2, :3] = 0
-HOLE = METRES == 0
-MM = np.rint(METRES * 1000).astype(np.uint16)
-EIGHT = np.rint(METRES * 51).astype(np.uint8)
+METERS = np.tile(np.linspace(1, 5, W, dtype=np.float32), (H, 1))
+METERS[:2, :3] = 0
+HOLE = METERS == 0
+MM = np.rint(METERS * 1000).astype(np.uint16)
+EIGHT = np.rint(METERS * 51).astype(np.uint8)
 
 
 def saved(write):
@@ -42,7 +42,7 @@ def opencv_png(values):
 
 
 def without(value):
-    return np.where(HOLE, np.float32(value), METRES)
+    return np.where(HOLE, np.float32(value), METERS)
 
 
 def no_data(text):
@@ -52,7 +52,7 @@ def no_data(text):
 def hdf5():
     def write(buffer):
         with h5py.File(buffer, "w") as file:
-            file["depth"] = METRES
+            file["depth"] = METERS
 
     return saved(write)
 
@@ -60,7 +60,7 @@ def hdf5():
 def exr(tmp_path, *names):
     path = tmp_path / "made.exr"
     header = {"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION}
-    OpenEXR.File(header, {name: METRES for name in names}).write(str(path))
+    OpenEXR.File(header, {name: METERS for name in names}).write(str(path))
     return path.read_bytes()
 
 
@@ -74,8 +74,8 @@ def read(tmp_path, data, **options):
 
 
 TWO = np.dstack([MM] * 3)
-HALVES = METRES.astype(np.float16)
-PFM = b"Pf\n%d %d\n-1.0\n" % (W, H) + METRES[::-1].tobytes()
+HALVES = METERS.astype(np.float16)
+PFM = b"Pf\n%d %d\n-1.0\n" % (W, H) + METERS[::-1].tobytes()
 READ = {
     "16-bit PNG": (png(MM), {"unit": 1000}, 1e-3),
     "three equal channels of 16 bits": (opencv_png(TWO), {"unit": 1000}, 1e-3),
@@ -87,37 +87,37 @@ READ = {
     ),
     "8 bits": (png(EIGHT), {"range": (0, 5)}, 0.02),
     "8 bits, 0 is farthest": (
-        png(np.rint((10 - METRES) * 25.5).astype(np.uint8)),
+        png(np.rint((10 - METERS) * 25.5).astype(np.uint8)),
         {"range": (10, 0), "invalid": (255,)},
         0.04,
     ),
     "log": (
-        png(np.where(HOLE, 0, np.rint(65535 * np.log(np.maximum(METRES, 0.5) / 0.5) / np.log(20))).astype(np.uint16)),
+        png(np.where(HOLE, 0, np.rint(65535 * np.log(np.maximum(METERS, 0.5) / 0.5) / np.log(20))).astype(np.uint16)),
         {"range": (0.5, 10), "coding": "log"},
         1e-3,
     ),
-    "float TIFF": (tif(METRES), {"unit": 1}, 0),
+    "float TIFF": (tif(METERS), {"unit": 1}, 0),
     "no data -9999": (tif(without(-9999), **no_data("-9999")), {"unit": 1}, 0),
     "no data 1e20": (tif(without(1e20), **no_data("1e+20")), {"unit": 1}, 0),
     "integer no data": (tif(np.where(HOLE, 7, MM).astype(np.uint16), **no_data("7")), {"unit": 1000}, 1e-3),
     "1e10": (tif(without(1e10)), {"unit": 1}, 0),
     "largest float": (tif(without(3.4028235e38)), {"unit": 1}, 0),
     "largest half": (tif(without(65504)), {"unit": 1}, 0),
-    "TIFF of doubles": (tif(METRES.astype(np.float64)), {"unit": 1}, 0),
+    "TIFF of doubles": (tif(METERS.astype(np.float64)), {"unit": 1}, 0),
     "TIFF of halves": (tif(HALVES), {"unit": 1}, 2e-3),
     "signed TIFF": (tif(MM.astype(np.int16)), {"unit": 1000}, 1e-3),
     "tiled, big end first": (tif(MM, byteorder=">", tile=(16, 16)), {"unit": 1000}, 1e-3),
     "32 bits": (tif(MM.astype(np.uint32)), {"unit": 1000}, 1e-3),
-    "NumPy of one channel": (saved(lambda buffer: np.save(buffer, METRES[None])), {"unit": 1}, 0),
-    "NumPy, channel last": (saved(lambda buffer: np.save(buffer, METRES[..., None])), {"unit": 1}, 0),
-    "NPZ": (saved(lambda buffer: np.savez(buffer, depth=METRES)), {"unit": 1}, 0),
-    "NPZ of two": (saved(lambda buffer: np.savez(buffer, depth=METRES, other=MM)), {"unit": 1, "name": "depth"}, 0),
+    "NumPy of one channel": (saved(lambda buffer: np.save(buffer, METERS[None])), {"unit": 1}, 0),
+    "NumPy, channel last": (saved(lambda buffer: np.save(buffer, METERS[..., None])), {"unit": 1}, 0),
+    "NPZ": (saved(lambda buffer: np.savez(buffer, depth=METERS)), {"unit": 1}, 0),
+    "NPZ of two": (saved(lambda buffer: np.savez(buffer, depth=METERS, other=MM)), {"unit": 1, "name": "depth"}, 0),
     "PFM": (PFM, {"unit": 1}, 0),
     "HDF5": (hdf5(), {"unit": 1}, 0),
     "half size": (png(MM[::2, ::2]), {"unit": 1000, "resize": True}, 0.3),
 }
 REFUSED = {
-    "8 bits with a unit": (png(EIGHT), {"unit": 51}, "8 bits hold no metres"),
+    "8 bits with a unit": (png(EIGHT), {"unit": 51}, "8 bits hold no meters"),
     "colored": (png(np.dstack([EIGHT, EIGHT // 2, EIGHT])), {"unit": 1}, "coding: rgb24"),
     "palette": (
         saved(lambda buffer: Image.fromarray(EIGHT).convert("P").save(buffer, "PNG")),
@@ -125,9 +125,9 @@ REFUSED = {
         "palette",
     ),
     "JPEG": (saved(lambda buffer: Image.fromarray(EIGHT).save(buffer, "JPEG")), {"unit": 1}, "JPEG is lossy"),
-    "raw": (METRES.tobytes(), {"unit": 1}, "not a depth file in a known format"),
+    "raw": (METERS.tobytes(), {"unit": 1}, "not a depth file in a known format"),
     "objects": (
-        saved(lambda buffer: np.save(buffer, np.array([METRES, None], object), allow_pickle=True)),
+        saved(lambda buffer: np.save(buffer, np.array([METERS, None], object), allow_pickle=True)),
         {"unit": 1},
         "array of numbers: object",
     ),
@@ -136,7 +136,7 @@ REFUSED = {
         {"unit": 1},
         "half precision",
     ),
-    "two arrays": (saved(lambda buffer: np.savez(buffer, depth=METRES, other=MM)), {"unit": 1}, "but depth, other"),
+    "two arrays": (saved(lambda buffer: np.savez(buffer, depth=METERS, other=MM)), {"unit": 1}, "but depth, other"),
     "half size": (png(MM[::2, ::2]), {"unit": 1000}, "resize: true"),
     "turned": (png(MM.T.copy()), {"unit": 1000, "resize": True}, "not registered"),
 }
@@ -149,7 +149,7 @@ def test_read_right(tmp_path, name):
     assert found.dtype == np.float32
     assert np.array_equal(np.isnan(found), HOLE) or name == "half size"
     both = ~np.isnan(found) & ~HOLE
-    assert np.abs(found - METRES)[both].max() <= tolerance
+    assert np.abs(found - METERS)[both].max() <= tolerance
 
 
 @pytest.mark.parametrize("name", REFUSED)

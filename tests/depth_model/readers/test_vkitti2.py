@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from depth_model import readers
-from depth_model.shards.disparity import labelled_pixels
+from depth_model.shards.disparity import labeled_pixels
 
 from .layouts import vkitti2
 
@@ -36,6 +36,6 @@ def test_sky_has_no_depth_and_its_own_class(tmp_path):
     sample = next(READER(tmp_path))
     sky = sample.semantic == READER.sky_label
     assert sky.sum() == 1
-    assert not (sky & labelled_pixels(sample.target, "metric_depth")).any()
+    assert not (sky & labeled_pixels(sample.target, "metric_depth")).any()
     assert np.nanmax(sample.target) == np.float32(655.34)
     assert sample.intrinsics == (725.0087, 725.0087, 620.5, 187)

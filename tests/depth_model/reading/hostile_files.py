@@ -99,7 +99,7 @@ def subjects() -> dict[str, tuple[Decoder, bytes]]:
     return {
         "dar integer": (rasters.decode, rasters.encode_exact(np.where(depth > 0, whole / np.float32(1000), np.nan))),
         "dar float32": (rasters.decode, rasters.encode_exact(depth)),
-        "dar quantised": (rasters.decode, rasters.encode_quantised(depth, 14)),
+        "dar quantized": (rasters.decode, rasters.encode_quantized(depth, 14)),
         "labels": (rasters.decode_labels, rasters.encode_labels(colors[..., 0])),
         "mask": (rasters.decode_mask, rasters.encode_mask(colors[..., 0] > 99)),
         "png": (images.decode_rgb, cv2.imencode(".png", colors)[1].tobytes()),

@@ -49,20 +49,20 @@ def save(path: Path, pixels, **options) -> None:
 def wild_folder(tmp_path) -> Path:
     """Everything that people keep in a folder of pictures."""
     root = tmp_path / "wild"
-    colours = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
+    colors = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
-    save(root / "good.jpg", colours)
-    save(root / "rotated.jpg", colours, exif=exif)
+    save(root / "good.jpg", colors)
+    save(root / "rotated.jpg", colors, exif=exif)
     save(root / "palette.png", np.zeros((40, 60), np.uint8))
-    Image.fromarray(colours).quantize(8).save(root / "palette.png")
-    save(root / "transparent.png", np.dstack([colours, colours[:, :, :1]]))
-    save(root / "grey16.png", np.arange(2400, dtype=np.uint16).reshape(40, 60) * 27)
-    frames = [Image.fromarray(np.roll(colours, step, axis=1)) for step in range(3)]
+    Image.fromarray(colors).quantize(8).save(root / "palette.png")
+    save(root / "transparent.png", np.dstack([colors, colors[:, :, :1]]))
+    save(root / "gray16.png", np.arange(2400, dtype=np.uint16).reshape(40, 60) * 27)
+    frames = [Image.fromarray(np.roll(colors, step, axis=1)) for step in range(3)]
     frames[0].save(root / "animated.webp", save_all=True, append_images=frames[1:])
-    save(root / "a.tiff", colours)
-    save(root / "b.bmp", colours)
-    save(root / "with space.jpg", colours)
+    save(root / "a.tiff", colors)
+    save(root / "b.bmp", colors)
+    save(root / "with space.jpg", colors)
     save(root / "large.png", np.zeros((90, 300, 3), np.uint8) + np.arange(300, dtype=np.uint8)[None, :, None] % 251)
     good = (root / "good.jpg").read_bytes()
     (root / "cut.jpg").write_bytes(good[: len(good) * 3 // 4])
@@ -81,7 +81,7 @@ def test_good_and_bad_pictures_end_where_they_belong(wild_folder, collect):
     source, refused = SourceFolder(folder), quarantine(folder)
     kept = set(source.manifest["source_path"])
     assert kept == {
-        *("good.jpg", "rotated.jpg", "palette.png", "transparent.png", "grey16.png", "animated.webp"),
+        *("good.jpg", "rotated.jpg", "palette.png", "transparent.png", "gray16.png", "animated.webp"),
         *("a.tiff", "b.bmp", "with space.jpg", "large.png"),
     }
     reasons = {
@@ -160,7 +160,7 @@ def test_bad_depth_ends_in_the_quarantine(tmp_path, collect):
     assert "value 0.7" in refused["rgb/constant.png"]
     assert "EXIF" in refused["rgb/turned.png"]
     assert "no depth file" in refused["rgb/alone.png"]
-    assert "no colour image" in refused["depth/lonely.png"]
+    assert "no color image" in refused["depth/lonely.png"]
     assert len(refused) == 6
 
 
@@ -185,7 +185,7 @@ def test_intrinsics_follow_the_scaling(pairs, tmp_path, collect):
         intrinsics=(40.0, 44.0, 23.5, 17.5),
         **RGBD,
     )
-    # The centre of a 48 x 36 image (pixel centres at whole numbers) is that of the 24 x 18 image.
+    # The center of a 48 x 36 image (pixel centers at whole numbers) is that of the 24 x 18 image.
     assert SourceFolder(folder).intrinsics(0) == (20, 22, 11.5, 8.5)
 
 
@@ -346,9 +346,9 @@ if __name__ == "__main__":
 
 def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path, repository, collect):
     root = tmp_path / "many"
-    colours = np.random.default_rng(0).integers(0, 256, (200, 300, 3)).astype(np.uint8)
+    colors = np.random.default_rng(0).integers(0, 256, (200, 300, 3)).astype(np.uint8)
     for number in range(120):
-        save(root / f"{number:03d}.png", np.roll(colours, number, axis=0))
+        save(root / f"{number:03d}.png", np.roll(colors, number, axis=0))
     whole = contents(collect("image_folder", root, max_side=64, samples_per_shard=4))
     script = tmp_path / "start.py"
     script.write_text(STARTED)

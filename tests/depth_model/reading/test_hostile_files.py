@@ -118,7 +118,7 @@ def test_strange_names_are_kept_or_quarantined_and_nothing_is_lost(tmp_path):
 
 
 def test_a_raster_that_announces_more_than_it_holds_is_refused():
-    valid = rasters.encode_quantised(np.random.default_rng(0).random((16, 16), np.float32), 12)
+    valid = rasters.encode_quantized(np.random.default_rng(0).random((16, 16), np.float32), 12)
     length = struct.unpack("<I", valid[4:8])[0]
     head = valid[8 : 8 + length].replace(b"16", b"99")
     with pytest.raises(BadInput):

@@ -14,7 +14,7 @@ LEVELS = [20, 90, 160, 230]
 
 @pytest.fixture
 def video(tmp_path):
-    path = tmp_path / "grey.avi"
+    path = tmp_path / "gray.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
     for level in LEVELS:
         writer.write(np.full((48, 64, 3), (0, 0, level), np.uint8))  # red, as OpenCV orders channels

@@ -1,4 +1,4 @@
-"""Class lists: names and colours are the official ones, and name what real labels show."""
+"""Class lists: names and colors are the official ones, and name what real labels show."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_names_and_colours_are_the_published_ones(name):
+def test_names_and_colors_are_the_published_ones(name):
     one = class_lists()[name]
     lines = "\n".join(f"{label} {r} {g} {b}" for label, (r, g, b) in zip(one.classes, one.palette, strict=True))
     assert hashlib.sha256(lines.encode()).hexdigest() == PUBLISHED[name]

@@ -36,9 +36,7 @@ def test_the_example_of_the_page_is_what_it_says(repository):
 
 def test_bit_patterns():
     # 1.0 is 3f800000 and NaN 7fc00000; the second differs by 40400000 from the first; zigzag doubles what is positive.
-    header = (
-        '{"height":1,"width":2,"codec":"float32","bits":32,"scale":null,"offset":null,"minimum":1.0,"maximum":1.0}'
-    )
+    header = '{"height":1,"width":2,"codec":"float32","bits":32,"scale":null,"offset":null,"minimum":1.0,"maximum":1.0}'
     found = rasters.decode(blob(header, frame(bytes.fromhex("0000 0000 0080 7f80"))))
     np.testing.assert_array_equal(found, np.array([[1, np.nan]], np.float32))
 

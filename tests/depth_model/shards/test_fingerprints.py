@@ -48,21 +48,21 @@ def test_the_bits_of_ramps_are_known():
 
 
 def test_a_window_has_the_bits_of_the_picture_cut_out(photographs):
-    grey = small(photographs["astronaut"])
+    gray = small(photographs["astronaut"])
     inside = np.array([[0.25, 0.125, 0.5, 0.5]])
-    cut = np.repeat(np.repeat(grey[48:144, 24:120], 2, 0), 2, 1)  # twice as large: the same means
+    cut = np.repeat(np.repeat(gray[48:144, 24:120], 2, 0), 2, 1)  # twice as large: the same means
     assert np.array_equal(
-        fingerprints.window_bits(grey, inside), fingerprints.window_bits(cut, np.array([[0.0, 0, 1, 1]]))
+        fingerprints.window_bits(gray, inside), fingerprints.window_bits(cut, np.array([[0.0, 0, 1, 1]]))
     )
 
 
 def test_mirrored_bits_are_those_of_the_mirrored_picture(photographs):
     for image in photographs.values():
-        grey = small(image)
-        mirrored = fingerprints.window_bits(np.ascontiguousarray(grey[:, ::-1]), fingerprints.STORED)
+        gray = small(image)
+        mirrored = fingerprints.window_bits(np.ascontiguousarray(gray[:, ::-1]), fingerprints.STORED)
         assert (
             np.bitwise_count(
-                fingerprints.mirrored_bits(fingerprints.window_bits(grey, fingerprints.STORED)) ^ mirrored
+                fingerprints.mirrored_bits(fingerprints.window_bits(gray, fingerprints.STORED)) ^ mirrored
             ).sum()
             <= 2
         )

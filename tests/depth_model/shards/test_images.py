@@ -23,7 +23,7 @@ def encoded(image: Image.Image, form: str, **options) -> bytes:
 
 @pytest.fixture
 def picture() -> Image.Image:
-    """40 x 60 pixels, smooth, every corner of another colour."""
+    """40 x 60 pixels, smooth, every corner of another color."""
     rows, columns = np.mgrid[0:40, 0:60]
     return Image.fromarray(np.stack([rows * 6, columns * 4, 255 - rows * 6], axis=2).astype(np.uint8))
 
@@ -67,15 +67,15 @@ def test_an_irregular_jpeg_is_judged_by_pillow(picture):
     assert np.array_equal(decode_rgb(stray), np.asarray(Image.open(io.BytesIO(stray))))
 
 
-def test_grey_palette_and_two_level_images_become_rgb(picture):
-    grey = picture.convert("L")
-    assert np.array_equal(decode_rgb(encoded(grey, "PNG")), np.repeat(np.asarray(grey)[:, :, None], 3, axis=2))
+def test_gray_palette_and_two_level_images_become_rgb(picture):
+    gray = picture.convert("L")
+    assert np.array_equal(decode_rgb(encoded(gray, "PNG")), np.repeat(np.asarray(gray)[:, :, None], 3, axis=2))
     palette = picture.quantize(16)
     assert np.array_equal(decode_rgb(encoded(palette, "PNG")), np.asarray(palette.convert("RGB")))
     assert set(np.unique(decode_rgb(encoded(picture.convert("1"), "PNG")))) == {0, 255}
 
 
-def test_sixteen_bit_grey_is_scaled_to_eight_bits():
+def test_sixteen_bit_gray_is_scaled_to_eight_bits():
     stored = np.array([[0, 257, 128 * 257, 65535]], np.uint16)
     decoded = decode_rgb(encoded(Image.fromarray(stored), "PNG"))
     assert decoded[0, :, 0].tolist() == [0, 1, 128, 255]

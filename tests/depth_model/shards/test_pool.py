@@ -16,17 +16,17 @@ from depth_model.shards.source import SourceFolder, join_sidecar, write_sidecar_
 
 @pytest.fixture
 def data(tmp_path, pairs, collect):
-    """data/ with the labeled sources `pairs` (7 samples), `empty` and `grey` (2, no target)."""
+    """data/ with the labeled sources `pairs` (7 samples), `empty` and `gray` (2, no target)."""
     (tmp_path / "empty").mkdir()
     collect("image_folder", tmp_path / "empty", "data/labeled/empty", "scratch_empty")
-    (tmp_path / "grey").mkdir()
+    (tmp_path / "gray").mkdir()
     for value in (10, 200):
-        Image.new("RGB", (40, 30), (value,) * 3).save(tmp_path / "grey" / f"{value}.png")
-    collect("image_folder", tmp_path / "grey", "data/labeled/grey", "scratch_grey")
+        Image.new("RGB", (40, 30), (value,) * 3).save(tmp_path / "gray" / f"{value}.png")
+    collect("image_folder", tmp_path / "gray", "data/labeled/gray", "scratch_gray")
     return tmp_path / "data"
 
 
-CATALOG = {"grey": {"samples": 2}, "empty": {"samples": 0}, "pairs": {"samples": 7}}
+CATALOG = {"gray": {"samples": 2}, "empty": {"samples": 0}, "pairs": {"samples": 7}}
 
 
 def add_sidecar(data, kind, suffix, encode):
@@ -43,7 +43,7 @@ def test_sources_follow_each_other_in_catalog_order(data, pairs):
     pool = SamplePool(data, "labeled", CATALOG)
     assert len(pool) == 9
     loaded = [pool.load(index) for index in range(9)]
-    assert [sample.source for sample in loaded] == ["grey"] * 2 + ["pairs"] * 7
+    assert [sample.source for sample in loaded] == ["gray"] * 2 + ["pairs"] * 7
     assert [sample.key for sample in loaded] == ["10", "200"] + [f"{number:03d}" for number in range(7)]
     assert (loaded[1].image == 200).all()
     assert loaded[1].target is None
@@ -80,7 +80,7 @@ def excluded(path, *places):
 
 def test_what_is_excluded_is_left_out_and_the_rest_keeps_its_order_and_sidecar(data):
     add_sidecar(data, "sky", "sky.png", lambda shape, row: rasters.encode_mask(np.full(shape, row % 2 == 0)))
-    exclusions = excluded(data / "exclusions.parquet", ("grey", "200"), ("pairs", "000"), ("pairs", "004"))
+    exclusions = excluded(data / "exclusions.parquet", ("gray", "200"), ("pairs", "000"), ("pairs", "004"))
     pool = SamplePool(data, "labeled", CATALOG, "sky", exclusions)
     loaded = [pool.load(index) for index in range(len(pool))]
     assert [sample.key for sample in loaded] == ["10", "001", "002", "003", "005", "006"]
@@ -93,7 +93,7 @@ def test_no_exclusion_leaves_everything_and_a_stale_one_is_refused(data):
     nothing = pa.table({"source": pa.array([], pa.string()), "key": pa.array([], pa.string())})
     pq.write_table(nothing, data / "nothing.parquet")
     assert len(SamplePool(data, "labeled", CATALOG, exclusions=data / "nothing.parquet")) == 9
-    stale = excluded(data / "stale.parquet", ("grey", "200"), ("grey", "201"))
+    stale = excluded(data / "stale.parquet", ("gray", "200"), ("gray", "201"))
     with pytest.raises(UserError, match="1 of 2 name no sample"):
         SamplePool(data, "labeled", CATALOG, exclusions=stale)
 
@@ -115,7 +115,7 @@ def test_pseudo_labels_take_the_place_of_targets(data):
     def label(shape, row):
         values = np.linspace(0, row + 1, 14 * 28, dtype=np.float32).reshape(14, 28)
         values[0, 0] = np.nan
-        return rasters.encode_quantised(values, 10 + row % 4)
+        return rasters.encode_quantized(values, 10 + row % 4)
 
     add_sidecar(data, "pseudo", "target.dar", label)
     pool = SamplePool(data, "labeled", CATALOG, "pseudo")
@@ -131,7 +131,7 @@ def test_pseudo_labels_take_the_place_of_targets(data):
 def test_a_sidecar_of_other_samples_is_refused(data):
     add_sidecar(data, "sky", "sky.png", lambda shape, row: rasters.encode_mask(np.zeros(shape, bool)))
     (data / "sky" / "pairs").rename(data / "sky" / "old")
-    (data / "sky" / "grey").rename(data / "sky" / "pairs")
+    (data / "sky" / "gray").rename(data / "sky" / "pairs")
     with pytest.raises(UserError, match="keys differ"):
         SamplePool(data, "labeled", {"pairs": {"samples": 7}}, "sky")
 

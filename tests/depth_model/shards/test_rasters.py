@@ -62,14 +62,14 @@ def test_real_depth_is_smaller_than_its_png(samples):
     stored[stored == 0] = np.nan
     encoded = rasters.encode_exact(stored / np.float32(1000))
     assert rasters.header(encoded)["codec"] == "integer"
-    assert len(encoded) < 1.2 * path.stat().st_size  # measured 1.15: noisy depth favours the slow PNG
+    assert len(encoded) < 1.2 * path.stat().st_size  # measured 1.15: noisy depth favors the slow PNG
 
 
 @pytest.mark.parametrize("bits", [2, 8, 12, 14, 16])
-def test_quantised_is_linear_between_exact_ends(bits):
+def test_quantized_is_linear_between_exact_ends(bits):
     values = np.random.default_rng(bits).random((50, 60)).astype(np.float32) * 7
     values[0, 0], values[0, 1], values[3:5] = 0, 7, np.nan
-    decoded = rasters.decode(rasters.encode_quantised(values, bits))
+    decoded = rasters.decode(rasters.encode_quantized(values, bits))
     assert decoded[0, 0] == 0
     assert decoded[0, 1] == 7
     assert np.array_equal(np.isnan(decoded), np.isnan(values))
@@ -86,7 +86,7 @@ def smooth(height, width):
 @pytest.mark.parametrize("bits", [8, 12, 14])
 def test_smooth_maps_are_predicted_to_the_second_order(bits):
     values = smooth(98, 140)
-    data = rasters.encode_quantised(values, bits)
+    data = rasters.encode_quantized(values, bits)
     assert rasters.header(data)["order"] == 2
     wanted = 1 + np.rint((values.astype(np.float64) - values.min()) * ((2**bits - 2) / np.ptp(values).astype(float)))
     np.testing.assert_array_equal(rasters.decode_codes(data), wanted)
@@ -96,13 +96,13 @@ def test_smooth_maps_are_predicted_to_the_second_order(bits):
 def test_the_roughest_maps_come_back(bits):
     rows, columns = np.mgrid[0:60, 0:80]
     for values in ((rows + columns) % 2, columns % 2, (rows // 30 + columns // 40) % 2):
-        codes = rasters.decode_codes(rasters.encode_quantised(values.astype(np.float32), bits))
+        codes = rasters.decode_codes(rasters.encode_quantized(values.astype(np.float32), bits))
         np.testing.assert_array_equal(codes, 1 + values * (2**bits - 2))
 
 
 def test_rasters_without_an_order_are_of_the_first():
     values = np.random.default_rng(6).random((9, 7)).astype(np.float32)
-    data = rasters.encode_quantised(values, 10)
+    data = rasters.encode_quantized(values, 10)
     length = struct.unpack("<I", data[4:8])[0]
     head = {name: value for name, value in json.loads(data[8 : 8 + length]).items() if name != "order"}
     text = json.dumps(head).encode()
@@ -110,17 +110,17 @@ def test_rasters_without_an_order_are_of_the_first():
     np.testing.assert_array_equal(rasters.decode(older), rasters.decode(data))
 
 
-def test_quantised_without_labels_or_without_range():
+def test_quantized_without_labels_or_without_range():
     nothing = np.full((3, 4), np.nan, np.float32)
-    assert np.isnan(rasters.decode(rasters.encode_quantised(nothing, 14))).all()
-    assert rasters.header(rasters.encode_quantised(nothing, 14))["minimum"] is None
+    assert np.isnan(rasters.decode(rasters.encode_quantized(nothing, 14))).all()
+    assert rasters.header(rasters.encode_quantized(nothing, 14))["minimum"] is None
     constant = np.full((3, 4), 2.5, np.float32)
-    assert np.array_equal(rasters.decode(rasters.encode_quantised(constant, 14)), constant)
+    assert np.array_equal(rasters.decode(rasters.encode_quantized(constant, 14)), constant)
 
 
 def test_codes_are_linear_and_zero_without_a_label():
     values = np.array([[3, np.nan, 5, 4]], np.float32)
-    assert rasters.decode_codes(rasters.encode_quantised(values, 14)).tolist() == [[1, 0, 16383, 8192]]
+    assert rasters.decode_codes(rasters.encode_quantized(values, 14)).tolist() == [[1, 0, 16383, 8192]]
     with pytest.raises(BadInput, match="'integer'"):
         rasters.decode_codes(rasters.encode_exact(values))
 
@@ -128,14 +128,14 @@ def test_codes_are_linear_and_zero_without_a_label():
 def test_infinite_values_and_other_arrays_are_refused():
     values = np.ones((2, 2), np.float32)
     values[1, 1] = np.inf
-    for encode in (rasters.encode_exact, lambda array: rasters.encode_quantised(array, 8)):
+    for encode in (rasters.encode_exact, lambda array: rasters.encode_quantized(array, 8)):
         with pytest.raises(BadInput, match="infinite"):
             encode(values)
         for wrong in (np.ones((2, 2)), np.ones(4, np.float32), np.ones((0, 3), np.float32)):
             with pytest.raises(ValueError, match="float32"):
                 encode(wrong)
     with pytest.raises(ValueError, match="bits = 17"):
-        rasters.encode_quantised(np.ones((2, 2), np.float32), 17)
+        rasters.encode_quantized(np.ones((2, 2), np.float32), 17)
 
 
 def test_the_same_values_give_the_same_bytes():
@@ -151,8 +151,8 @@ def examples() -> list[bytes]:
     return [
         rasters.encode_exact(values),
         rasters.encode_exact(values * np.float32(np.pi)),
-        rasters.encode_quantised(values, 10),
-        rasters.encode_quantised(smooth(14, 21), 10),
+        rasters.encode_quantized(values, 10),
+        rasters.encode_quantized(smooth(14, 21), 10),
     ]
 
 

@@ -149,7 +149,7 @@ def sidecar(tmp_path, name, store=None):
     source = SourceFolder(tmp_path / "data" / "labeled" / name)
     scratch, result = tmp_path / f"labels_{name}", tmp_path / "data" / "pseudo" / name
     for shard, rows in source.shards():
-        labels = [rasters.encode_quantised(np.full((4, 6), 1 + row, np.float32), 14) for row in rows]
+        labels = [rasters.encode_quantized(np.full((4, 6), 1 + row, np.float32), 14) for row in rows]
         write_sidecar_shard(scratch, source, shard, "target.dar", labels, {"row": rows}, store)
     join_sidecar(scratch, result, source)
     return SidecarFolder(result)

@@ -119,7 +119,7 @@ def test_columns_that_are_empty_in_one_shard_join_with_numbers(pairs, tmp_path):
     first, rows_of_first = source.shards()[0]
     for name, rows in source.shards():
         lowest = [None] * len(rows) if name == first else [0.5] * len(rows)
-        encoded = [rasters.encode_quantised(nothing, 14)] * len(rows)
+        encoded = [rasters.encode_quantized(nothing, 14)] * len(rows)
         write_sidecar_shard(tmp_path / "work", source, name, "target.dar", encoded, {"minimum": lowest})
     join_sidecar(tmp_path / "work", tmp_path / "pseudo", source)
     sidecar = SidecarFolder(tmp_path / "pseudo")

@@ -96,9 +96,7 @@ def test_long_lists_come_page_by_page_also_when_a_page_fails(bucket):
     for number in range(12):
         client.put_object(Bucket=name, Key=f"{number:02d}.png", Body=b"x")
     original = store_module.client()
-    original.meta.events.register(
-        "provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 5}
-    )
+    original.meta.events.register("provide-client-params.s3.ListObjectsV2", lambda params, **_: params | {"MaxKeys": 5})
     proxy.fault = lambda method, path, number: "truncate" if "continuation-token" in path and number < 2 else None
     assert len(list(files_below(Bucket(f"s3://{name}")))) == 12
     assert proxy.faults["truncate"] == 4

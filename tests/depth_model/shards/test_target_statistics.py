@@ -72,7 +72,7 @@ def test_parts_add_up_in_any_order():
     ("reason", "expected"),
     [
         ("duplicated key 'a/b 1'", "duplicated key '...'"),
-        ("all 12 labelled pixels have the value 1.5e-05: no", "all N labelled pixels have the value N: no"),
+        ("all 12 labeled pixels have the value 1.5e-05: no", "all N labeled pixels have the value N: no"),
         ("target of shape (3, 4)", "target of shape (N, N)"),
     ],
 )

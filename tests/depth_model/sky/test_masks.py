@@ -62,7 +62,7 @@ def test_what_the_stored_file_says_was_measured_holds(encoder):
     assert claimed["images"] == 40 and claimed["iou"] == pytest.approx(again["iou"], abs=0.08)
 
 
-def test_accuracy_counts_labelled_pixels_only():
+def test_accuracy_counts_labeled_pixels_only():
     image = np.zeros((2, 4, 3), np.uint8)
     found = np.array([[0.9, 0.5, 0.4, 0.9], [0.1, 0.1, 0.9, 0.1]], np.float32)
     sky = np.array([[1, 1, 1, 0], [0, 0, 0, 0]], bool)

@@ -44,7 +44,7 @@ def mask2former(folder, labels=LABELS):
         id2label=labels, label2id={name: k for k, name in labels.items()},
     )  # fmt: skip
     model = transformers.Mask2FormerForUniversalSegmentation(config).eval()
-    with torch.no_grad():  # as initialised, all queries say nearly the same of every pixel
+    with torch.no_grad():  # as initialized, all queries say nearly the same of every pixel
         model.class_predictor.weight *= 40
         for parameter in model.model.transformer_module.decoder.mask_predictor.mask_embedder.parameters():
             parameter *= 8
@@ -59,7 +59,7 @@ def oneformer(folder, labels=LABELS):
         text_encoder_vocab_size=600, id2label=labels, label2id={name: k for k, name in labels.items()},
     )  # fmt: skip
     model = transformers.OneFormerForUniversalSegmentation(config).eval()
-    with torch.no_grad():  # as initialised, all queries say nearly the same of every pixel
+    with torch.no_grad():  # as initialized, all queries say nearly the same of every pixel
         model.model.transformer_module.decoder.class_embed.weight *= 40
         for parameter in model.model.transformer_module.decoder.mask_embed.parameters():
             parameter *= 8

@@ -1,4 +1,4 @@
-"""A run of seconds through the real loop, as a function and as a program that may be signalled at a step.
+"""A run of seconds through the real loop, as a function and as a program that may be signaled at a step.
 
 python small_run.py SCRATCH OUT [SIGNAL STEP [WORKERS]]: with workers, the signal goes to them as well
 """
@@ -79,7 +79,7 @@ def small_run(steps=STEPS, loss=squared_error, **changed):
     return Run(**(brought | changed))
 
 
-def signalling(number, at_step, send=lambda number: os.kill(os.getpid(), number)):
+def signaling(number, at_step, send=lambda number: os.kill(os.getpid(), number)):
     """A loss that sends its own process a signal in the middle of a step."""
 
     def loss(model, batch):
@@ -103,11 +103,11 @@ def to_the_group(number):
 if __name__ == "__main__":
     scratch, out = map(Path, sys.argv[1:3])
     machine, loss = MACHINE, squared_error
-    if len(sys.argv) > 3 and os.environ.get("RANK", "0") in os.environ.get("SIGNALLED", "0"):
-        loss = signalling(getattr(signal, sys.argv[3]), int(sys.argv[4]))
+    if len(sys.argv) > 3 and os.environ.get("RANK", "0") in os.environ.get("SIGNALED", "0"):
+        loss = signaling(getattr(signal, sys.argv[3]), int(sys.argv[4]))
     if len(sys.argv) > 5:
         machine = dataclasses.replace(MACHINE, workers=int(sys.argv[5]))
-        loss = signalling(getattr(signal, sys.argv[3]), int(sys.argv[4]), to_the_group)
+        loss = signaling(getattr(signal, sys.argv[3]), int(sys.argv[4]), to_the_group)
     started = small_run(loss=loss)
     ended = train(started, SETTINGS, scratch, lambda step, metrics: None, machine)
     if processes.is_first():

@@ -28,7 +28,7 @@ def difference(ours, theirs):
 
 @pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
 @pytest.mark.parametrize("factor", [0.0, 0.5, 0.83, 1.0, 1.5])
-def test_colour_adjustments_are_torchvisions(photograph, name, factor):
+def test_color_adjustments_are_torchvisions(photograph, name, factor):
     theirs = getattr(functional, f"adjust_{name}")(Image.fromarray(photograph), factor)
     ours = getattr(augmentation, f"adjust_{name}")(photograph, factor)
     assert difference(ours, theirs).max() <= 2
@@ -56,8 +56,7 @@ def test_blur_is_a_gaussian(photograph, sigma):
 def test_jitter_draws_its_order(photograph):
     black_then_contrast = Perturbation(0.9, 0.9, 0.9, 0.4, 1.0, 0.0, (1, 1), 0)
     results = {
-        augmentation.perturb(photograph, black_then_contrast, np.random.default_rng([1, i])).tobytes()
-        for i in range(8)
+        augmentation.perturb(photograph, black_then_contrast, np.random.default_rng([1, i])).tobytes() for i in range(8)
     }
     assert len(results) == 8
 
@@ -79,9 +78,7 @@ def test_no_perturbation_leaves_the_image(photograph):
 
 
 def test_the_same_generator_gives_the_same_bytes(photograph):
-    first, second = (
-        augmentation.perturb(photograph, STRONG, np.random.default_rng([7, 3])) for _ in range(2)
-    )
+    first, second = (augmentation.perturb(photograph, STRONG, np.random.default_rng([7, 3])) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 

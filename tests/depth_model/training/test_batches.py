@@ -26,7 +26,7 @@ def content(batch):
     return {name: tensor.numpy().tobytes() for name, tensor in batch.items() if name != "keys"}
 
 
-def test_a_labelled_batch_has_the_promised_form(pools):
+def test_a_labeled_batch_has_the_promised_form(pools):
     batch = batches.labeled_batch(pools[0], 3, 4, 28, 0)
     assert batch["images"].shape == (4, 28, 28, 3)
     assert batch["images"].dtype == torch.uint8
@@ -57,9 +57,7 @@ def test_a_student_batch_pairs_perturbed_images_with_labels_of_the_clean_ones(po
     assert torch.equal(strong["box"], clean["box"])
     assert not torch.equal(strong["images"], clean["images"])
     for image, disparity, valid in zip(clean["images"], clean["disparity"], clean["valid"], strict=True):
-        assert (
-            not valid.any() or np.corrcoef(image[..., 0].float().flatten(), disparity.flatten())[0, 1] > 0.8
-        )
+        assert not valid.any() or np.corrcoef(image[..., 0].float().flatten(), disparity.flatten())[0, 1] > 0.8
 
 
 def test_cutmix_happens_as_often_as_asked(pools):
@@ -100,7 +98,7 @@ def test_damaged_data_end_in_one_line(workers):
         list(loaded(broken, 0, 3, workers))
 
 
-def test_network_input_is_normalised_as_imagenet():
+def test_network_input_is_normalized_as_imagenet():
     from torchvision.transforms.functional import normalize
 
     images = torch.randint(0, 256, (2, 5, 6, 3), dtype=torch.uint8)

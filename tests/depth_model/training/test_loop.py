@@ -16,7 +16,7 @@ import torch
 from depth_model.errors import UserError
 from depth_model.training import loop
 
-from .small_run import MACHINE, SETTINGS, STEPS, signalling, small_run, squared_error, write_result
+from .small_run import MACHINE, SETTINGS, STEPS, signaling, small_run, squared_error, write_result
 
 PROGRAM = Path(__file__).with_name("small_run.py")
 train = partial(loop.train, machine=MACHINE)
@@ -49,9 +49,7 @@ def finish(scratch, folder):
 def start_program(tmp_path, *arguments):
     environment = os.environ | {"PYTHONPATH": str(PROGRAM.parents[3]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(PROGRAM), str(tmp_path / "scratch"), str(tmp_path / "out"), *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=120, start_new_session=True
-    )
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, start_new_session=True)
 
 
 def test_it_learns(tmp_path):
@@ -102,7 +100,7 @@ def test_a_signal_to_the_loader_processes_too_ends_as_cleanly(tmp_path, undistur
 def test_an_interrupt_saves_its_step(tmp_path, undisturbed):
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(small_run(loss=signalling(signal.SIGINT, 7)), SETTINGS, tmp_path / "scratch", nothing)
+        train(small_run(loss=signaling(signal.SIGINT, 7)), SETTINGS, tmp_path / "scratch", nothing)
     assert signal.getsignal(signal.SIGINT) == handler
     assert (tmp_path / "scratch" / "checkpoint-000000008.pt").exists()
     assert finish(tmp_path / "scratch", tmp_path) == undisturbed
@@ -110,7 +108,7 @@ def test_an_interrupt_saves_its_step(tmp_path, undisturbed):
 
 def test_a_truncated_newest_checkpoint_does_not_change_the_end(tmp_path, undisturbed):
     with pytest.raises(KeyboardInterrupt):
-        train(small_run(loss=signalling(signal.SIGINT, 12)), SETTINGS, tmp_path / "scratch", nothing)
+        train(small_run(loss=signaling(signal.SIGINT, 12)), SETTINGS, tmp_path / "scratch", nothing)
     newest = tmp_path / "scratch" / "checkpoint-000000013.pt"
     os.truncate(newest, 1000)
     assert finish(tmp_path / "scratch", tmp_path) == undisturbed
@@ -136,14 +134,10 @@ def test_metrics_reach_the_callback_with_rates_and_throughput(tmp_path):
 
 def test_a_gradient_is_clipped_to_the_given_norm(tmp_path):
     run = small_run(steps=1)
-    optimizer = torch.optim.SGD(
-        [{"params": run.model.parameters(), "base_lr": 1.0, "part": "decoder"}], lr=1.0
-    )
+    optimizer = torch.optim.SGD([{"params": run.model.parameters(), "base_lr": 1.0, "part": "decoder"}], lr=1.0)
     before = [parameter.detach().clone() for parameter in run.model.parameters()]
     history = train(dataclasses.replace(run, optimizer=optimizer, gradient_clip=0.125), SETTINGS, tmp_path, nothing)
-    moved = [
-        (old - new.detach()).square().sum() for old, new in zip(before, run.model.parameters(), strict=True)
-    ]
+    moved = [(old - new.detach()).square().sum() for old, new in zip(before, run.model.parameters(), strict=True)]
     assert history.last_row()["gradient_norm"] > 0.125
     assert float(sum(moved).sqrt()) == pytest.approx(0.125, rel=1e-4)
 
@@ -159,9 +153,9 @@ def test_bf16_learns_nearly_the_same_with_a_loss_in_fp32(tmp_path):
 
     runs = {precision: small_run(steps=60, loss=loss) for precision in ("fp32", "bf16")}
     ends = {
-        precision: train(
-            run, dataclasses.replace(SETTINGS, precision=precision), tmp_path / precision, nothing
-        ).recent("loss", 5)
+        precision: train(run, dataclasses.replace(SETTINGS, precision=precision), tmp_path / precision, nothing).recent(
+            "loss", 5
+        )
         for precision, run in runs.items()
     }
     assert dtypes == {torch.float32, torch.bfloat16}

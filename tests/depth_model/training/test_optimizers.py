@@ -91,9 +91,7 @@ def test_a_step_is_that_of_adamw_by_hand():
     model.decoder(torch.ones(1, 4, 2, 2)).sum().backward()
     optimizer.step()
     # At the first step Adam's update is the sign of the gradient; the decay is taken off before it.
-    torch.testing.assert_close(
-        model.decoder.weight.detach(), before * (1 - 1e-2 * 0.1) - 1e-2, atol=1e-6, rtol=0
-    )
+    torch.testing.assert_close(model.decoder.weight.detach(), before * (1 - 1e-2 * 0.1) - 1e-2, atol=1e-6, rtol=0)
 
 
 def depth_loss(model, images):

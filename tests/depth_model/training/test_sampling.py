@@ -43,7 +43,7 @@ def test_every_sample_is_equally_likely_at_every_place(length):
     assert abs(statistic - degrees) < 5 * np.sqrt(2 * degrees)
 
 
-def test_neighbours_are_not_correlated():
+def test_neighbors_are_not_correlated():
     order = epoch_positions((5,), 0, np.arange(20000), 20000)
     assert abs(np.corrcoef(order[:-1], order[1:])[0, 1]) < 0.03
 

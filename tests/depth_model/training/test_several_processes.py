@@ -18,17 +18,17 @@ KILLS = [("SIGKILL", 7, rank) for rank in "01"] + [("SIGTERM", 13, "01"), ("SIGT
 EVERY_KILL = [("SIGKILL", step, rank) for step in range(0, STEPS, 2) for rank in "01"]
 
 
-def start(folder, processes, *signalled, by="0"):
+def start(folder, processes, *signaled, by="0"):
     """Run the small training at so many processes; return (exit code, output, seconds)."""
     environment = os.environ | {
         "PYTHONPATH": str(PROGRAM.parents[3]),
         "OMP_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
-        "SIGNALLED": by,
+        "SIGNALED": by,
     }
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--rdzv-backend", "c10d"]
     launcher += ["--rdzv-endpoint", "localhost:0", "--local-addr", "localhost"]
-    command = [sys.executable, *launcher, str(PROGRAM), str(folder / "scratch"), str(folder / "out"), *signalled]
+    command = [sys.executable, *launcher, str(PROGRAM), str(folder / "scratch"), str(folder / "out"), *signaled]
     begin = time.monotonic()
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150)
     return ended.returncode, ended.stdout + ended.stderr, time.monotonic() - begin

@@ -49,7 +49,7 @@ def rows(learn):
 
 @pytest.mark.parametrize("accumulation", [2, 3, 4])
 def test_a_student_batch_in_parts_is_the_whole_batch(pools, tmp_path, accumulation):
-    # Seven images, one of them without a usable label: the parts count differently many, some no labelled image.
+    # Seven images, one of them without a usable label: the parts count differently many, some no labeled image.
     settings = dataclasses.replace(SETTINGS, epochs=3.0, **SLOW)
 
     def learn(parts):

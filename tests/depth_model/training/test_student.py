@@ -39,14 +39,14 @@ def step(pools):
     raise AssertionError("no such batch")
 
 
-def normalised(values):
+def normalized(values):
     """Zero lower median, unit mean absolute deviation: equation 2."""
     median = np.sort(values)[(len(values) - 1) // 2]
     return (values - median) / np.abs(values - median).mean()
 
 
 def affine_invariant(prediction, target):
-    return np.abs(normalised(prediction) - normalised(target))
+    return np.abs(normalized(prediction) - normalized(target))
 
 
 def by_hand(model, frozen, batch, trim, alpha, block):
@@ -134,15 +134,13 @@ def test_alignment_pulls_the_encoder_and_never_the_frozen_one(pools):
     assert all(parameter.grad is None for parameter in frozen.parameters())
 
 
-def test_labelled_images_are_not_perturbed(pools):
+def test_labeled_images_are_not_perturbed(pools):
     part = student_batch(*pools, SETTINGS, 28, 3, 4)["labeled"]
     alone = batches.labeled_batch(pools[0], 3, 2, 28, 4)
     assert torch.equal(part["images"], alone["images"])
 
 
-def trained(
-    pools, folder, on_metrics=lambda *_: None, alignment=ALIGNMENT, training=TRAINING, machine=MACHINE
-):
+def trained(pools, folder, on_metrics=lambda *_: None, alignment=ALIGNMENT, training=TRAINING, machine=MACHINE):
     scratch = folder / "scratch"
     model, history = train_student(*pools, "none", SETTINGS, alignment, training, 3, scratch, on_metrics, machine)
     model.save(folder / "student")
@@ -209,7 +207,7 @@ def test_an_ablation_averages_the_losses_that_are_left(pools, tmp_path, pseudo_l
         assert row["loss"] == pytest.approx(sum(row[term] for term in terms) / len(terms), rel=1e-6)
 
 
-def test_alignment_on_labelled_images_compares_those_tokens(pools, step):
+def test_alignment_on_labeled_images_compares_those_tokens(pools, step):
     model, frozen = DepthAnything("tiny", seed=1), frozen_encoder("tiny", seed=2)
     batch = student_batch(*pools, SETTINGS, 28, 3, step)
     alignment = dataclasses.replace(ALIGNMENT, images="labeled", alpha=1.0)

@@ -17,9 +17,7 @@ from depth_model.training.start import Seen
 from depth_model.training.teacher import teacher_output, teacher_terms, train_teacher
 from depth_model.training.terms import values
 
-SETTINGS = TeacherSettings(
-    encoder="tiny", epochs=40, batch=4, encoder_learning_rate=1e-3, decoder_learning_rate=1e-3
-)
+SETTINGS = TeacherSettings(encoder="tiny", epochs=40, batch=4, encoder_learning_rate=1e-3, decoder_learning_rate=1e-3)
 TRAINING = TrainingSettings(crop=28)
 MACHINE = TrainingMachine(workers=0, checkpoint_every=7)
 
@@ -86,9 +84,7 @@ def test_a_dead_output_and_a_flat_one_are_seen():
     assert collapse.unhealthy(health(torch.rand(2, 28, 28))) == ""
 
 
-@pytest.mark.parametrize(
-    "loss, reason", [(1.0, "no better"), (0.95, "no better"), (0.0, "no labelled image")]
-)
+@pytest.mark.parametrize("loss, reason", [(1.0, "no better"), (0.95, "no better"), (0.0, "no labeled image")])
 def test_the_end_of_the_history_decides(loss, reason):
     history = History(1)
     for step in range(1, 101):

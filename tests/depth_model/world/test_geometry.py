@@ -60,7 +60,7 @@ def test_irregular_solids_are_closed():
         assert volume(mesh.moved((50, 50, 50))) == pytest.approx(volume(mesh), rel=1e-6)
 
 
-def test_surface_coordinates_are_metres():
+def test_surface_coordinates_are_meters():
     for mesh in (box(2, 3, 4), plane((0, 5), (0, 7)), extruded([(0, 0), (2, 0), (2, 1), (0, 1)], 3)):
         sides = np.linalg.norm(mesh.corners - np.roll(mesh.corners, 1, axis=1), axis=2)
         np.testing.assert_allclose(np.linalg.norm(mesh.uv - np.roll(mesh.uv, 1, axis=1), axis=2), sides, atol=1e-9)
@@ -131,10 +131,10 @@ def test_a_ray_from_inside_a_solid_meets_a_back_face():
     directions = np.array([[0.0, 1, 0], [1, 0.2, 0.1]])
     inside, outside = np.full((2, 3), [0, 0, 1.0]), np.full((2, 3), [-5, -5, 1.0])
     assert tracer.from_behind(tracer.cast(inside, directions), directions).all()
-    towards = np.array([[1.0, 1, 0], [0, -1, 0]])
-    cast = tracer.cast(outside, towards)
+    toward = np.array([[1.0, 1, 0], [0, -1, 0]])
+    cast = tracer.cast(outside, toward)
     assert cast.face[0] >= 0 > cast.face[1] and np.isinf(cast.depth[1])
-    assert not tracer.from_behind(cast, towards).any()
+    assert not tracer.from_behind(cast, toward).any()
 
 
 def test_light_is_blocked_by_what_lies_between_and_by_nothing_else():

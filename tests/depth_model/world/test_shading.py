@@ -12,15 +12,15 @@ from depth_model.world.shapes import box, plane
 from depth_model.world.textures import checker, hsv, plain, pulse, stripes, tiled
 from depth_model.world.tracing import Tracer
 
-GREY = np.full(3, 0.5, np.float32)
+GRAY = np.full(3, 0.5, np.float32)
 
 
 def radiance(points: np.ndarray, lights: tuple, *, boxes: tuple = (), around: float = 0.0, fog: Fog | None = None):
-    """What a camera three metres above each of `points` (N, 2) of a grey floor sees looking down."""
+    """What a camera three meters above each of `points` (N, 2) of a gray floor sees looking down."""
     parts = Parts(np.random.default_rng(0))
-    parts.add(plane((-50, 50), (-50, 50)), Material(labels.FLOOR, plain(GREY, variation=0.0)))
+    parts.add(plane((-50, 50), (-50, 50)), Material(labels.FLOOR, plain(GRAY, variation=0.0)))
     for mesh in boxes:
-        parts.add(mesh, Material(labels.BOX, plain(GREY, variation=0.0)))
+        parts.add(mesh, Material(labels.BOX, plain(GRAY, variation=0.0)))
     even = np.full(3, around)
     scene = Scene(
         **parts.assembled(), lights=lights, surroundings=Surroundings(even, even, 2.0), view=None, near=0.1, fog=fog
@@ -34,8 +34,8 @@ def radiance(points: np.ndarray, lights: tuple, *, boxes: tuple = (), around: fl
 
 
 def test_a_sun_lights_by_the_cosine_of_its_height():
-    towards = np.array([np.cos(0.5), 0, np.sin(0.5)])
-    bright = radiance(np.zeros((4, 2)), (Sun(towards, np.full(3, 2.0), 0.0),))
+    toward = np.array([np.cos(0.5), 0, np.sin(0.5)])
+    bright = radiance(np.zeros((4, 2)), (Sun(toward, np.full(3, 2.0), 0.0),))
     np.testing.assert_allclose(bright, 0.5 * 2.0 * np.sin(0.5), rtol=1e-4)
 
 
@@ -48,9 +48,9 @@ def test_a_lamp_falls_off_with_the_square_of_the_distance():
 
 def test_a_shadow_lies_where_the_sun_throws_it():
     # A wall of height 2 at x = 0 under a sun from the left at 45 degrees shades the floor up to x = 2.
-    towards = np.array([-1.0, 0, 1]) / np.sqrt(2)
+    toward = np.array([-1.0, 0, 1]) / np.sqrt(2)
     bright = radiance(
-        np.array([[0.5, 0], [1.8, 0], [2.3, 0], [-1, 0]]), (Sun(towards, np.ones(3), 0.0),), boxes=(box(0.1, 20, 2),)
+        np.array([[0.5, 0], [1.8, 0], [2.3, 0], [-1, 0]]), (Sun(toward, np.ones(3), 0.0),), boxes=(box(0.1, 20, 2),)
     )
     np.testing.assert_allclose(bright[:2], 0, atol=1e-6)
     assert (bright[2:] > 0.3).all()
@@ -63,7 +63,7 @@ def test_corners_receive_less_light_from_around():
     assert near == pytest.approx(0.5 * (0.15 + 0.85 / 2), rel=0.15)  # half the hemisphere is wall
 
 
-def test_fog_fades_exponentially_to_its_colour():
+def test_fog_fades_exponentially_to_its_color():
     fog = Fog(0.4, np.full(3, 0.9))
     clear = radiance(np.zeros((1, 2)), (), around=1.0)[0]
     through = np.exp(-0.4 * 3)
@@ -101,7 +101,7 @@ def test_bars_are_averaged_over_the_pixel():
     assert set(np.rint(pulse(x, 1.0, 0.3, np.full(200, 1e-6)))) == {0.0, 1.0}
 
 
-def test_patterns_have_their_colours_in_the_right_places():
+def test_patterns_have_their_colors_in_the_right_places():
     black, white = np.zeros(3, np.float32), np.ones(3, np.float32)
     sharp = np.full(2, 1e-4)
     np.testing.assert_allclose(
@@ -113,7 +113,7 @@ def test_patterns_have_their_colours_in_the_right_places():
     np.testing.assert_allclose(wall(np.array([[0.5, 0.25], [0.05, 0.25]]), sharp)[:, 0], [1, 0], atol=1e-3)
 
 
-def test_display_colours_become_linear():
+def test_display_colors_become_linear():
     np.testing.assert_allclose(hsv(0.0, 1.0, 1.0), [1, 0, 0], atol=1e-6)
     np.testing.assert_allclose(hsv(1 / 3, 1.0, 1.0), [0, 1, 0], atol=1e-6)
     np.testing.assert_allclose(hsv(0.7, 0.0, 0.5), 0.5**2.2, rtol=1e-5)

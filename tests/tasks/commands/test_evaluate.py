@@ -204,7 +204,7 @@ def test_an_end_of_a_path_that_two_images_have_names_none(monkeypatch, capsys, t
         (["--set", "kitti", "--protocol", "mariogld"], "there are: paper"),
         (["--set", "kitti", "--reader", "rgbd_folder"], "one of --set"),
         (["--set", "kitti", "--protocol", "paper", "--metric"], "not for metric depth"),
-        (["--set", "nyu", "--metric"], "measures metres; this model predicts disparity"),
+        (["--set", "nyu", "--metric"], "measures meters; this model predicts disparity"),
         (["--set", "nyu", "--change", "corp=none"], "no such key"),
         (["--set", "nyu", "--change", "crop=5"], "the same kind of value"),
         (["--set", "nyu", "--model", "{models}/one"], "another model is called 'one'"),

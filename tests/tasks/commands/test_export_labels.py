@@ -49,7 +49,7 @@ def data(tmp_path):
     source = SourceFolder(tmp_path / "data/labeled/rooms")
     for shard, rows in source.shards():
         maps = [generator.normal(3, 1, SIZE).astype(np.float32) for _ in rows]
-        encoded = [rasters.encode_quantised(one, 14) for one in maps]
+        encoded = [rasters.encode_quantized(one, 14) for one in maps]
         limits = {"minimum": [float(one.min()) for one in maps], "maximum": [float(one.max()) for one in maps]}
         write_sidecar_shard(tmp_path / "work", source, shard, f"target.{rasters.SUFFIX}", encoded, limits)
     join_sidecar(tmp_path / "work", tmp_path / "data/pseudo/rooms", source)

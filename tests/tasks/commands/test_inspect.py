@@ -27,7 +27,7 @@ def test_statistics_of_a_folder(tmp_path, monkeypatch, capsys):
     assert lines["listed"] == "3"
     assert lines["samples"] == "read   2"
     assert lines["size"] == "4 x 6: 2"
-    assert lines["labelled"] == "75.0% of the pixels (75.0% to 75.0% of an image)"
+    assert lines["labeled"] == "75.0% of the pixels (75.0% to 75.0% of an image)"
     assert lines["labels"] == "1 to 2 m"
     assert lines["refused"].startswith("1: no depth file")
     call(monkeypatch, *given, "--limit", 1)
@@ -49,7 +49,7 @@ def test_faults_are_one_line(monkeypatch, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-def test_millimetres_taken_for_metres_and_left_out_files_are_told(tmp_path, monkeypatch, capsys):
+def test_millimeters_taken_for_meters_and_left_out_files_are_told(tmp_path, monkeypatch, capsys):
     Image.fromarray(np.arange(768, 792, dtype=np.uint16).reshape(4, 6)).save(tmp_path / "d1.png")
     Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "c1.png")
     (tmp_path / "notes.txt").touch()
@@ -57,5 +57,5 @@ def test_millimetres_taken_for_metres_and_left_out_files_are_told(tmp_path, monk
     call(monkeypatch, *given)
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["labels"] == "768 to 791 m"
-    assert "look like millimetres" in lines["warning"]
+    assert "look like millimeters" in lines["warning"]
     assert lines["refused"] == "1: its name fits no pattern of this source"

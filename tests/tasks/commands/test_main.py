@@ -55,20 +55,20 @@ def test_a_folder_becomes_maps_that_agree(monkeypatch, model, album, tmp_path):
     disparity = np.load(tmp_path / "out" / "deep" / "b.png.npy")
     expected = DepthPredictor(DepthAnything.load(model), 56)(album / "a.png")
     np.testing.assert_array_equal(disparity, expected)
-    grey = np.asarray(Image.open(tmp_path / "out" / "a.png.png"))
-    assert grey.dtype == np.uint16
+    gray = np.asarray(Image.open(tmp_path / "out" / "a.png.png"))
+    assert gray.dtype == np.uint16
     low, high = expected.min(), expected.max()
-    np.testing.assert_allclose(grey / 65535, (expected - low) / (high - low), atol=1e-4)
+    np.testing.assert_allclose(gray / 65535, (expected - low) / (high - low), atol=1e-4)
     assert Image.open(tmp_path / "out" / "a.png.color.png").mode == "RGB"
 
 
-def test_colours_and_flip_averaging_are_those_asked_for(monkeypatch, model, album, tmp_path):
+def test_colors_and_flip_averaging_are_those_asked_for(monkeypatch, model, album, tmp_path):
     arguments = ("--short-side", 56, "--colors", "gray", "--flip-averaging")
     call(monkeypatch, "predict", album / "a.png", "--model", model, "-o", tmp_path / "out", *arguments)
     colored = np.asarray(Image.open(tmp_path / "out" / "a.png.color.png")).astype(int)
-    grey = np.asarray(Image.open(tmp_path / "out" / "a.png.png")) / 257
+    gray = np.asarray(Image.open(tmp_path / "out" / "a.png.png")) / 257
     assert (colored == colored[:, :, :1]).all()
-    assert np.abs(colored[:, :, 0] - grey).max() <= 1
+    assert np.abs(colored[:, :, 0] - gray).max() <= 1
     expected = DepthPredictor(DepthAnything.load(model), 56, flip_averaging=True)(album / "a.png")
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "a.png.npy"), expected)
 
@@ -141,7 +141,7 @@ def test_an_impossible_field_of_view_is_refused_at_the_start(monkeypatch, capsys
     assert "180: must be above 0 and below 180" in capsys.readouterr().err
 
 
-def test_an_unknown_colour_map_is_refused_with_those_that_are_near(monkeypatch, capsys, model, album, tmp_path):
+def test_an_unknown_color_map_is_refused_with_those_that_are_near(monkeypatch, capsys, model, album, tmp_path):
     with pytest.raises(SystemExit) as ended:
         call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--colors", "virids")
     assert ended.value.code == 2
@@ -204,9 +204,9 @@ def champion(monkeypatch, tmp_path, model, repository):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DVC_ROOT", str(project))
     monkeypatch.chdir(project)
-    place = Workplace(Entry("train_student"), "f" * 64, project / ".work")
-    place.scratch.mkdir(parents=True)
-    with mlflow_runs.stage_run(place) as run:
+    workplace = Workplace(Entry("train_student"), "f" * 64, project / ".work")
+    workplace.scratch.mkdir(parents=True)
+    with mlflow_runs.stage_run(workplace) as run:
         registry.register_model("depth-anything-student", Path("models/student"), run)
     registry.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64)
     return "models:/depth-anything-student@champion"
@@ -215,8 +215,8 @@ def champion(monkeypatch, tmp_path, model, repository):
 def test_a_model_of_the_registry_is_that_of_its_folder(monkeypatch, capsys, model, album, tmp_path, champion):
     for name, out in ((champion, "registered"), (model, "folder")):
         call(monkeypatch, "predict", album, "--model", name, "-o", tmp_path / out, "--short-side", 56)
-    for place in ("a.png.npy", "deep/b.png.npy"):
-        assert (tmp_path / "registered" / place).read_bytes() == (tmp_path / "folder" / place).read_bytes()
+    for workplace in ("a.png.npy", "deep/b.png.npy"):
+        assert (tmp_path / "registered" / workplace).read_bytes() == (tmp_path / "folder" / workplace).read_bytes()
     with pytest.raises(SystemExit):
         call(monkeypatch, "predict", album, "--model", "models:/depth-anything-student@nobody", "-o", tmp_path / "x")
     assert "alias nobody not found" in capsys.readouterr().err
@@ -234,7 +234,7 @@ def test_outside_a_project_no_registry_is_made(monkeypatch, capsys, album, tmp_p
 
 @pytest.fixture
 def pairs(tmp_path):
-    """Three pictures with depth in millimetres of 0.5 to 30 m, and a fourth whose depth has another size."""
+    """Three pictures with depth in millimeters of 0.5 to 30 m, and a fourth whose depth has another size."""
     generator = np.random.default_rng(0)
     for number in range(4):
         shape = (40, 60) if number < 3 else (20, 30)
@@ -284,7 +284,7 @@ def test_a_data_set_is_measured_as_by_hand(monkeypatch, capsys, model, pairs, ma
     ("arguments", "said"),
     [
         (["--reader", "rgbd_foldr"], "did you mean 'rgbd_folder'"),
-        (["--reader", "scikit_image", "--options", "subset=motorcycle", "colour=1"], "colour: Unexpected keyword"),
+        (["--reader", "scikit_image", "--options", "subset=motorcycle", "color=1"], "color: Unexpected keyword"),
         (["--reader", "image_folder", "--root", "nowhere"], "--root nowhere: there is no such folder"),
         (["--reader", "image_folder", "--root", "{album}"], "no image could be measured: no ground truth (2 of 2)"),
         (["--reader", "scikit_image", "--minimum", "9", "--maximum", "2"], "--minimum 9 must be less than --maximum 2"),
@@ -300,17 +300,17 @@ def test_what_cannot_be_evaluated_is_one_line(monkeypatch, capsys, model, album,
     assert "Traceback" not in error
 
 
-def test_a_metric_model_writes_metres_millimetres_and_a_cloud_of_the_camera(monkeypatch, tmp_path, metric_model, album):
+def test_a_metric_model_writes_meters_millimeters_and_a_cloud_of_the_camera(monkeypatch, tmp_path, metric_model, album):
     picture, out = album / "a.png", tmp_path / "out"
     call(monkeypatch, "predict", picture, "--model", metric_model, "-o", out, "--intrinsics", 50, 50, 29.5, 19.5)
-    metres = np.load(out / "a.png.npy")
-    np.testing.assert_array_equal(metres, MetricPredictor(MetricDepth.load(metric_model))(picture))
-    millimetres = np.asarray(Image.open(out / "a.png.png"))
-    assert millimetres.dtype == np.uint16
-    assert abs(millimetres / 1000 - metres).max() <= 0.0005 + 1e-6
+    meters = np.load(out / "a.png.npy")
+    np.testing.assert_array_equal(meters, MetricPredictor(MetricDepth.load(metric_model))(picture))
+    millimeters = np.asarray(Image.open(out / "a.png.png"))
+    assert millimeters.dtype == np.uint16
+    assert abs(millimeters / 1000 - meters).max() <= 0.0005 + 1e-6
     body = (out / "a.png.ply").read_bytes().partition(b"end_header\n")[2]
     first = np.frombuffer(body[:12], "<f4")
-    np.testing.assert_allclose(first, metres[0, 0] * np.array([-29.5 / 50, -19.5 / 50, 1]), rtol=1e-5)
+    np.testing.assert_allclose(first, meters[0, 0] * np.array([-29.5 / 50, -19.5 / 50, 1]), rtol=1e-5)
 
 
 def test_a_released_metric_file_needs_its_range_and_takes_no_tiles(monkeypatch, tmp_path, capsys, metric_model, album):

@@ -28,7 +28,12 @@ def test_the_papers_preset_holds_the_papers_values(repository):
     assert settings.encoder.weights == "hub"
     assert settings.feature_alignment.block == 23
     assert {one.partition("_")[0] for one in settings.sources.labeled} == {
-        "blendedmvs", "diml", "hrwsi", "irs", "megadepth", "tartanair",
+        "blendedmvs",
+        "diml",
+        "hrwsi",
+        "irs",
+        "megadepth",
+        "tartanair",
     }
     assert len(settings.sources.unlabeled) == 8
     assert set(settings.sources.evaluation) == {"kitti", "nyu", "sintel", "ddad", "eth3d", "diode"}

@@ -99,7 +99,7 @@ def test_drift_warns_or_stops_and_can_be_accepted(project, monkeypatch, capsys):
     assert (project / "data" / "catalog" / "labeled.json").exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"labelled": {}}'])
+@pytest.mark.parametrize("content", ["{", "[]", '{"labeled": {}}'])
 def test_a_damaged_list_of_accepted_is_refused(project, monkeypatch, content):
     (project / "accepted.json").write_text(content)
     with pytest.raises(UserError, match=r"accepted\.json: "):
@@ -115,12 +115,12 @@ def description_of(low, high, bin_of_median):
 @pytest.mark.parametrize(
     ("low", "high", "bin_of_median", "said"),
     [
-        (768.0, 4937.0, 41, "pairs: labels from 768 to 4937 m, half of them beyond 1000 m: they look like millimetres"),
+        (768.0, 4937.0, 41, "pairs: labels from 768 to 4937 m, half of them beyond 1000 m: they look like millimeters"),
         (1.0, 65504.0, 20, "value for no data"),
         (0.001, 0.009, 0, "too small for a scene"),
     ],
 )
-def test_labels_that_are_hardly_metres_are_told(low, high, bin_of_median, said):
+def test_labels_that_are_hardly_meters_are_told(low, high, bin_of_median, said):
     (found,) = statistics.implausible(description_of(low, high, bin_of_median))
     assert said in found
 

@@ -145,7 +145,7 @@ def test_the_audit_names_both_images_of_a_pair_and_shows_them():
     assert "None of the 7" in text_of(sections.audit_section({"sources": clean, "finetuning": {}, "pairs": []}, {}))
 
 
-def test_metric_models_stand_beside_the_constant_in_metres():
+def test_metric_models_stand_beside_the_constant_in_meters():
     values = {"abs_rel": 0.25, "delta1": 0.5, "rmse": 1.5, "log10": 0.1, "silog": 20.0}
     models = {"metric/nyu": values, "constant": values | {"abs_rel": 0.75}}
     section = sections.metric_section({"nyu": {"models": models, "images": 24}}, {"nyu": b"png"})

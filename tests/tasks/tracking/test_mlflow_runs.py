@@ -33,14 +33,14 @@ def clean_environment(monkeypatch, store):
 
 
 @pytest.fixture
-def place(tmp_path) -> Workplace:
-    place = Workplace(Entry("train_teacher"), "f" * 64, tmp_path / "work")
-    place.scratch.mkdir(parents=True)
-    return place
+def workplace(tmp_path) -> Workplace:
+    workplace = Workplace(Entry("train_teacher"), "f" * 64, tmp_path / "work")
+    workplace.scratch.mkdir(parents=True)
+    return workplace
 
 
-def of(place, parameters):
-    return replace(place, entry=Entry("train_teacher", parameters))
+def of(workplace, parameters):
+    return replace(workplace, entry=Entry("train_teacher", parameters))
 
 
 def stored(run_id):
@@ -51,10 +51,10 @@ def points(run_id, key):
     return [(point.step, point.value) for point in mlflow_runs.connect().get_metric_history(run_id, key)]
 
 
-def test_a_run_carries_name_tags_parameters_and_metrics(place, store, monkeypatch, tmp_path):
+def test_a_run_carries_name_tags_parameters_and_metrics(workplace, store, monkeypatch, tmp_path):
     monkeypatch.setenv(mlflow_runs.FLOW_RUN_URL, "http://localhost:4200/runs/flow-run/1")
     (tmp_path / "history.csv").write_text("step\n")
-    with mlflow_runs.stage_run(of(place, {"teacher": {"batch": 8, "sizes": [1, 2]}, "seed": 7})) as run:
+    with mlflow_runs.stage_run(of(workplace, {"teacher": {"batch": 8, "sizes": [1, 2]}, "seed": 7})) as run:
         run.log_metrics({"loss": 0.5}, step=1)
         run.metric_callback(2, {"loss": 0.25})
         run.log_metrics({"images": 240})
@@ -74,9 +74,9 @@ def test_a_run_carries_name_tags_parameters_and_metrics(place, store, monkeypatc
     assert list((store / "mlartifacts").rglob("history/history.csv"))
 
 
-def test_an_experiment_is_named_and_tagged(place, monkeypatch):
+def test_an_experiment_is_named_and_tagged(workplace, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "mossy-crow")
-    with mlflow_runs.stage_run(place) as run:
+    with mlflow_runs.stage_run(workplace) as run:
         pass
     found = stored(run.id)
     assert found.info.run_name == "train_teacher-mossy-crow"
@@ -95,13 +95,13 @@ def test_the_git_commit_is_that_of_the_current_folder(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
-def test_a_stopped_run_goes_on_under_its_id_and_repeats_no_step(place, error, status):
-    with pytest.raises(error), mlflow_runs.stage_run(of(place, {"seed": 7})) as first:
+def test_a_stopped_run_goes_on_under_its_id_and_repeats_no_step(workplace, error, status):
+    with pytest.raises(error), mlflow_runs.stage_run(of(workplace, {"seed": 7})) as first:
         for step in range(1, 6):
             first.log_metrics({"loss": 1 / step}, step)
         raise error
     assert stored(first.id).info.status == status
-    with mlflow_runs.stage_run(of(place, {"seed": 7})) as second:
+    with mlflow_runs.stage_run(of(workplace, {"seed": 7})) as second:
         for step in range(4, 9):  # the checkpoint was at step 3
             second.log_metrics({"loss": 1 / step, "scale": step}, step)
     assert second.id == first.id
@@ -124,65 +124,65 @@ with mlflow_runs.stage_run(place) as run:
 """
 
 
-def kill_inside_a_run(place, number):
-    command = [sys.executable, "-c", SCRIPT, str(place.folder), str(int(number))]
+def kill_inside_a_run(workplace, number):
+    command = [sys.executable, "-c", SCRIPT, str(workplace.folder), str(int(number))]
     environment = os.environ | {"PYTHONPATH": str(Path(mlflow_runs.__file__).parents[2])}
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
-def test_points_not_yet_sent_survive_a_kill(place):
+def test_points_not_yet_sent_survive_a_kill(workplace):
     mlflow_runs.experiment_id(mlflow_runs.connect())
-    killed = kill_inside_a_run(place, signal.SIGKILL)
+    killed = kill_inside_a_run(workplace, signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    run_id = (place.scratch / "mlflow_run_id").read_text()
+    run_id = (workplace.scratch / "mlflow_run_id").read_text()
     assert stored(run_id).info.status == "RUNNING"
     assert points(run_id, "loss") == []
-    with mlflow_runs.stage_run(place) as run:
+    with mlflow_runs.stage_run(workplace) as run:
         run.log_metrics({"loss": 3.0}, 3)
         run.log_metrics({"loss": 4.0}, 4)
     assert run.id == run_id
     assert points(run_id, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
 
 
-def test_termination_closes_the_run_as_killed(place):
-    killed = kill_inside_a_run(place, signal.SIGTERM)
+def test_termination_closes_the_run_as_killed(workplace):
+    killed = kill_inside_a_run(workplace, signal.SIGTERM)
     assert killed.returncode == 128 + signal.SIGTERM, killed.stderr
-    run_id = (place.scratch / "mlflow_run_id").read_text()
+    run_id = (workplace.scratch / "mlflow_run_id").read_text()
     assert stored(run_id).info.status == "KILLED"
     assert points(run_id, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0)]
 
 
-def test_points_sent_but_not_forgotten_are_not_sent_twice(place):
-    with pytest.raises(KeyboardInterrupt), mlflow_runs.stage_run(place) as run:
+def test_points_sent_but_not_forgotten_are_not_sent_twice(workplace):
+    with pytest.raises(KeyboardInterrupt), mlflow_runs.stage_run(workplace) as run:
         run.log_metrics({"loss": 1.0}, 1)
-        kept = (place.folder / mlflow_runs.POINTS).read_text()
+        kept = (workplace.folder / mlflow_runs.POINTS).read_text()
         raise KeyboardInterrupt
-    (place.folder / mlflow_runs.POINTS).write_text(kept + '{"key": "loss", "val')
-    with mlflow_runs.stage_run(place):
+    (workplace.folder / mlflow_runs.POINTS).write_text(kept + '{"key": "loss", "val')
+    with mlflow_runs.stage_run(workplace):
         pass
     assert points(run.id, "loss") == [(1, 1.0)]
 
 
-def test_many_points_are_sent_while_the_run_goes_on(place):
-    with mlflow_runs.stage_run(place) as run:
+def test_many_points_are_sent_while_the_run_goes_on(workplace):
+    with mlflow_runs.stage_run(workplace) as run:
         for step in range(mlflow_runs.FLUSH_POINTS + 20):
             run.log_metrics({"loss": float(step)}, step)
         assert len(points(run.id, "loss")) == mlflow_runs.FLUSH_POINTS
-        assert len((place.folder / mlflow_runs.POINTS).read_text().splitlines()) == 20
+        assert len((workplace.folder / mlflow_runs.POINTS).read_text().splitlines()) == 20
     assert len(points(run.id, "loss")) == mlflow_runs.FLUSH_POINTS + 20
 
 
-def test_with_another_store_than_before_the_kill_a_new_run_begins(place, store):
-    (place.scratch / "mlflow_run_id").write_text("0" * 32)
-    with mlflow_runs.stage_run(place) as run:
+def test_with_another_store_than_before_the_kill_a_new_run_begins(workplace, store):
+    (workplace.scratch / "mlflow_run_id").write_text("0" * 32)
+    with mlflow_runs.stage_run(workplace) as run:
         run.log_metrics({"loss": 1.0}, 1)
-    assert run.id == (place.scratch / "mlflow_run_id").read_text() != "0" * 32
+    assert run.id == (workplace.scratch / "mlflow_run_id").read_text() != "0" * 32
 
 
-def test_a_catalog_becomes_data_sets_of_the_run(place, tmp_path):
+def test_a_catalog_becomes_data_sets_of_the_run(workplace, tmp_path):
     catalog = tmp_path / "labeled.json"
     catalog.write_text(json.dumps({"rooms": {"manifest_sha256": "ab" * 32, "samples": 240}}))
-    with mlflow_runs.stage_run(place) as run:
+    with mlflow_runs.stage_run(workplace) as run:
         run.data_sets(catalog)
         run.data_sets(catalog)
     (logged,) = stored(run.id).inputs.dataset_inputs
@@ -190,9 +190,9 @@ def test_a_catalog_becomes_data_sets_of_the_run(place, tmp_path):
     assert json.loads(logged.dataset.profile)["samples"] == 240
 
 
-def test_long_values_stay_apart_and_more_parameters_than_a_batch_are_logged(place):
+def test_long_values_stay_apart_and_more_parameters_than_a_batch_are_logged(workplace):
     long = {f"key_{i}": i for i in range(150)} | {"paths": ["x" * 7000, "a"], "others": ["x" * 7000, "b"]}
-    with mlflow_runs.stage_run(of(place, long)) as run:
+    with mlflow_runs.stage_run(of(workplace, long)) as run:
         pass
     logged = stored(run.id).data.params
     assert len(logged) == 152

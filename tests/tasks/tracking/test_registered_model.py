@@ -45,14 +45,14 @@ def project(tmp_path_factory, repository):
     parameters["evaluation"] = {"short_side": SHORT_SIDE}
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
     DepthAnything("tiny", weights="none", seed=1).save(folder / "models" / "student")
-    place = Workplace(Entry("train_student"), "f" * 64, folder / ".work")
-    place.scratch.mkdir(parents=True)
+    workplace = Workplace(Entry("train_student"), "f" * 64, folder / ".work")
+    workplace.scratch.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
             patch.setenv(name, "")
         patch.setenv("DVC_ROOT", str(folder))
         patch.chdir(folder)
-        with mlflow_runs.stage_run(place) as run:
+        with mlflow_runs.stage_run(workplace) as run:
             registry.register_model("student", Path("models/student"), run)
         registry.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64)
     return folder

@@ -72,12 +72,12 @@ def trained(project, weights: bytes, model="student") -> tuple[str, str]:
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(weights)
     entry = Entry(f"train_{model}", {"alpha": 0.85})
-    place = Workplace(entry, weights.hex().ljust(64, "0"), project / ".work" / weights.hex())
-    place.scratch.mkdir(parents=True, exist_ok=True)
-    with mlflow_runs.stage_run(place) as run:
+    workplace = Workplace(entry, weights.hex().ljust(64, "0"), project / ".work" / weights.hex())
+    workplace.scratch.mkdir(parents=True, exist_ok=True)
+    with mlflow_runs.stage_run(workplace) as run:
         version = registry.register_model(model, folder, run)
         assert mlflow_runs.connect().get_run(run.id).info.status == "RUNNING"
-    shutil.rmtree(place.folder)
+    shutil.rmtree(workplace.folder)
     return version, run.id
 
 

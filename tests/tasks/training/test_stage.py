@@ -150,7 +150,7 @@ def test_a_folder_of_midas_is_what_a_metric_model_may_start_from(trained, change
     assert any(line.startswith("transformers==") for line in Path(needed).read_text().splitlines())
 
 
-def test_metric_models_are_measured_in_metres(trained):
+def test_metric_models_are_measured_in_meters(trained):
     summary = json.loads((trained / "reports/evaluation/metric/nyu.json").read_text())
     assert summary["images"] == 2
     assert set(summary["models"]) == {"metric/nyu", "constant"}
@@ -159,7 +159,7 @@ def test_metric_models_are_measured_in_metres(trained):
     assert run.data.metrics["evaluation/nyu/abs_rel"] == summary["models"]["metric/nyu"]["abs_rel"]
 
 
-def test_the_registered_metric_model_gives_metres_at_the_size_of_the_image(trained):
+def test_the_registered_metric_model_gives_meters_at_the_size_of_the_image(trained):
     image = next(iter((trained / "data/exported/nyu/test").rglob("rgb_*.jpg"))).read_bytes()
     loaded = mlflow.pyfunc.load_model("models:/depth-anything-metric-nyu@champion")
     row = loaded.predict(pd.DataFrame({"image": [image]})).iloc[0]
@@ -289,9 +289,7 @@ def test_a_teacher_that_learns_nothing_is_one_line_and_no_model(trained, change)
 
     change(no_learning)
     before = (trained / "models" / "teacher" / "model.safetensors").read_bytes()
-    with pytest.raises(
-        UserError, match=r"^teacher: no better than a constant prediction.*set another seed"
-    ):
+    with pytest.raises(UserError, match=r"^teacher: no better than a constant prediction.*set another seed"):
         start("train_teacher")
     assert (trained / "models" / "teacher" / "model.safetensors").read_bytes() == before
     assert sorted(run.info.status for run in runs("train_teacher")) == ["FAILED", "FINISHED"]
@@ -345,9 +343,7 @@ def test_a_damaged_teacher_is_named(trained, change):
     path.unlink()
     path.write_bytes(content[:5000])
     try:
-        with pytest.raises(
-            UserError, match=r"models/teacher.*'dvc repro train_teacher' makes it again"
-        ):
+        with pytest.raises(UserError, match=r"models/teacher.*'dvc repro train_teacher' makes it again"):
             start("pseudo_label@hills")
     finally:
         path.write_bytes(content)

@@ -35,7 +35,7 @@ open('${{item}}.txt', 'w').write(open('seed.txt').read() + '${{item}}')"
       params: [values]
       outs: ["${{item}}.txt"]
 """
-HOOK = '''
+HOOK = """
 import builtins, os, random, signal
 _open, _random = builtins.open, random.Random(os.environ.get("KILL_SEED"))
 ODDS = {"dvc.lock": 0.3, "rwlock": 0.03}
@@ -65,7 +65,7 @@ def _opened(file, mode="r", *rest, **options):
 
 if "KILL_SEED" in os.environ:
     builtins.open = _opened
-'''
+"""
 KILLS = ("SIGKILL of the group", "SIGTERM of the group", "SIGKILL of DVC alone")
 
 

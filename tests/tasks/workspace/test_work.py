@@ -28,10 +28,10 @@ def project(tmp_path, monkeypatch):
 
 
 def build_text(calls, text="done"):
-    def build(place):
-        calls.append(sorted(path.name for path in place.scratch.iterdir()))
-        place.out().mkdir()
-        (place.out() / "file.txt").write_text(text)
+    def build(workplace):
+        calls.append(sorted(path.name for path in workplace.scratch.iterdir()))
+        workplace.out().mkdir()
+        (workplace.out() / "file.txt").write_text(text)
 
     return build
 
@@ -67,8 +67,8 @@ def test_what_a_kill_left_while_publishing_is_removed(project):
 def test_a_changed_parameter_meets_no_old_state(project):
     calls = []
 
-    def unfinished(place):
-        (place.scratch / "checkpoint").write_text("half")
+    def unfinished(workplace):
+        (workplace.scratch / "checkpoint").write_text("half")
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
@@ -90,8 +90,8 @@ def test_changed_code_makes_finished_work_stale(project):
 def test_unfinished_work_of_older_code_waits_for_a_decision(project, repository, decision, found):
     calls = []
 
-    def killed(place):
-        (place.scratch / "checkpoint").write_text("half")
+    def killed(workplace):
+        (workplace.scratch / "checkpoint").write_text("half")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -107,13 +107,13 @@ def test_unfinished_work_of_older_code_waits_for_a_decision(project, repository,
 
 def test_a_missing_out_is_an_error(project):
     with pytest.raises(RuntimeError, match="finished without models/out"):
-        produce(lambda place: None, project)
+        produce(lambda workplace: None, project)
 
 
 def test_only_the_newest_finished_work_is_kept(project):
     folders = []
     for alpha in (0.7, 0.8):
-        produce(lambda place: (folders.append(place.folder), build_text([])(place)), project, alpha)
+        produce(lambda workplace: (folders.append(workplace.folder), build_text([])(workplace)), project, alpha)
     assert [folder.exists() for folder in folders] == [False, True]
     assert (project / "models" / "out" / "file.txt").exists()
 

@@ -222,7 +222,7 @@ def test_every_trainable_parameter_learns():
     assert finite
 
 
-def test_bfloat16_gives_nearly_the_same_metres():
+def test_bfloat16_gives_nearly_the_same_meters():
     model = metric("bins").eval()
     with torch.inference_mode():
         exact = model(images())

@@ -41,9 +41,9 @@ def test_rotation_agrees_with_scipy_and_leaves_no_depth_in_the_corners(degrees):
     assert abs(turned[inner][..., 0] - labels[inner] * 20).max() < 3
 
 
-def test_colours_change_within_the_published_strengths():
-    grey = np.full((2, 2, 3), 0.5, np.float32)
-    drawn = np.stack([jittered(grey, 0.25, np.random.default_rng(seed))[0, 0] for seed in range(2000)])
+def test_colors_change_within_the_published_strengths():
+    gray = np.full((2, 2, 3), 0.5, np.float32)
+    drawn = np.stack([jittered(gray, 0.25, np.random.default_rng(seed))[0, 0] for seed in range(2000)])
     low = 0.5**1.1 * 0.75 * 0.9
     high = 0.5**0.9 * 1.25 * 1.1
     assert low <= drawn.min() < low * 1.05 and high * 0.95 < drawn.max() <= high
@@ -82,6 +82,6 @@ def test_only_depth_in_range_counts(pools):
     assert 0 < batch["valid"].float().mean() < 1
 
 
-def test_labels_that_are_no_metres_are_refused(pools):
-    with pytest.raises(BadInput, match="not depth in metres"):
+def test_labels_that_are_no_meters_are_refused(pools):
+    with pytest.raises(BadInput, match="not depth in meters"):
         metric_batch(pools[1], 3, 2, INDOORS, 9.0, 0)

@@ -1,4 +1,4 @@
-"""Metric fine-tuning: schedule and groups are those of torch and the released code, and metres are learned."""
+"""Metric fine-tuning: schedule and groups are those of torch and the released code, and meters are learned."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_the_loss_is_over_the_pixels_of_the_whole_batch_at_the_size_of_the_label
 
 
 @pytest.mark.parametrize("head", ["bins", "sigmoid"])
-def test_metres_are_learned_and_a_second_run_gives_the_same(pools, tmp_path, head):
+def test_meters_are_learned_and_a_second_run_gives_the_same(pools, tmp_path, head):
     run = learn(pools[0], "none", "tiny", "indoor", settings(head=head), LOOP, 1)
     model, history = run(tmp_path / "a", lambda step, metrics: None)
     first = history.rows[0][1 + history.columns.index("abs_rel")]

@@ -22,7 +22,7 @@ def write(root):
             file["depth"] = values
     save_picture(folder / "imgs" / "8251_o.v.jpg")
     save_bytes(folder / "depths" / "8251_o.v.h5", b"no HDF5")
-    # 758 depths 11 ... 768: percentile 1 is 11 + 7.57, percentile 98 is 11 + 741.86 (linear between neighbours).
+    # 758 depths 11 ... 768: percentile 1 is 11 + 7.57, percentile 98 is 11 + 741.86 (linear between neighbors).
     kept = np.where((full >= 19) & (full <= 752), full, np.float32(np.nan))
     targets = {"0001/dense0/full": kept, "0001/dense0/sparse": np.where(sparse > 0, sparse, np.float32(np.nan))}
     refused = {

@@ -26,8 +26,8 @@ def write(root):
         save_bytes(root / scene / "disp0.pfm", pfm(disparity))
         save_bytes(root / scene / "calib.txt", CALIBRATION.encode())
     save_bytes(root / "Adirondack-perfect" / "calib.txt", b"cam0=[1 2 3]\n")
-    millimetres = 3979.911 * 193.001 / (disparity.astype(np.float64) + 124.343)
-    expected = np.where(np.isinf(disparity), np.nan, millimetres / 1000).astype(np.float32)
+    millimeters = 3979.911 * 193.001 / (disparity.astype(np.float64) + 124.343)
+    expected = np.where(np.isinf(disparity), np.nan, millimeters / 1000).astype(np.float32)
     refused = {"Adirondack-perfect": "calib.txt: no cam0, baseline and doffs"}
     return Layout({"Motorcycle-perfect": expected}, {}, "metric_depth", refused)
 

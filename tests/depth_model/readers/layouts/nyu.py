@@ -1,4 +1,4 @@
-"""The labelled file of four images, written by h5py and scipy; the official split names two of them for testing."""
+"""The labeled file of four images, written by h5py and scipy; the official split names two of them for testing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colour and depth in millimetres, one image without its depth."""
+"""Color and depth in millimeters, one image without its depth."""
 
 from __future__ import annotations
 

@@ -25,6 +25,6 @@ def write(root):
         "metric_depth",
         {
             dotted(f"{place}/1311868164.399026"): "no depth map within 0.02 s",
-            dotted(f"depth/{place}/1311868165.0"): "no colour image within 0.02 s",
+            dotted(f"depth/{place}/1311868165.0"): "no color image within 0.02 s",
         },
     )

@@ -89,7 +89,7 @@ def test_objects_are_the_classes_of_a_picture_without_the_ignored():
 
 
 def _sampled(mask, points):
-    """Bilinear, pixel centres at (i + 0.5) / n, zero outside: one point after the other."""
+    """Bilinear, pixel centers at (i + 0.5) / n, zero outside: one point after the other."""
     height, width = mask.shape
     values = []
     for x, y in points:
@@ -122,10 +122,12 @@ def _matched(classes, masks, targets, target_masks, points):
     """The cheapest of all assignments of different queries to the objects, by trying each."""
     found = [_sampled(mask, points) for mask in masks]
     wanted = [_sampled(mask, points) for mask in target_masks]
-    cost = np.array([
-        [5 * _cross_entropy(f, w) + 5 * _dice(f, w) - 2 * _probabilities(c)[t] for w, t in zip(wanted, targets)]
-        for f, c in zip(found, classes)
-    ])
+    cost = np.array(
+        [
+            [5 * _cross_entropy(f, w) + 5 * _dice(f, w) - 2 * _probabilities(c)[t] for w, t in zip(wanted, targets)]
+            for f, c in zip(found, classes)
+        ]
+    )
     return min(permutations(range(QUERIES), len(targets)), key=lambda q: sum(cost[a, b] for b, a in enumerate(q)))
 
 

@@ -61,7 +61,7 @@ def test_mirrored_pictures_give_mirrored_labels_when_both_are_averaged():
 
 @pytest.mark.parametrize("head", ["linear", SMALL])
 def test_several_scales_of_the_original_are_those_of_the_released_configuration(head):
-    """As it is done there: resize, mirror, normalise, pad to patches, slide, cut, resize to the picture, softmax."""
+    """As it is done there: resize, mirror, normalize, pad to patches, slide, cut, resize to the picture, softmax."""
     model, image = _model(head), _image(40, 60)
     mean, std = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
     wanted = torch.zeros(19, 40, 60)

@@ -42,7 +42,7 @@ def settings(head, steps, rate):
 
 
 def scene(number, height=56, width=70):
-    """A picture of three colours, and its labels in ADE20K's form: class + 1, 0 for other."""
+    """A picture of three colors, and its labels in ADE20K's form: class + 1, 0 for other."""
     generator = np.random.default_rng(number)
     labels = np.zeros((height, width), np.uint8)
     horizon = int(generator.integers(20, 36))
@@ -67,8 +67,15 @@ def pool(tmp_path_factory):
     reader = readers.get("ade20k")
     result = folder / "data" / "semantic" / "ade"
     collect_source(
-        reader, root, reader.options(), folder / "scratch", result,
-        max_side=256, minimum_side=8, samples_per_shard=4, workers=1,
+        reader,
+        root,
+        reader.options(),
+        folder / "scratch",
+        result,
+        max_side=256,
+        minimum_side=8,
+        samples_per_shard=4,
+        workers=1,
     )
     return SamplePool(folder / "data", "semantic", {"ade": {"samples": 6}})
 
@@ -105,7 +112,7 @@ def test_the_scale_is_of_the_shorter_side_and_bounded_by_the_longer(shape, scale
 
 
 def test_crops_move_image_and_labels_alike_and_are_padded():
-    # Blocks of 8 pixels, whose colour says their class: distortion cannot mix them up.
+    # Blocks of 8 pixels, whose color says their class: distortion cannot mix them up.
     labels = np.kron(np.random.default_rng(0).integers(0, 2, (8, 10)), np.ones((8, 8))).astype(np.uint8)
     image = np.repeat((labels * 255)[..., None], 3, -1)
     padded = 0
@@ -168,7 +175,7 @@ def test_counts_make_the_losses_of_parts_those_of_the_whole(pool):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_three_colours_are_learned_from_midas_too(pool, tmp_path, kind):
+def test_three_colors_are_learned_from_midas_too(pool, tmp_path, kind):
     write_midas(tmp_path / "midas", kind)
     learn = partial(train.train_semantic, pool, str(tmp_path / "midas"), "tiny", class_lists()["ade20k"])
     given = settings("linear", 60, 3e-3), LoopSettings(), 0, tmp_path / "work"
@@ -178,7 +185,7 @@ def test_three_colours_are_learned_from_midas_too(pool, tmp_path, kind):
 
 
 @pytest.mark.parametrize("head, steps, rate", [("linear", 60, 3e-3), (SMALL, 60, 2e-3)])
-def test_three_colours_are_learned(pool, tmp_path, head, steps, rate):
+def test_three_colors_are_learned(pool, tmp_path, head, steps, rate):
     given = settings(head, steps, rate), LoopSettings(), 0
     learn = partial(train.train_semantic, pool, "none", "tiny", class_lists()["ade20k"], *given)
     model, _ = learn(tmp_path, lambda step, found: None, MACHINE)

@@ -23,7 +23,7 @@ STEP = {
     "nyu": 1e-3, "kitti": 1 / 256, "sun_rgbd": 1e-3, "ibims": 50 / 65535, "vkitti2": 1e-2, "diml": 1e-3,
     "seven_scenes": 1e-3, "tum_rgbd": 2e-4, "icl_nuim": 2e-4,
 }  # fmt: skip
-"""Metres between neighbouring values of formats of whole numbers; the largest is 65535 steps."""
+"""Meters between neighboring values of formats of whole numbers; the largest is 65535 steps."""
 EXACT = ("eth3d", "diode", "blendedmvs", "tartanair")
 CLASSES = ("ade20k", "cityscapes")
 IMAGES = ("da2k", "google_landmarks", "imagenet21k", "objects365", "open_images", "places365", "sa1b")

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from depth_model.errors import UserError
-from tasks import entry
+from depth_model.shown import run_command
 
 
 def said_of(capsys, error):
@@ -15,7 +15,7 @@ def said_of(capsys, error):
         raise error
 
     with pytest.raises(SystemExit):
-        entry.run(fail)
+        run_command(fail)
     return capsys.readouterr().err
 
 
@@ -35,4 +35,4 @@ def test_a_fault_of_the_software_keeps_its_traceback():
         raise OSError(errno.EBADF, "why")
 
     with pytest.raises(OSError, match="why"):
-        entry.run(fail)
+        run_command(fail)
