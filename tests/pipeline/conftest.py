@@ -45,7 +45,7 @@ class Project:
 
     def run(self, *command: str, fails: bool = False) -> str:
         process = self.start(*command)
-        output, _ = process.communicate(timeout=800)
+        output, _ = process.communicate(timeout=1800)
         assert (process.returncode != 0) == fails, output
         return output
 
