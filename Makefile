@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Every stage is a process of its own: without compiled modules each spends seconds on compiling its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-all lint worker clean-work
+.PHONY: help setup demo test test-all lint docs release-check worker clean-work
 
 help:
 	@echo "make setup       make .venv with exact versions (done by the others when needed)"
@@ -18,6 +18,8 @@ help:
 	@echo "make test        run the tests"
 	@echo "make test-all    run the tests, the slow end-to-end ones too"
 	@echo "make lint        check style"
+	@echo "make docs        write the reference pages and build the documentation into site/"
+	@echo "make release-check  what a release needs: style, all tests, docs, the demo, the benchmarks"
 	@echo "make worker      register the deployment and start a Prefect worker (needs: prefect server start)"
 	@echo "make clean-work  throw away unfinished and finished work kept for resuming (.work)"
 
@@ -51,6 +53,18 @@ test-all: test
 
 lint: $(INSTALLED)
 	ruff check .
+
+# Each prints ratios against peers; compare them with docs/measurements before you tag a release.
+BENCHMARKS := reading pseudo_label training_step inference
+
+release-check: lint test-all docs demo
+	for name in $(BENCHMARKS); do python benchmarks/$$name.py || exit 1; done
+	git diff --exit-code -- docs
+
+docs: $(INSTALLED)
+	python -m depth_model.reading.documentation
+	python -m tasks.commands.documentation
+	zensical build --clean --strict
 
 worker: $(INSTALLED)
 	python -m flows.worker

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import sys
 
 import pytest
 import yaml
 
+from tasks.commands import documentation
 from tasks.settings import params, presets
 
 NAMED_BY_USERS = {"sources", "export", "finetune_metric", "finetune_semantic", "evaluate_metric", "evaluate_semantic"}
@@ -96,3 +99,21 @@ def test_every_parameter_that_a_guide_names_is_in_params_yaml(repository):
                 named.add((page.name, section, key))
     assert len(named) > 25
     assert {one for one in named if one[2] not in content[one[1]]} == set()
+
+
+def test_the_pages_that_the_code_writes_are_up_to_date(repository):
+    for name, page in documentation.PAGES.items():
+        written = (repository / documentation.FOLDER / name).read_text()
+        assert written == page(), f"{name}: run 'make docs'"
+
+
+def test_the_site_builds_without_a_broken_link(repository, tmp_path):
+    for name in ("mkdocs.yml", "docs"):
+        (shutil.copytree if (repository / name).is_dir() else shutil.copy)(repository / name, tmp_path / name)
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    listed = re.findall(r"^ +- (.+\.md)$", (tmp_path / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(
+        path.relative_to(tmp_path / "docs").as_posix() for path in (tmp_path / "docs").rglob("*.md")
+    )
