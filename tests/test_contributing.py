@@ -9,12 +9,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from depth_model import readers
 from depth_model.reading.collecting import collect_source
+from depth_model.training.settings import TrainingMachine
 
 LIMITS = {"A loss term": 3, "A parameter": 3, "An encoder": 4, "A stage": 3}
 SQUARED = "tests/depth_model/objectives/test_squared.py"
@@ -23,7 +25,7 @@ SMALL = {
     "encoder": {"weights": "none"},
     "teacher": {"encoder": "tiny", "epochs": 1, "batch": 2},
     "training": {"crop": 28},
-    "machine": {"training": {"workers": 0, "processes": 1, "checkpoint_every": 50, "gradient_checkpointing": False}},
+    "machine": {"training": asdict(TrainingMachine(workers=0))},
 }
 """Of params.yaml, for a teacher of two steps."""
 TEACHERS = """

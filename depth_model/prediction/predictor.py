@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from depth_model.errors import BadInput
 from depth_model.networks import DepthAnything
+from depth_model.networks.device import fetched
 from depth_model.networks.preprocessing import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -173,14 +174,21 @@ class DepthPredictor:
                 results[index] = disparity
         return results
 
-    @torch.inference_mode()
     def batch_disparity(self, inputs: np.ndarray) -> np.ndarray:
         """Return float32 disparity (B, h, w) of `inputs` (B, 3, h, w), each as `network_image` makes it."""
-        images = torch.from_numpy(inputs).to(self.device)
+        return self.started(torch.from_numpy(inputs))()
+
+    @torch.inference_mode()
+    def started(self, inputs: torch.Tensor) -> Callable[[], np.ndarray]:
+        """Start what `batch_disparity` does, on a GPU without waiting for it; return a function that gives the result.
+
+        To copy while the GPU computes, `inputs` lie in pinned memory (`depth_model.networks.device.sent`).
+        """
+        images = inputs.to(self.device, non_blocking=True)
         disparity = self.model(images).float()
         if self.flip_averaging:
             disparity = (disparity + self.model(images.flip(-1)).float().flip(-1)) / 2
-        return disparity.cpu().numpy()
+        return fetched(disparity)
 
 
 def batches_by_size(sizes: Sequence[tuple[int, int]], most: int) -> Iterator[tuple[tuple[int, int], list[int]]]:

@@ -1,18 +1,17 @@
 """Pseudo labels (paper 3.2, equation 4): the teacher's disparity of every clean unlabeled image, shard by shard.
 
 One shard of images gives one shard of labels, whole or not at all: a killed worker costs the shard it was at, and a
-run goes on with those that are missing. Images are read ahead and labels encoded by threads while the network works.
+run goes on with those that are missing. Images are read ahead and labels checked and encoded by threads while the
+network works; a GPU is given the next batch before it is asked for the last one.
 Labels are kept at the network's resolution, quantized. No image is left out; a score of quality is optional. The
 bytes depend on the torch threads of a worker, not on how many workers there are or what runs them.
 """
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,17 +23,18 @@ import torch
 from depth_model.errors import UserError
 from depth_model.metrics.alignment import align_disparity, is_constant
 from depth_model.networks import DepthAnything
-from depth_model.networks.device import inference_device
+from depth_model.networks.device import sent, torch_threads, worker_device
 from depth_model.networks.preprocessing import network_size
 from depth_model.prediction.predictor import DepthPredictor, network_image
-from depth_model.reading.engines import Engine, ordered, slot
+from depth_model.reading.engines import HELPERS, ahead, ordered, slot
+from depth_model.settings import Engine
 from depth_model.shards import rasters
 from depth_model.shards.source import SourceFolder, finished_shards, join_sidecar, write_sidecar_shard
 from depth_model.shards.store import Bucket
 
 SUFFIX = f"target.{rasters.SUFFIX}"
-_HELPERS = min(8, os.cpu_count() or 1)
-"""Threads that read, and as many that encode, in each worker."""
+_IN_FLIGHT = 1
+"""Batches that the network is at while the one before them is encoded."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,15 @@ def _label_shard(source: SourceFolder, shared: tuple[Labeling, Path, Bucket | No
     """Write the labels of `source`, the samples of one shard, into a folder; return how many they are."""
     labeling, scratch, store = shared
     [(shard, rows)] = source.shards()
-    device = worker_device(labeling.device)
+    device = worker_device(labeling.device, slot())
     teachers = _teachers(labeling, device)
     labels: dict[int, Future[_Label]] = {}
-    with _torch_threads(labeling.threads), ThreadPoolExecutor(_HELPERS) as encoders:
+    with torch_threads(labeling.threads), ThreadPoolExecutor(HELPERS) as encoders:
         waiting: deque[Future[_Label]] = deque()
         for row, maps, mirrored in _predicted(source, rows, teachers, labeling):
             labels[row] = encoders.submit(_label, maps, mirrored, labeling.bits)
             waiting.append(labels[row])
-            if len(waiting) > labeling.batch + 2 * _HELPERS:
+            if len(waiting) > labeling.batch + 2 * HELPERS:
                 waiting.popleft().result()  # maps in float32 are large: none waits long for an encoder
         made = [labels[row].result() for row in rows]
     columns: dict[str, Any] = {
@@ -130,29 +130,9 @@ def _teachers(labeling: Labeling, device: torch.device) -> list[DepthPredictor]:
     return teachers
 
 
-def worker_device(device: str) -> torch.device:
-    """Return where this worker runs the network; local workers share the GPUs by turns. Raises UserError."""
-    count = torch.cuda.device_count()
-    if device == "gpu" and not count:
-        raise UserError("machine.pseudo_label.device = 'gpu': a worker sees no GPU; choose 'auto' or 'cpu'")
-    if device == "cpu":
-        return torch.device("cpu")
-    return torch.device("cuda", slot() % count) if count else inference_device()
-
-
 @lru_cache(maxsize=8)
 def _teacher(path: Path, short_side: int, precision: str, device: torch.device) -> DepthPredictor:
     return DepthPredictor(DepthAnything.load(path).to(device), short_side, precision=precision)
-
-
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 _Prediction = tuple[int, list[np.ndarray], np.ndarray | None]
@@ -162,19 +142,32 @@ def _predicted(
     source: SourceFolder, rows: np.ndarray, teachers: Sequence[DepthPredictor], labeling: Labeling
 ) -> Iterator[_Prediction]:
     """Yield of each row its disparity by every teacher, and that of the mirrored image, mirrored back, if wanted."""
-    for batch, inputs in _read_ahead(source, _batches(source, rows, labeling, teachers[0].patch)):
-        maps = [teacher.batch_disparity(inputs) for teacher in teachers]
-        if not all(np.isfinite(one).all() for one in maps):
-            where = ", ".join(source.keys(np.array(batch)))
-            raise UserError(
-                f"{source.folder.name}, one of the images {where}: the teacher's disparity is not finite; train it "
-                "again with lower learning rates"
-            )
-        mirrored = [None] * len(batch)
+    launched: deque[tuple[list[int], list[Callable[[], np.ndarray]]]] = deque()
+    for batch, inputs in _read_ahead(source, _batches(source, rows, labeling, teachers[0].patch), teachers[0].device):
+        passes = [teacher.started(inputs) for teacher in teachers]
         if labeling.quality == "flip":
-            mirrored = teachers[0].batch_disparity(np.ascontiguousarray(inputs[..., ::-1]))[..., ::-1]
-        for place, row in enumerate(batch):
-            yield row, [one[place] for one in maps], mirrored[place]
+            passes.append(teachers[0].started(inputs.flip(-1)))
+        launched.append((batch, passes))
+        if len(launched) > _IN_FLIGHT:
+            yield from _arrived(source, *launched.popleft(), len(teachers))
+    for one in launched:
+        yield from _arrived(source, *one, len(teachers))
+
+
+def _arrived(
+    source: SourceFolder, batch: list[int], passes: Sequence[Callable[[], np.ndarray]], teachers: int
+) -> Iterator[_Prediction]:
+    """Yield what `_predicted` does of one batch, once the network is done with it."""
+    found = [one() for one in passes]
+    if not all(np.isfinite(one).all() for one in found[:teachers]):
+        where = ", ".join(source.keys(np.array(batch)))
+        raise UserError(
+            f"{source.folder.name}, one of the images {where}: the teacher's disparity is not finite; train it "
+            "again with lower learning rates"
+        )
+    for place, row in enumerate(batch):
+        mirrored = [one[place, :, ::-1] for one in found[teachers:]]
+        yield row, [one[place] for one in found[:teachers]], mirrored[0] if mirrored else None
 
 
 def _batches(
@@ -191,22 +184,16 @@ def _batches(
 
 
 def _read_ahead(
-    source: SourceFolder, batches: Sequence[tuple[tuple[int, int], list[int]]]
-) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Yield each batch with the network's input (B, 3, h, w); the next ones are decoded and resized meanwhile."""
+    source: SourceFolder, batches: Sequence[tuple[tuple[int, int], list[int]]], device: torch.device
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """Yield each batch with the network's input (B, 3, h, w), ready for `device`; the next ones are decoded and
+    resized meanwhile."""
 
-    def read(size: tuple[int, int], rows: list[int]) -> np.ndarray:
-        return np.stack([network_image(source.image(row), size) for row in rows])
+    def read(batch: tuple[tuple[int, int], list[int]]) -> tuple[list[int], torch.Tensor]:
+        size, rows = batch
+        return rows, sent(np.stack([network_image(source.image(row), size) for row in rows]), device)
 
-    with ThreadPoolExecutor(_HELPERS) as readers:
-        waiting: deque[tuple[list[int], Future[np.ndarray]]] = deque()
-        for size, rows in batches:
-            waiting.append((rows, readers.submit(read, size, rows)))
-            if len(waiting) > _HELPERS:
-                first, inputs = waiting.popleft()
-                yield first, inputs.result()
-        for rows, inputs in waiting:
-            yield rows, inputs.result()
+    return ahead(read, batches, HELPERS)
 
 
 @dataclass(frozen=True)

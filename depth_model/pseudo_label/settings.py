@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from depth_model.settings import Engine, NotNegative, Positive, Precision, setting
+from depth_model.settings import Positive, Precision, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +20,3 @@ class LabelSettings:
     precision: Precision = setting("", "fp32")
     quality: Literal["none", "flip"] = setting("score of an image by the teacher's view of its mirror image", "none")
     teachers: tuple[str, ...] = setting("folders of further models, averaged with models/teacher after alignment", ())
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelMachine:
-    """Where labels are made; `device` and `threads` change them by rounding only."""
-
-    engine: Engine = setting("processes of this machine, or tasks on a Ray cluster", "local")
-    processes: Positive = setting("shards in the works at once", 1)
-    threads: NotNegative = setting("of torch in each of them; 0: as many as torch takes", 0)
-    device: Literal["auto", "cpu", "gpu"] = setting("", "auto")

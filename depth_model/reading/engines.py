@@ -14,16 +14,31 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from queue import SimpleQueue
 from typing import Any, Literal, TypeVar
 
 from depth_model.errors import UserError
+from depth_model.settings import Engine, NotNegative, Positive, setting
+
+HELPERS = min(8, os.cpu_count() or 1)
+"""Threads that read, and as many that encode, in each worker that runs a network."""
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
-Engine = Literal["local", "ray"]
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkMachine:
+    """Where a network runs over the shards of a source; `device` and `threads` change results by rounding only."""
+
+    engine: Engine = setting("processes of this machine, or tasks on a Ray cluster", "local")
+    processes: Positive = setting("shards in the works at once, two for each GPU", 1)
+    threads: NotNegative = setting("of torch in each of them; 0: as many as torch takes", 0)
+    device: Literal["auto", "cpu", "gpu"] = setting("", "auto")
+
+
 _AHEAD = 2
 _TRIES = 4
 _LOCAL_TRIES = 2
@@ -51,6 +66,18 @@ def ordered(
         yield from (function(part, shared) for part in parts)
     else:
         yield from _by_processes(function, parts, shared, workers)
+
+
+def ahead(function: Callable[[Part], Result], parts: Iterable[Part], threads: int) -> Iterator[Result]:
+    """Yield `function(part)` for each of `parts`, in order, computed ahead by so many threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for part in parts:
+            waiting.append(pool.submit(function, part))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 class _Process:

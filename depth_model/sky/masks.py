@@ -1,20 +1,30 @@
 """Where the sky is in an image, by a segmenter of choice, and the sky masks of a whole source.
 
 A data set's own class labels come first; the segmenter decides only pixels that have none (docs/paper.md 1.2: the
-paper names SegFormer). Written to the sidecar `data/sky/<name>`, one mask per labeled image.
+paper names SegFormer). Written to the sidecar `data/sky/<name>`, one mask per labeled image, shard by shard as
+pseudo labels are: by several processes, on GPUs or a Ray cluster, and a killed run goes on with the missing shards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
+import torch
 
 from depth_model import files
+from depth_model.errors import named
+from depth_model.networks.device import CPU, torch_threads, worker_device
+from depth_model.reading.engines import HELPERS, ahead, ordered, slot
+from depth_model.settings import Engine
 from depth_model.shards import rasters
-from depth_model.shards.source import SourceFolder, finished_shards, write_sidecar_shard
+from depth_model.shards.source import SourceFolder, finished_shards, join_sidecar, write_sidecar_shard
 from depth_model.shards.store import Bucket
 
 Segmenter = Callable[[np.ndarray], np.ndarray]
@@ -24,8 +34,8 @@ SUFFIX = "sky.png"
 _UNKNOWN = 255
 
 
-def load_segmenter(name: str) -> Segmenter:
-    """Return the segmenter `name`.
+def load_segmenter(name: str, device: torch.device = CPU) -> Segmenter:
+    """Return the segmenter `name`, which computes on `device`.
 
     "packaged_probe" is a linear probe on the packaged encoder (`sky_probe`), "none" finds no sky anywhere, and
     anything else is a folder or hub id of a transformers segmentation model with a class "sky".
@@ -34,16 +44,16 @@ def load_segmenter(name: str) -> Segmenter:
     if name == "none":
         return lambda image: np.zeros(image.shape[:2], np.float32)
     if name == "packaged_probe":
-        return _packaged_probe()
+        return _packaged_probe(device)
     from depth_model.sky.transformers_segmenter import load_transformers_segmenter
 
-    return load_transformers_segmenter(name)
+    return load_transformers_segmenter(name, device)
 
 
-def _packaged_probe() -> Segmenter:
+def _packaged_probe(device: torch.device) -> Segmenter:
     from depth_model.sky import probe
 
-    encoder, fitted = probe.packaged_encoder(), probe.read_probe()
+    encoder, fitted = probe.packaged_encoder().to(device), probe.read_probe()
     return lambda image: probe.sky_probability(encoder, fitted, image)
 
 
@@ -78,34 +88,72 @@ def sky_mask(
     return mask, 1 - float(unknown.mean())
 
 
-def write_sky_shard(
-    scratch: Path,
+@dataclass(frozen=True)
+class Masking:
+    """Everything that a sky mask depends on, and where it is made; cheap to send to another process.
+
+    `segmenter` is what `load_segmenter` takes, `sky_label` and `threshold` what `sky_mask` takes; `threads` and
+    `device` are those of `depth_model.pseudo_label.labeling.Labeling`.
+    """
+
+    segmenter: str
+    sky_label: int | None
+    threshold: float
+    threads: int = 0
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+
+
+def mask_source(
     source: SourceFolder,
-    shard: str,
-    segmenter: Segmenter,
-    sky_label: int | None,
-    threshold: float,
-    progress: Callable[[int], None] | None = None,
+    masking: Masking,
+    scratch: Path,
+    result: Path,
+    progress: Callable[[int], None],
+    engine: Engine = "local",
+    processes: int = 1,
     store: Bucket | None = None,
 ) -> None:
-    """Write the sky masks of the shard named `shard` of `source` into `scratch`, unless that is done already.
+    """Write the sky masks of every sample of `source` to `result`: shards and sidecar.parquet.
 
-    The sidecar table gets `sky_fraction` and `labeled_fraction`, the share of pixels that the data set's own
-    labels decided. The shard is kept in `store` when there is one. `progress(images)` is called after each image,
-    and once for a finished shard.
+    The table says `sky_fraction` and `labeled_fraction`, the share of pixels that the data set's own labels decided.
+    Finished shards in `scratch` are used again; the other arguments, and what is raised beside UserError for a
+    segmenter that cannot be had, are as in `depth_model.pseudo_label.labeling.label_source`.
     """
-    rows = dict(source.shards())[shard]
-    if shard in finished_shards(scratch):
-        if progress is not None:
-            progress(len(rows))
-        return
+    done = finished_shards(scratch)
+    shards = source.shards()
+    progress(sum(len(rows) for shard, rows in shards if shard in done))
+    missing = (source.part(shard) for shard, _ in shards if shard not in done)
+    cpus, gpus = masking.threads or torch.get_num_threads(), int(masking.device == "gpu")
+    shared = masking, Path(scratch).absolute(), store
+    for images in ordered(_mask_shard, missing, shared, engine, processes, cpus, gpus):
+        progress(images)
+    join_sidecar(scratch, result, source)
+
+
+def _mask_shard(source: SourceFolder, shared: tuple[Masking, Path, Bucket | None]) -> int:
+    """Write the masks of `source`, the samples of one shard, into a folder; return how many they are."""
+    masking, scratch, store = shared
+    [(shard, rows)] = source.shards()
+    device = worker_device(masking.device, slot())
+
+    def segmenter(image: np.ndarray) -> np.ndarray:  # not loaded where class labels say it all
+        return _segmenter(masking.segmenter, device)(image)
+
+    def read(row: int) -> tuple[np.ndarray, np.ndarray | None]:
+        return source.image(row), source.semantic(row)
+
     encoded, columns = [], {"sky_fraction": [], "labeled_fraction": []}
-    for row in rows:
-        index = int(row)
-        mask, labeled = sky_mask(segmenter, source.image(index), source.semantic(index), sky_label, threshold)
-        encoded.append(rasters.encode_mask(mask))
-        columns["sky_fraction"].append(float(mask.mean()))
-        columns["labeled_fraction"].append(labeled)
-        if progress is not None:
-            progress(1)
-    write_sidecar_shard(scratch, source, shard, SUFFIX, encoded, columns, store)
+    with torch_threads(masking.threads), ThreadPoolExecutor(HELPERS) as encoders:
+        for image, semantic in ahead(read, map(int, rows), HELPERS):
+            mask, labeled = sky_mask(segmenter, image, semantic, masking.sky_label, masking.threshold)
+            encoded.append(encoders.submit(rasters.encode_mask, mask))
+            columns["sky_fraction"].append(float(mask.mean()))
+            columns["labeled_fraction"].append(labeled)
+        write_sidecar_shard(scratch, source, shard, SUFFIX, (one.result() for one in encoded), columns, store)
+    return len(rows)
+
+
+@lru_cache(maxsize=1)
+def _segmenter(name: str, device: torch.device) -> Segmenter:
+    with named("params.yaml: sky.segmenter"):
+        return load_segmenter(name, device)

@@ -59,8 +59,9 @@ def tokens_of(encoder: Encoder, image: np.ndarray, block: int, short_side: int) 
     resized = cv2.resize(image, (columns * PATCH, rows * PATCH), interpolation=interpolation)
     normalized = (resized.astype(np.float32) / 255 - _MEAN) / _STD
     with torch.inference_mode():
-        (tokens,) = encoder(torch.from_numpy(normalized.transpose(2, 0, 1)[None].copy()), [block])
-    return tokens[0].numpy(), (rows, columns)
+        shown = torch.from_numpy(normalized.transpose(2, 0, 1)[None].copy()).to(encoder.cls_token.device)
+        (tokens,) = encoder(shown, [block])
+    return tokens[0].cpu().numpy(), (rows, columns)
 
 
 def sky_probability(encoder: Encoder, probe: Probe, image: np.ndarray) -> np.ndarray:

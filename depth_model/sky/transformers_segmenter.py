@@ -21,21 +21,22 @@ Inputs = Callable[[np.ndarray], dict[str, torch.Tensor]]
 """From an image, uint8 (H, W, 3), to what a model is called with."""
 
 
-def load_transformers_segmenter(name: str) -> Callable[[np.ndarray], np.ndarray]:
+def load_transformers_segmenter(name: str, device: torch.device) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from image, uint8 (H, W, 3), to the probability of sky, float32 (H, W) in [0, 1].
 
-    `name` is a folder or the id of a model on the hub. Raises UserError when transformers is not installed,
-    the model cannot be read, is of another kind, or has no class "sky".
+    `name` is a folder or the id of a model on the hub, which computes on `device`. Raises UserError when transformers
+    is not installed, the model cannot be read, is of another kind, or has no class "sky".
     """
     transformers = _transformers(name)
     inputs, model = _read(transformers, name)
+    model.to(device)
     sky = _sky_class(name, model.config.id2label)
     probabilities = _from_masks if model.config.model_type in MASK_MODELS else _from_logits
 
     def segmenter(image: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            output = model(**inputs(image))
-            return probabilities(output, image.shape[:2], sky).numpy()
+            output = model(**{key: value.to(device) for key, value in inputs(image).items()})
+            return probabilities(output, image.shape[:2], sky).cpu().numpy()
 
     return segmenter
 

@@ -9,8 +9,8 @@ input where the network is.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Generator, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any
 
@@ -101,24 +101,75 @@ def _moved(value: Any, device: torch.device) -> Any:
     return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
 
+def on_device(batches: Iterable[list[Batch]], device: torch.device) -> Iterator[list[Batch]]:
+    """Yield the parts of each of `batches` on `device`; a GPU gets the next ones while it computes on those in hand."""
+    if device.type != "cuda":
+        yield from ([moved(part, device) for part in parts] for parts in batches)
+        return
+    copies, ready = torch.cuda.Stream(device), None
+    for parts in batches:
+        upcoming = _copied(parts, device, copies)
+        if ready is not None:
+            yield _waited_for(*ready)
+        ready = upcoming
+    if ready is not None:
+        yield _waited_for(*ready)
+
+
+def _copied(
+    parts: list[Batch], device: torch.device, copies: torch.cuda.Stream
+) -> tuple[list[Batch], torch.cuda.Event]:
+    with torch.cuda.stream(copies):
+        return [moved(part, device) for part in parts], copies.record_event()
+
+
+def _waited_for(parts: list[Batch], arrived: torch.cuda.Event) -> list[Batch]:
+    """Return `parts` once the GPU, not the CPU, has been told to wait for their arrival."""
+    computing = torch.cuda.current_stream()
+    computing.wait_event(arrived)
+    for part in parts:
+        for tensor in _tensors(part):
+            tensor.record_stream(computing)  # else its memory could be given away while it is still read
+    return parts
+
+
+def _tensors(batch: Batch) -> Iterator[Tensor]:
+    for value in batch.values():
+        if isinstance(value, dict):
+            yield from _tensors(value)
+        elif isinstance(value, Tensor):
+            yield value
+
+
 def network_input(images: Tensor) -> Tensor:
     """Return uint8 (B, H, W, 3) RGB images as float32 (B, 3, H, W), normalized with ImageNet's mean and deviation."""
-    imagenet = (IMAGENET_MEAN, IMAGENET_STD)
     width = images.shape[2]
-    # Rows of all channels at one go: passes through memory, and loops over three channels, cost more than arithmetic.
-    mean, deviation = (torch.tensor(values, device=images.device).repeat(width) for values in imagenet)
+    shift, factor = _imagenet(width, images.device)
     values = images.flatten(2).to(torch.float32)
-    torch.addcmul(-mean / deviation, values, 1 / (255 * deviation), out=values)
+    torch.addcmul(shift, values, factor, out=values)
     return values.unflatten(2, (width, 3)).permute(0, 3, 1, 2)
 
 
+@lru_cache(maxsize=16)
+def _imagenet(width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what to add to, and to multiply with, a row of pixels; kept, for copying it to a GPU waits for the GPU."""
+    # Rows of all channels at one go: passes through memory, and loops over three channels, cost more than arithmetic.
+    mean, deviation = (torch.tensor(values, device=device).repeat(width) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return -mean / deviation, 1 / (255 * deviation)
+
+
 def loader(
-    make: Callable[[int, Share], Batch], shares: Sequence[Share], start: int, total: int, workers: int
+    make: Callable[[int, Share], Batch],
+    shares: Sequence[Share],
+    start: int,
+    total: int,
+    workers: int,
+    pinned: bool = False,
 ) -> Generator[list[Batch], None, None]:
     """Yield `[make(step, share) for share in shares]` for every step from `start` below `total`.
 
     They are made ahead by `workers` processes (0: none), which end when the generator is closed or finished and
-    leave SIGINT and SIGTERM to their parent.
+    leave SIGINT and SIGTERM to their parent. `pinned` puts them where a GPU can fetch them by itself.
 
     Raises BadInput, in one line, when a batch cannot be made because stored data are damaged, and StoreError when a
     store of shards cannot be used.
@@ -129,6 +180,7 @@ def loader(
         sampler=range(start * count, total * count),
         batch_size=None,
         num_workers=workers,
+        pin_memory=pinned,
         worker_init_fn=_start_worker,
         # The columns of the pool are shared with forked workers and would be copied into spawned ones.
         multiprocessing_context="fork" if workers else None,

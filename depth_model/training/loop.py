@@ -11,8 +11,8 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from depth_model.errors import UserError
 from depth_model.progress import progress_bar
 from depth_model.training import processes, stopping
-from depth_model.training.batches import Batch, loader, moved, sample_keys
+from depth_model.training.arithmetic import arithmetic
+from depth_model.training.batches import Batch, loader, on_device, sample_keys
 from depth_model.training.guard import Guard
 from depth_model.training.history import History
 from depth_model.training.optimizers import Schedule, set_schedule
@@ -99,20 +100,24 @@ def train(
     the step in hand, save a checkpoint and raise KeyboardInterrupt or SystemExit.
     Raises UserError when training goes wrong (see `divergence`), no checkpoint can be written or another process ends.
     """
-    shares = processes.shares(settings.accumulation)
+    shares, device = processes.shares(settings.accumulation), best_device()
+    pinned = device.type == "cuda"
+    if machine.compile:
+        for part in run.model.children():
+            part.compile()
     learner = processes.fabric().setup_module(_Objective(run))
     course = _resumed(run, settings, scratch)
     started, asked, clock = course.finished, False, _Clock(run)
     run.model.train()
     with (
         processes.losses_named(),
-        _deterministic(),
+        arithmetic(machine, device),
         stopping.noted_signals() as stop,
         progress_bar(run.name, run.steps, "steps", course.finished, shown=processes.is_first()) as bar,
         # Closed at once: an exception on its way out would keep the loader's processes, which ignore signals.
-        closing(loader(run.make_batch, shares, course.finished, run.steps, machine.workers)) as batches,
+        closing(loader(run.make_batch, shares, course.finished, run.steps, machine.workers, pinned)) as batches,
     ):
-        for parts in batches:
+        for parts in on_device(batches, device):
             set_schedule(run.optimizer, run.schedule, course.finished, run.steps)
             found, asked = _gradients(run, learner, parts, settings, stop)
             good = _judged(run, course, found, parts, machine.checkpoint_every, scratch)
@@ -169,12 +174,12 @@ def _gradients(
     """Leave the gradient of the whole global batch in the parameters.
 
     Returns its loss, terms and gradient norms, the same in every process, and whether any process is asked to stop.
+    A GPU is waited for once, at the end.
     """
     fabric, device = processes.fabric(), best_device()
-    parts = [moved(part, device) for part in parts]
     portions = _portions(run, parts)
     run.optimizer.zero_grad(set_to_none=True)
-    totals: dict[str, float] = {}
+    totals: dict[str, Tensor] = {}
     for number, (part, portion) in enumerate(zip(parts, portions, strict=True)):
         with fabric.no_backward_sync(learner, enabled=number + 1 < len(parts)):
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
@@ -184,31 +189,49 @@ def _gradients(
             # DDP takes the mean over the processes of what is here a portion of the sum.
             fabric.backward(loss * fabric.world_size)
         for name, value in {"loss": loss, **found}.items():
-            totals[name] = totals.get(name, 0.0) + float(value.detach())
-    *summed, asked = processes.sums([*totals.values(), float(stop.asked() > 0)])
-    return dict(zip(totals, summed, strict=True)) | _gradient_norms(run.optimizer), asked > 0
+            totals[name] = totals.get(name, 0.0) + value.detach().double()
+    return _read(totals, _gradient_norms(run.optimizer, device), stop)
 
 
-def _portions(run: Run, parts: Sequence[Batch]) -> list[dict[Samples | None, float]]:
+def _read(
+    totals: Mapping[str, Tensor], norms: Mapping[str, Tensor], stop: stopping.Stop
+) -> tuple[dict[str, float], bool]:
+    """Return the sums of `totals` over all processes beside the gradient norms, and whether any is asked to stop."""
+    asked = torch.full_like(next(iter(totals.values())), float(stop.asked() > 0))
+    summed = processes.summed(torch.stack([*totals.values(), asked]))
+    *read, asked = torch.cat([torch.stack(list(norms.values())), summed]).tolist()
+    lengths, found = dict(zip(norms, read, strict=False)), dict(zip(totals, read[len(norms) :], strict=True))
+    return found | {"gradient_norm": math.hypot(*lengths.values()), **lengths}, asked > 0
+
+
+def _portions(run: Run, parts: Sequence[Batch]) -> list[dict[Samples | None, Tensor]]:
     """Return for each part of this process which portion of a mean over the global batch its own mean makes up."""
-    if len(parts) * processes.fabric().world_size == 1:
-        return [{}]
     kinds = list(dict.fromkeys(term.samples for term in run.terms if term.samples))
-    counts = [[float(count(part)) for count in kinds] for part in parts]
-    whole = processes.sums([sum(column) for column in zip(*counts, strict=True)])
-    return [
-        {kind: own / (total or 1.0) for kind, own, total in zip(kinds, count, whole, strict=True)} for count in counts
-    ]
+    if len(parts) * processes.fabric().world_size == 1 or not kinds:
+        return [{} for _ in parts]
+    device = best_device()
+    counts = torch.stack([torch.stack([_number(count(part), device) for count in kinds]) for part in parts])
+    whole = processes.summed(counts.sum(dim=0))
+    # In float32 as the terms are, which they would otherwise not stay.
+    portions = (counts / torch.where(whole > 0, whole, 1.0)).float()
+    return [dict(zip(kinds, own, strict=True)) for own in portions]
 
 
-def _gradient_norms(optimizer: Optimizer) -> dict[str, float]:
-    """Return the norm of the gradient before clipping, of all parameters and of each part of the model."""
+def _number(value: Tensor | float, device: torch.device) -> Tensor:
+    """Return `value` as a float64 scalar on `device`, without waiting for it."""
+    if isinstance(value, Tensor):
+        return value.double()
+    return torch.full((), float(value), dtype=torch.float64, device=device)
+
+
+def _gradient_norms(optimizer: Optimizer, device: torch.device) -> dict[str, Tensor]:
+    """Return the norm of the gradient of each part of the model before clipping, float64 on `device`."""
     gradients: dict[str, list[Tensor]] = {}
     for group in optimizer.param_groups:
         found = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
         gradients.setdefault(group["part"], []).extend(found)
-    norms = {f"gradient_norm/{part}": float(nn.utils.get_total_norm(found)) for part, found in gradients.items()}
-    return {"gradient_norm": math.hypot(*norms.values()), **norms}
+    norms = {part: nn.utils.get_total_norm(found).to(device) for part, found in gradients.items()}
+    return {f"gradient_norm/{part}": norm.double() for part, norm in norms.items()}
 
 
 def _judged(
@@ -298,17 +321,3 @@ class _Clock:
             return {}
         seconds = (now - before) / made
         return {"images_per_second": self._images / seconds, "seconds_left": (self._steps - finished) * seconds}
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Let torch choose deterministic algorithms where it has them, without changing the process for good."""
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])

@@ -1,9 +1,9 @@
 """The processes that train together: those torchrun started, or this one alone.
 
 Lightning Fabric joins them: gloo on CPU, nccl on GPUs, one device per process. With one process every function here
-is the trivial one, so that no caller asks how many there are. Gradients are exchanged by DDP. It looks for parameters
-without a gradient in every step: a share of a batch may lack a term of the loss, and with that the exchange keeps its
-order from the first step on, which resuming to the byte needs.
+is the trivial one, so that no caller asks how many there are. Gradients are exchanged by DDP. On CPUs it looks for
+parameters without a gradient in every step, though there are none: with that the exchange keeps its order from the
+first step on, which resuming to the byte needs. GPUs do without, as the search walks the graph of every step.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import functools
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from lightning_fabric.strategies import DDPStrategy
-from torch import distributed
+from torch import Tensor, distributed
 
 from depth_model.errors import UserError
 from depth_model.training.sampling import Share
@@ -42,7 +42,7 @@ def fabric() -> Fabric:
     local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # a matter of speed
-    strategy = DDPStrategy(timeout=PATIENCE, find_unused_parameters=True)
+    strategy = DDPStrategy(timeout=PATIENCE, find_unused_parameters=accelerator == "cpu")
     joined = Fabric(
         accelerator=accelerator,
         devices=local,
@@ -77,12 +77,11 @@ def shares(accumulation: int) -> list[Share]:
     return [Share(own + number, of) for number in range(accumulation)]
 
 
-def sums(values: Sequence[float]) -> list[float]:
-    """Return the sums of `values` over all processes, the same everywhere."""
-    if fabric().world_size == 1:
-        return list(values)
-    total = torch.tensor(values, dtype=torch.float64, device=best_device())
-    return fabric().all_reduce(total, reduce_op="sum").tolist()
+def summed(values: Tensor) -> Tensor:
+    """Return `values`, on the device of training, summed over all processes in place; a GPU's are not waited for."""
+    if fabric().world_size > 1:
+        distributed.all_reduce(values)  # Fabric's own puts a barrier before it, for which every process waits
+    return values
 
 
 def gathered(values: list[str]) -> list[str]:

@@ -30,6 +30,11 @@ class TrainingMachine:
     processes: Positive = setting("on this machine, one per GPU; more nodes: docs/training.md", 1)
     checkpoint_every: Positive = setting("steps", 1000)
     gradient_checkpointing: bool = setting("less memory, more time, the same result", False)
+    deterministic: Literal["auto", "always", "never"] = setting(
+        "the same bytes each time, at the cost of time on a GPU; auto: on a CPU", "auto"
+    )
+    tf32: bool = setting("on a GPU, products of what stays float32 with 10 bits of mantissa", True)
+    compile: bool = setting("networks by torch.compile: minutes at the start, faster steps on a GPU", False)
 
 
 @dataclass(frozen=True, kw_only=True)

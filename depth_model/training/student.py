@@ -52,6 +52,8 @@ def train_student(
     _check(settings, alignment, training.accumulation)
     model = initial_model(settings.encoder, weights, seed, training, machine)
     frozen = frozen_encoder(settings.encoder, weights, seed).to(best_device())
+    if machine.compile:
+        frozen.compile()
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
     run = Run(
         name="student",

@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from depth_model import readers
 from depth_model.evaluation import protocols
-from depth_model.pseudo_label.settings import LabelMachine
+from depth_model.reading.engines import NetworkMachine
 from depth_model.reading.settings import CollectMachine
 from depth_model.settings import NotNegative, Positive, setting
 from depth_model.shards.store import SCHEME, Bucket
@@ -202,8 +202,9 @@ class Machine:
     """What fits the machine and changes no result beyond rounding; no stage depends on it."""
 
     collect: CollectMachine = setting("", CollectMachine())
+    sky: NetworkMachine = setting("of the segmenter", NetworkMachine())
     training: TrainingMachine = setting("", TrainingMachine())
-    pseudo_label: LabelMachine = setting("", LabelMachine())
+    pseudo_label: NetworkMachine = setting("of the teacher", NetworkMachine())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ def project(tmp_path, repository, monkeypatch):
     }
     content["collect"] = {"max_side": 100, "minimum_side": 8, "decode_budget": "1 GB", "samples_per_shard": 2}
     content["machine"]["collect"]["workers"] = 1
+    masks._segmenter.cache_clear()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     (tmp_path / "pairs").mkdir()
@@ -62,7 +63,7 @@ def fractions(name):
 
 
 def test_class_labels_make_the_masks_without_any_segmenter(project, monkeypatch):
-    monkeypatch.setattr(masks, "load_segmenter", lambda name: 1 / 0)
+    monkeypatch.setattr(masks, "load_segmenter", lambda name, device: 1 / 0)
     start("sky_mask@world")
     source, stored = SourceFolder("data/labeled/world"), SidecarFolder("data/sky/world")
     for index in range(3):
@@ -72,7 +73,9 @@ def test_class_labels_make_the_masks_without_any_segmenter(project, monkeypatch)
 
 def test_without_labels_the_segmenter_decides_at_the_threshold(project, monkeypatch):
     folder, content = project
-    monkeypatch.setattr(masks, "load_segmenter", lambda name: lambda image: image.mean(2, dtype=np.float32) / 300)
+    monkeypatch.setattr(
+        masks, "load_segmenter", lambda name, device: lambda image: image.mean(2, dtype=np.float32) / 300
+    )
     start("sky_mask@pairs")
     assert fractions("pairs") == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     content["sky"]["threshold"] = 0.9  # 255 / 300 is below
@@ -90,7 +93,7 @@ def test_a_killed_stage_goes_on_with_the_missing_shards(project, monkeypatch):
             raise KeyboardInterrupt
         return np.zeros(image.shape[:2], np.float32)
 
-    monkeypatch.setattr(masks, "load_segmenter", lambda name: fails_at_the_fourth)
+    monkeypatch.setattr(masks, "load_segmenter", lambda name, device: fails_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         start("sky_mask@pairs")
     start("sky_mask@pairs")
@@ -102,7 +105,7 @@ def test_a_killed_stage_goes_on_with_the_missing_shards(project, monkeypatch):
 def test_a_finished_result_is_used_again(project, monkeypatch):
     start("sky_mask@world")
     before = (project[0] / "data/sky/world/sidecar.parquet").read_bytes()
-    monkeypatch.setattr(masks, "write_sky_shard", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(masks, "mask_source", lambda *arguments: 1 / 0)
     start("sky_mask@world")
     assert (project[0] / "data/sky/world/sidecar.parquet").read_bytes() == before
 

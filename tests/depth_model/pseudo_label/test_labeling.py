@@ -17,8 +17,8 @@ from PIL import Image
 from depth_model import readers
 from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
+from depth_model.networks.device import worker_device
 from depth_model.prediction.predictor import DepthPredictor
-from depth_model.pseudo_label import labeling
 from depth_model.pseudo_label.labeling import Labeling, averaged, flip_consistency, label_source
 from depth_model.reading.collecting import collect_source
 from depth_model.shards import manifest
@@ -85,13 +85,13 @@ def undisturbed(source, folder, tmp_path_factory):
 def passes(monkeypatch):
     """How many images each pass of a network took."""
     taken = []
-    whole = DepthPredictor.batch_disparity
+    whole = DepthPredictor.started
 
     def counted(predictor, inputs):
         taken.append(len(inputs))
         return whole(predictor, inputs)
 
-    monkeypatch.setattr(DepthPredictor, "batch_disparity", counted)
+    monkeypatch.setattr(DepthPredictor, "started", counted)
     return taken
 
 
@@ -198,12 +198,8 @@ def test_a_gpu_that_is_not_there_is_one_line(source, setup, tmp_path, monkeypatc
 
 def test_local_workers_share_the_gpus_by_turns(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    devices = []
-    for number in range(3):
-        monkeypatch.setattr("depth_model.reading.engines._slot", number)
-        devices.append(str(labeling.worker_device("auto")))
-    assert devices == ["cuda:0", "cuda:1", "cuda:0"]
-    assert str(labeling.worker_device("cpu")) == "cpu"
+    assert [str(worker_device("auto", number)) for number in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert str(worker_device("cpu", 1)) == "cpu"
 
 
 class KilledOnce(SourceFolder):

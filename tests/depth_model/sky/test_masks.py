@@ -15,7 +15,7 @@ from depth_model.reading.collecting import collect_source
 from depth_model.reading.reader import Reader
 from depth_model.shards import manifest
 from depth_model.shards.sample import Item, Sample
-from depth_model.shards.source import SidecarFolder, SourceFolder, join_sidecar
+from depth_model.shards.source import SidecarFolder, SourceFolder
 from depth_model.sky import masks, probe, train_probe
 from depth_model.world import render_sample
 
@@ -166,19 +166,24 @@ def collected(tmp_path, reader, options, samples_per_shard=2):
     return SourceFolder(tmp_path / "labeled")
 
 
-def sky_of(source, tmp_path, segmenter, sky_label, name="sky"):
-    scratch = tmp_path / f"scratch-{name}"
-    scratch.mkdir(exist_ok=True)
-    for shard, _ in source.shards():
-        masks.write_sky_shard(scratch, source, shard, segmenter, sky_label, 0.5)
-    join_sidecar(scratch, tmp_path / name, source)
-    return SidecarFolder(tmp_path / name)
+@pytest.fixture
+def sky_of(tmp_path, monkeypatch):
+    """Mask a source with a segmenter that is given as a function; returns its sidecar."""
+
+    def run(source, segmenter, sky_label, name="sky", progress=lambda images: None):
+        monkeypatch.setattr(masks, "load_segmenter", lambda name, device: segmenter)
+        masks._segmenter.cache_clear()
+        masking = masks.Masking("given", sky_label, 0.5)
+        masks.mask_source(source, masking, tmp_path / f"scratch-{name}", tmp_path / name, progress)
+        return SidecarFolder(tmp_path / name)
+
+    return run
 
 
-def test_a_source_with_labels_keeps_them_exactly(tmp_path):
+def test_a_source_with_labels_keeps_them_exactly(tmp_path, sky_of):
     reader = readers.get("rendered_world")
     source = collected(tmp_path, reader, reader.options(domain="hills", count=5, seed=3))
-    folder = sky_of(source, tmp_path, lambda image: 1 / 0, reader.sky_label)
+    folder = sky_of(source, lambda image: 1 / 0, reader.sky_label)
     assert len(folder) == 5 and len(list((tmp_path / "sky").glob("*.tar"))) == len(source.shards())
     for index in range(5):
         truth = np.isnan(source.target(index))
@@ -215,32 +220,39 @@ def whiteness(image):
     return image.mean(2, dtype=np.float32) / 255
 
 
-def test_a_source_without_labels_gets_the_segmenters_masks(tmp_path):
+def test_a_source_without_labels_gets_the_segmenters_masks(tmp_path, sky_of):
     source = collected(tmp_path, BRIGHT, BRIGHT.options())
-    folder = sky_of(source, tmp_path, whiteness, None)
+    folder = sky_of(source, whiteness, None)
     np.testing.assert_allclose(folder.sidecar["sky_fraction"], [5 / 40, 20 / 40, 30 / 40])
     assert (folder.sidecar["labeled_fraction"] == 0).all()
     assert folder.raster(1)[:20].all() and not folder.raster(1)[20:].any()
 
 
-def test_finished_shards_are_not_made_again_and_bytes_repeat(tmp_path):
+def test_finished_shards_are_not_made_again_and_bytes_repeat(tmp_path, sky_of):
     source = collected(tmp_path, BRIGHT, BRIGHT.options())
-    sky_of(source, tmp_path, whiteness, None)
-    sky_of(source, tmp_path, lambda image: 1 / 0, None)  # all shards are finished: the segmenter never runs
-    sky_of(source, tmp_path, whiteness, None, "again")
+    sky_of(source, whiteness, None)
+    sky_of(source, lambda image: 1 / 0, None)  # all shards are finished: the segmenter never runs
+    sky_of(source, whiteness, None, "again")
     for path in sorted((tmp_path / "sky").iterdir()):
         assert files.sha256(path) == files.sha256(tmp_path / "again" / path.name)
 
 
-def test_progress_counts_every_image_once(tmp_path):
+def test_progress_counts_every_image_once(tmp_path, sky_of):
     source = collected(tmp_path, BRIGHT, BRIGHT.options())
-    scratch = tmp_path / "scratch-sky"
-    scratch.mkdir()
     for _ in range(2):
         counted = []
-        for shard, _ in source.shards():
-            masks.write_sky_shard(scratch, source, shard, whiteness, None, 0.5, counted.append)
+        sky_of(source, whiteness, None, progress=counted.append)
         assert sum(counted) == 3
+
+
+def test_two_processes_give_the_same_bytes(tmp_path):
+    source = collected(tmp_path, BRIGHT, BRIGHT.options())
+    for name, processes in (("one", 1), ("two", 2)):
+        masking = masks.Masking("packaged_probe", None, 0.5, threads=1, device="cpu")
+        scratch = tmp_path / f"scratch-{name}"
+        masks.mask_source(source, masking, scratch, tmp_path / name, lambda images: None, processes=processes)
+    for path in sorted((tmp_path / "one").iterdir()):
+        assert files.sha256(path) == files.sha256(tmp_path / "two" / path.name)
 
 
 def test_the_content_of_a_segmenter_is_part_of_its_identity(tmp_path):
@@ -260,9 +272,9 @@ def test_a_missing_packaged_encoder_is_said_plainly(monkeypatch):
         masks.load_segmenter("packaged_probe")
 
 
-def test_labels_of_the_manifest_name_the_members(tmp_path):
+def test_labels_of_the_manifest_name_the_members(tmp_path, sky_of):
     reader = readers.get("rendered_world")
     source = collected(tmp_path, reader, reader.options(domain="hills", count=1, seed=3))
-    sky_of(source, tmp_path, whiteness, reader.sky_label)
+    sky_of(source, whiteness, reader.sky_label)
     assert manifest.metadata(tmp_path / "sky" / manifest.SIDECAR)["suffix"] == "sky.png"
     assert os.path.getsize(tmp_path / "sky" / source.shards()[0][0]) > 0

@@ -42,7 +42,7 @@ def test_a_preset_written_out_is_whole_and_explained_and_gives_the_same(reposito
     text = out.read_text(encoding="utf-8")
     assert params.load(out) == presets.load(preset)
     assert yaml.safe_load(text) == presets.content(preset)  # YAML 1.1 and 1.2 agree
-    assert "  precision: fp32                 # fp32 | bf16: not published\n" in text
+    assert "  precision: bf16                 # fp32 | bf16: not published\n" in text
     assert "  labeled:                        # Table 1 of the paper\n" in text
     again = presets.written(out).splitlines()
     assert [line.partition("#")[0] for line in again if line[:1] != "#"] == [
