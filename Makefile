@@ -10,13 +10,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Every stage is a process of its own: without compiled modules each spends seconds on compiling its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-all lint docs release-check worker clean-work
+.PHONY: help setup demo test test-all test-gpu lint docs release-check worker clean-work
 
 help:
 	@echo "make setup       make .venv with exact versions (done by the others when needed)"
 	@echo "make demo        run the whole pipeline (dvc repro) and print teacher beside student"
 	@echo "make test        run the tests"
 	@echo "make test-all    run the tests, the slow end-to-end ones too"
+	@echo "make test-gpu    run the tests of a CUDA GPU (skipped without one)"
 	@echo "make lint        check style"
 	@echo "make docs        write the reference pages and build the documentation into site/"
 	@echo "make release-check  what a release needs: style, all tests, docs, the demo, the benchmarks"
@@ -50,6 +51,9 @@ test: $(INSTALLED)
 
 test-all: test
 	OMP_NUM_THREADS=1 python -m pytest -m slow
+
+test-gpu: $(INSTALLED)
+	python -m pytest -m gpu tests/gpu
 
 lint: $(INSTALLED)
 	ruff check .
