@@ -82,13 +82,30 @@ def seconds_per_image(device: str, size: str, side: int, aspect: float = 1.0) ->
 
     Raises UserError for a device or size that the table lacks.
     """
-    devices = table()["devices"]
-    if device not in devices:
-        raise UserError(f"device {device!r} is unknown: choose one of {', '.join(devices)}")
-    known = devices[device]["milliseconds"]
+    known = figures(device)["milliseconds"]
     if size not in known:
         raise UserError(f"encoder {size!r} was not measured on {device}: choose one of {', '.join(known)}")
     return known[size] / 1000 * (side / REFERENCE_SIDE) ** 2 * aspect
+
+
+def figures(device: str) -> dict[str, Any]:
+    """Return what the table knows of `device`; raises UserError for one that it lacks."""
+    devices = table()["devices"]
+    if device not in devices:
+        raise UserError(f"device {device!r} is unknown: choose one of {', '.join(devices)}")
+    return devices[device]
+
+
+def training_factor(device: str, size: str) -> float:
+    """Return how many forward passes a training step of one image takes, by the device's own figure if it has one."""
+    return figures(device).get("training_factor", {}).get(size, value("training_factor"))
+
+
+def student_step_seconds(work: Work, device: str, labeled: float, unlabeled: float) -> float:
+    """Return the seconds in which one `device` computes a student's step of so many images."""
+    forward = seconds_per_image(device, work.student, work.crop)
+    share = table()["encoder_share"][work.student]  # the frozen encoder sees unlabeled images, forward only
+    return forward * ((labeled + unlabeled) * training_factor(device, work.student) + unlabeled * share)
 
 
 def student_steps(work: Work) -> float:
@@ -104,6 +121,7 @@ def stages(work: Work, device: str, workers: int, cores: int) -> list[Stage]:
     return [
         _collect("labeled", work.labeled, workers * cores),
         _collect("unlabeled", work.unlabeled, workers * cores),
+        _sky_mask(work, device, workers),
         _teacher(work, device, workers),
         _pseudo_label(work, device, workers),
         _student(work, device, workers),
@@ -115,17 +133,18 @@ def bottleneck(plan: list[Stage]) -> Stage:
     return max(plan, key=lambda stage: stage.hours)
 
 
-def _value(name: str) -> float:
+def value(name: str) -> float:
+    """Return the figure `name` of the table."""
     return table()[name]["value"]
 
 
 def _images(count: float) -> float:
-    return count * _value("image_bytes") / _TERABYTE
+    return count * value("image_bytes") / _TERABYTE
 
 
 def _labels(work: Work, count: float) -> float:
-    pixels = work.label_side**2 * _value("aspect")
-    return count * pixels * _value("label_bytes_per_pixel") / _TERABYTE
+    pixels = work.label_side**2 * value("aspect")
+    return count * pixels * value("label_bytes_per_pixel") / _TERABYTE
 
 
 def _exchanged(size: str, steps: float, workers: int) -> float:
@@ -134,22 +153,27 @@ def _exchanged(size: str, steps: float, workers: int) -> float:
 
 
 def _collect(role: str, count: int, cores: int) -> Stage:
-    core_hours = count / _value("collect_images_per_core_second") / 3600
+    core_hours = count / value("collect_images_per_core_second") / 3600
     moved = _images(count)
     return Stage(f"collect {role}", "core", core_hours, core_hours / cores, reads=moved, writes=moved, stores=moved)
 
 
+def _sky_mask(work: Work, device: str, workers: int) -> Stage:
+    hours = work.labeled * seconds_per_image(device, "vitl", REFERENCE_SIDE) * value("sky_share") / 3600
+    return Stage("sky masks", device, hours, hours / workers, reads=_images(work.labeled))
+
+
 def _teacher(work: Work, device: str, workers: int) -> Stage:
     images = work.labeled * work.teacher_epochs
-    one = seconds_per_image(device, work.teacher, work.crop) * _value("training_factor")
+    one = seconds_per_image(device, work.teacher, work.crop) * training_factor(device, work.teacher)
     hours = images * one / 3600
     exchanged = _exchanged(work.teacher, images / work.teacher_batch, workers)
     return Stage("train teacher", device, hours, hours / workers, reads=_images(images), exchanges=exchanged)
 
 
 def _pseudo_label(work: Work, device: str, workers: int) -> Stage:
-    one = seconds_per_image(device, work.teacher, work.label_side, _value("aspect")) * work.passes
-    hours = work.unlabeled * one / _value("labeling_share") / 3600
+    one = seconds_per_image(device, work.teacher, work.label_side, value("aspect")) * work.passes
+    hours = work.unlabeled * one / figures(device).get("labeling_share", value("labeling_share")) / 3600
     written = _labels(work, work.unlabeled)
     read = _images(work.unlabeled)
     return Stage("pseudo-label", device, hours, hours / workers, reads=read, writes=written, stores=written)
@@ -158,9 +182,7 @@ def _pseudo_label(work: Work, device: str, workers: int) -> Stage:
 def _student(work: Work, device: str, workers: int) -> Stage:
     steps = student_steps(work)
     labeled, unlabeled = steps * work.labeled_per_batch, steps * work.unlabeled_per_batch
-    forward = seconds_per_image(device, work.student, work.crop)
-    share = table()["encoder_share"][work.student]  # the frozen encoder sees unlabeled images, forward only
-    hours = forward * ((labeled + unlabeled) * _value("training_factor") + unlabeled * share) / 3600
+    hours = student_step_seconds(work, device, labeled, unlabeled) / 3600
     read = _images(labeled + unlabeled) + _labels(work, unlabeled)
     exchanged = _exchanged(work.student, steps, workers)
     return Stage("train student", device, hours, hours / workers, reads=read, exchanges=exchanged)
@@ -187,5 +209,5 @@ def _sums(plan: list[Stage]) -> list[str]:
 def sources(device: str) -> list[str]:
     """Return a line for each figure of the table that a plan for `device` uses, with where it is from."""
     known: Mapping[str, Any] = table()
-    figures = [f"{name} = {one['value']}: {one['source']}" for name, one in known.items() if "value" in one]
-    return [f"{device}: {known['devices'][device]['source']}", *figures]
+    every = [f"{name} = {one['value']}: {one['source']}" for name, one in known.items() if "value" in one]
+    return [f"{device}: {figures(device)['source']}", *every]

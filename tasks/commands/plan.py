@@ -36,6 +36,7 @@ def plan(given: argparse.Namespace) -> None:
     Without --preset the images are those of data/catalog; with it, and where there is no catalog, the paper's.
     Raises UserError for an unknown device, an encoder that was not measured on it and wrong parameters.
     """
+    from depth_model.planning import scaling
     from depth_model.planning.plan import markdown, sources, stages
 
     settings = params.load() if given.preset is None else presets.load(presets.path_of(given.preset))
@@ -44,6 +45,8 @@ def plan(given: argparse.Namespace) -> None:
     print(f"{work.labeled:,} labeled and {work.unlabeled:,} unlabeled images ({counted})")
     print(f"teacher {work.teacher}, student {work.student}; {given.workers} x {given.device}, {given.cores} cores each")
     print("\n" + markdown(costs, given.workers))
+    if scaling.is_gpu(given.device):
+        print("\nThe student on more GPUs:\n\n" + scaling.markdown(work, given.device))
     print("\n" + "\n".join(f"- {line}" for line in sources(given.device)))
     if work.student == "vitl":
         print(f"- {PUBLISHED}")

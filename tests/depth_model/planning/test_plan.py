@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from depth_model.errors import UserError
-from depth_model.planning import plan
+from depth_model.planning import plan, scaling
 
 PAPER = plan.Work(
     labeled=1_599_000,
@@ -76,3 +76,39 @@ def test_networks_have_the_published_number_of_parameters(size, count):
 def test_what_was_not_measured_is_refused(device, size, said):
     with pytest.raises(UserError, match=said):
         plan.seconds_per_image(device, size, 518)
+
+
+def test_the_student_stops_scaling_where_its_batch_is_used_up():
+    # 24 of 192 images: 24 x 12 ms x 3.4 + 16 x 12 ms x 0.735; a ring of 8 sends 7/4 of 24,785,089 x 4 bytes at 200 GB/s
+    eight = scaling.student_scale(PAPER, "v100", 8)
+    assert eight.computing == pytest.approx(1.1203, abs=1e-3)
+    assert eight.exchange == pytest.approx(24_785_089 * 4 * 1.75 / 200e9)
+    assert (eight.efficiency, eight.limit) == (pytest.approx(1.0), "computing")
+    # 192 images of 150 kB and 128 labels of 518 x 518 x 1.333 x 0.602 bytes in each step
+    assert eight.store == pytest.approx((192 * 150e3 + 128 * 215_326) / 1.1203 / 1e9, rel=1e-3)
+    many = scaling.student_scale(PAPER, "v100", 512)
+    assert many.limit.startswith("student.unlabeled_per_batch = 128: only as many GPUs work")
+    assert many.efficiency < 0.25
+
+
+def test_a_slow_network_is_named(monkeypatch):
+    slow = plan.table() | {"exchange_gb_s_between_nodes": {"value": 0.1, "source": ""}}
+    monkeypatch.setattr(plan, "table", lambda: slow)
+    one = scaling.student_scale(PAPER, "v100", 64)
+    assert "the exchange takes longer than the backward pass" in one.limit
+    assert one.step == pytest.approx(one.exchange + one.computing / 3)
+
+
+def test_measured_figures_of_a_device_replace_the_general_ones(monkeypatch):
+    card = {"kind": "gpu", "source": "", "milliseconds": {"vits": 1.0, "vitl": 4.0}, "training_factor": {"vits": 3.0}}
+    card |= {"labeling_share": 0.5, "memory": {"vits": {"network": 1.0, "image": 0.5}}}
+    known = plan.table() | {"devices": {"card": card}}
+    monkeypatch.setattr(plan, "table", lambda: known)
+    assert plan.training_factor("card", "vits") == 3.0 and plan.training_factor("card", "vitl") == 3.4
+    assert stage("pseudo-label", device="card").device_hours == pytest.approx(62.3e6 * 4e-3 * 1.333 / 0.5 / 3600)
+    assert scaling.memory("vits", "card", 24) == 13.0
+    assert "13.0" in scaling.markdown(PAPER, "card", (8,))
+
+
+def test_sky_masks_are_listed():
+    assert stage("sky masks").device_hours == pytest.approx(1_599_000 * 0.020 * 0.14 / 3600)
