@@ -12,67 +12,25 @@ stands there with the same parameters and code is not run again.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import shlex
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from depth_model import files
 from depth_model.errors import UserError
 from depth_model.shown import run_command
+from experiments.results import TABLES, Row, add_result, read_results, rows_of
 from tasks.settings import params
 
-RESULTS = Path("results/ablations.jsonl")
 METRIC = "abs_rel"
 CODE = ("depth_model", "tasks", "dvc.yaml")
-_UNPERTURBED = tuple(f"student.perturbation.{name}_probability=0.0" for name in ("jitter", "blur", "cutmix"))
-_UNALIGNED = ("feature_alignment.images=none",)
-_LABELS_ALONE = ("student.pseudo_labels=false", *_UNALIGNED)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row: the label it has in the paper, what it changes in params.yaml, and the model that it measures."""
-
-    label: str
-    changes: tuple[str, ...]
-    model: str = "student"
-
-
-def rows_of(table: str, labeled: Sequence[str]) -> list[Row]:
-    """Return the rows of `table`, a key of TABLES; Table 6 has one for each of the `labeled` sources, and for all."""
-    if table != "table-6":
-        return list(TABLES[table])
-    one = [
-        Row(name, tuple(f"~sources.labeled.{other}" for other in labeled if other != name), "teacher")
-        for name in labeled
-    ]
-    return [*one, Row("all", (), "teacher")]
-
-
-TABLES: dict[str, tuple[Row, ...]] = {
-    "table-6": (),
-    "table-9": (
-        Row("labeled", _LABELS_ALONE),
-        Row("labeled + unlabeled", (*_UNPERTURBED, *_UNALIGNED)),
-        Row("labeled + unlabeled + perturbation", _UNALIGNED),
-        Row("labeled + unlabeled + perturbation + feature alignment", ()),
-    ),
-    "table-12": tuple(Row(f"alpha = {alpha}", (f"alpha={alpha}",)) for alpha in ("1.00", "0.85", "0.70")),
-    "table-13": (
-        Row("nowhere", _UNALIGNED),
-        Row("unlabeled images", ("feature_alignment.images=unlabeled",)),
-        Row("labeled images", ("feature_alignment.images=labeled",)),
-    ),
-}
 
 
 def experiment(table: str, place: int, seed: int, setting: str) -> str:
@@ -84,26 +42,6 @@ def command(row: Row, seed: int, name: str, queue: bool = False) -> list[str]:
     """Return the `dvc exp run` of one row and seed, queued or run at once in a temporary copy."""
     changes = [word for change in (f"seed={seed}", *row.changes) for word in ("-S", change)]
     return ["dvc", "exp", "run", "--queue" if queue else "--temp", "-n", name, *changes]
-
-
-def read_results(path: Path = RESULTS) -> list[dict[str, Any]]:
-    """Return every line of the results file, oldest first; none when there is no file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-
-
-def add_result(result: Mapping[str, Any], path: Path = RESULTS) -> None:
-    """Add a line to the results file, whole or not at all; lines that stand there stay as they are."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path):
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-        files.write_text(path, before + json.dumps(result, sort_keys=True) + "\n")
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    with open(path.with_name(f".{path.name}.lock"), "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def render(table: str, rows: Sequence[Row], results: Sequence[Mapping[str, Any]], setting: str) -> str:
