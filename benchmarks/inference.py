@@ -47,7 +47,10 @@ def forward(model: Callable[[Tensor], Any], images: Tensor, precision: str) -> C
     """Return a function that runs `model` on `images` and gives the disparity in float32; bfloat16 is autocast."""
 
     def run() -> Tensor:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        with (
+            torch.inference_mode(),
+            torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"),
+        ):
             output = model(images)
         return getattr(output, "predicted_depth", output).float()
 

@@ -41,7 +41,7 @@ def step(
     model.train()
 
     def run() -> float:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             output = model(images)
         loss = affine_invariant_loss(getattr(output, "predicted_depth", output), target, valid)
         optimizer.zero_grad(set_to_none=True)
