@@ -34,7 +34,8 @@ def test_the_measurements_of_a_gpu_run_dry(tmp_path, repository):
     ended = subprocess.run(words, cwd=repository, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     found = json.loads((tmp_path / "gpu.json").read_text())
-    assert list(found) == ["card", "peaks", "tests", "predictions", "training steps", "labeling", "feed", "memory"]
+    parts = ["peaks", "tests", "predictions", "training steps", "labeling", "feed", "memory", "compiled training steps"]
+    assert list(found) == ["card", *parts]
     assert found["tests"][0]["ended with"] == 0
     figures = yaml.safe_load((tmp_path / "plan.yaml").read_text())["card"]
     assert set(figures["milliseconds"]) == set(figures["training_factor"]) == set(figures["memory"]) == {"tiny"}
