@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depth_model import files
 from depth_model.shards import rasters
 from depth_model.shards.source import SourceFolder, finished_shards, write_sidecar_shard
 from depth_model.shards.store import Bucket
@@ -45,18 +44,6 @@ def _packaged_probe() -> Segmenter:
 
     encoder, fitted = probe.packaged_encoder(), probe.read_probe()
     return lambda image: probe.sky_probability(encoder, fitted, image)
-
-
-def segmenter_content(name: str) -> dict[str, str]:
-    """Return what identifies the segmenter `name` besides its name: SHA-256 by file of a probe or model folder."""
-    if name == "packaged_probe":
-        return {"probe.json": files.sha256(Path(__file__).with_name("probe.json"))}
-    folder = Path(name)
-    return (
-        {path.name: files.sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
-        if folder.is_dir()
-        else {}
-    )
 
 
 def sky_mask(

@@ -243,15 +243,6 @@ def test_progress_counts_every_image_once(tmp_path):
         assert sum(counted) == 3
 
 
-def test_the_content_of_a_segmenter_is_part_of_its_identity(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    before = masks.segmenter_content(str(tmp_path))
-    (tmp_path / "config.json").write_text("{ }")
-    assert masks.segmenter_content(str(tmp_path)) != before
-    assert masks.segmenter_content("none") == {}
-    assert masks.segmenter_content("packaged_probe") == {"probe.json": files.sha256(probe.PROBE_FILE)}
-
-
 def test_a_missing_packaged_encoder_is_said_plainly(monkeypatch):
     from depth_model.networks import packaged_encoder
 
