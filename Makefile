@@ -47,7 +47,7 @@ demo: $(INSTALLED)
 # The tests' networks are tiny: a second thread only waits, for minutes on a busy machine.
 # Files of tests run side by side, one to a core; the slow ones, which kill and time, one after the other.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: test
 	OMP_NUM_THREADS=1 python -m pytest -m slow

@@ -33,7 +33,7 @@ STAGES = {
     "validate": "validate@unlabeled",
     "audit": "audit",
 }
-EMPTY = ("validate@labeled", "validate@evaluation")
+EMPTY = tuple(f"validate@{role}" for role in ("labeled", "evaluation", "metric", "semantic"))
 """Roles without a source, whose catalogs the audit reads all the same."""
 PER_FOLDER = 1000
 

@@ -86,15 +86,16 @@ def data(tmp_path_factory):
 def run(copy, *command):
     """Run Python in the copy, with the packages of the copy; returns what it prints."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "PATH": path}
+    environment = os.environ | {"PYTHONPATH": str(copy), "PATH": path}
     ended = subprocess.run([sys.executable, *command], cwd=copy, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
 
 def contents(folder):
-    """What every file of the folder holds, without the note of the command line on what it made."""
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != ".depth-anything.made")
+    """What every file of the folder holds, without compiled ones and the note of the command line on what it made."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    found = (path for path in files if path.name != ".depth-anything.made")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from depth_model.reading import image_sets
+from depth_model.reading.reader import always
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,11 @@ def _set(options: Options) -> image_sets.ImageSet:
     )
 
 
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("videos/train",)
-
-
 READER = image_sets.reader(
     name="bdd100k",
     options=Options,
     of=_set,
-    expected=_expected,
+    expected=always("videos/train"),
     layout="""
         videos/train/0000f77c-6257be58.mov         40 seconds, 30 frames a second, 1280 x 720 pixels
     """,

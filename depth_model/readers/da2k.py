@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from depth_model.errors import BadInput
 from depth_model.reading.inputs import decoded, safe_key
-from depth_model.reading.reader import Reader
+from depth_model.reading.reader import Reader, always
 from depth_model.shards.sample import Item, Sample
 
 ANNOTATIONS = "annotations.json"
@@ -35,10 +35,6 @@ class Options:
     """`scene`: one of the eight types of scene, or all when not given."""
 
     scene: Scene | None = None
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return (f"{ANNOTATIONS} | */{ANNOTATIONS}",)
 
 
 def _items(root: Path, options: Options) -> Iterator[Item]:
@@ -105,7 +101,7 @@ READER = Reader(
     options=Options,
     items=_items,
     load=_load,
-    expected=_expected,
+    expected=always(f"{ANNOTATIONS} | */{ANNOTATIONS}"),
     layout="""
         DA-2K/
           annotations.json                 (image: [{point1: [row, column], point2, closer_point: "point1"}, ...])

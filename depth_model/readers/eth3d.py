@@ -16,7 +16,7 @@ import numpy as np
 from depth_model.errors import BadInput
 from depth_model.reading import formats
 from depth_model.reading.inputs import decoded, paths_below, safe_key
-from depth_model.reading.reader import Reader
+from depth_model.reading.reader import Reader, always
 from depth_model.reading.split_lists import first_below, folders_by_name
 from depth_model.shards import images
 from depth_model.shards.sample import Item, Sample
@@ -27,10 +27,6 @@ _DEPTH = re.compile(r"(?:.*/)?(?P<scene>[^/]+)/ground_truth_depth/dslr_images/(?
 @dataclass(frozen=True)
 class Options:
     """There is nothing to choose: every photograph with ground truth is taken."""
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("**/images/dslr_images", "**/ground_truth_depth/dslr_images")
 
 
 def _items(root: Path, options: Options) -> Iterator[Item]:
@@ -61,7 +57,7 @@ READER = Reader(
     options=Options,
     items=_items,
     load=_load,
-    expected=_expected,
+    expected=always("**/images/dslr_images", "**/ground_truth_depth/dslr_images"),
     layout="""
         courtyard/
           images/dslr_images/DSC_0286.JPG                (6048 x 4032)

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import cache
-
 from depth_model.reading import image_sets
 
-
-@dataclass(frozen=True)
-class Options:
-    """There are none."""
-
-
-@cache
-def _set(options: Options) -> image_sets.ImageSet:
-    return image_sets.ImageSet(
-        archives=re.compile(r"train/images_\d{3}\.tar"),
-        images=re.compile(r"train/(?:images_\d{3}\.tar/)?(?:[0-9a-f]/){3}([0-9a-f]{16})\.jpg"),
-    )
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("train",)
-
-
-READER = image_sets.reader(
+READER = image_sets.plain_reader(
     name="google_landmarks",
-    options=Options,
-    of=_set,
-    expected=_expected,
+    archives=r"train/images_\d{3}\.tar",
+    pictures=r"train/(?:images_\d{3}\.tar/)?(?:[0-9a-f]/){3}([0-9a-f]{16})\.jpg",
+    expected=("train",),
     layout="""
         train/images_000.tar … images_499.tar     hold 0/0/0/0001f0a0c1b2d3e4.jpg
                                                   or the same unpacked: train/0/0/0/0001f0a0c1b2d3e4.jpg

@@ -19,7 +19,7 @@ import numpy as np
 from depth_model.errors import BadInput
 from depth_model.reading import formats, split_lists
 from depth_model.reading.inputs import decoded, paths_below, safe_key
-from depth_model.reading.reader import Reader
+from depth_model.reading.reader import Reader, always
 from depth_model.shards.sample import Item, Sample
 
 CAMERAS = "metadata_camera_parameters.csv"
@@ -44,10 +44,6 @@ class Options:
 
     list: str | None = None
     split: Literal["train", "val", "test"] | None = None
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("**/images/*_final_preview", "**/images/*_geometry_hdf5")
 
 
 def _items(root: Path, options: Options) -> Iterator[Item]:
@@ -165,7 +161,7 @@ READER = Reader(
     items=_items,
     load=_load,
     watch=split_lists.watch,
-    expected=_expected,
+    expected=always("**/images/*_final_preview", "**/images/*_geometry_hdf5"),
     layout="""
         metadata_camera_parameters.csv             (optional: the camera of each scene)
         metadata_images_split_scene_v1.csv         (for the option split)

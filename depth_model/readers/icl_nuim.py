@@ -8,7 +8,7 @@ from pathlib import Path
 
 from depth_model.reading import formats
 from depth_model.reading.inputs import decoded, matching, read_below, safe_key
-from depth_model.reading.reader import Reader
+from depth_model.reading.reader import Reader, always
 from depth_model.shards.sample import Item, Sample
 
 # The authors write fy = -480: their y axis points up. Files lie upright, so that here it is 480.
@@ -18,10 +18,6 @@ _INTRINSICS = (481.2, 480.0, 319.5, 239.5)
 @dataclass(frozen=True)
 class Options:
     """None: every trajectory below the root."""
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("*/rgb", "*/depth")
 
 
 def _items(root: Path, options: Options) -> Iterator[Item]:
@@ -40,7 +36,7 @@ READER = Reader(
     options=Options,
     items=_items,
     load=_load,
-    expected=_expected,
+    expected=always("*/rgb", "*/depth"),
     layout="""
         living_room_traj0_frei_png/rgb/0.png
         living_room_traj0_frei_png/depth/0.png

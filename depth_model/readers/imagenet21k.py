@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import cache
-
 from depth_model.reading import image_sets
 
-
-@dataclass(frozen=True)
-class Options:
-    """There are none."""
-
-
-@cache
-def _set(options: Options) -> image_sets.ImageSet:
-    return image_sets.ImageSet(
-        archives=re.compile(r"(?:.*/)?n\d{8}\.tar"),
-        images=re.compile(r"(?:.*/)?n\d{8}(?:\.tar)?/(n\d{8}_\d+)\.JPEG"),
-    )
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("n* | */n*",)
-
-
-READER = image_sets.reader(
+READER = image_sets.plain_reader(
     name="imagenet21k",
-    options=Options,
-    of=_set,
-    expected=_expected,
+    archives=r"(?:.*/)?n\d{8}\.tar",
+    pictures=r"(?:.*/)?n\d{8}(?:\.tar)?/(n\d{8}_\d+)\.JPEG",
+    expected=("n* | */n*",),
     layout="""
         n00004475.tar          holds n00004475_6590.JPEG
         ...                    or the same unpacked: n00004475/n00004475_6590.JPEG

@@ -10,7 +10,7 @@ import numpy as np
 
 from depth_model.reading import formats
 from depth_model.reading.inputs import decoded, matching, read_below, safe_key
-from depth_model.reading.reader import Reader
+from depth_model.reading.reader import Reader, always
 from depth_model.shards.sample import Item, Sample
 
 # Of the authors: 960 x 540 pixels and a field of view of 90 degrees; the center of the image is that of projection.
@@ -20,10 +20,6 @@ _INTRINSICS = (480.0, 480.0, 479.5, 269.5)
 @dataclass(frozen=True)
 class Options:
     """None: all left images below the root, as in the paper."""
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("*/*/l_*.png", "*/*/d_*.exr")
 
 
 def _items(root: Path, options: Options) -> Iterator[Item]:
@@ -43,7 +39,7 @@ READER = Reader(
     options=Options,
     items=_items,
     load=_load,
-    expected=_expected,
+    expected=always("*/*/l_*.png", "*/*/d_*.exr"),
     layout="""
         {Home,Office,Restaurant,Store}/<scene>/l_<number>.png     (r_, n_: right image and normals, not read)
         {Home,Office,Restaurant,Store}/<scene>/d_<number>.exr

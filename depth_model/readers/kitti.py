@@ -15,7 +15,7 @@ from typing import Literal
 from depth_model.errors import BadInput
 from depth_model.reading import formats, split_lists
 from depth_model.reading.inputs import decoded, paths_below
-from depth_model.reading.reader import Reader
+from depth_model.reading.reader import Reader, always
 from depth_model.reading.split_lists import first_below, folders_by_name
 from depth_model.shards.sample import Item, Sample
 
@@ -36,10 +36,6 @@ class Options:
     list: str | None = None
     split: Literal["train", "val"] | None = None
     camera: Literal["image_02", "image_03"] | None = None
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("**/proj_depth/groundtruth", "**/image_0*/data")
 
 
 def _items(root: Path, options: Options) -> Iterator[Item]:
@@ -103,7 +99,7 @@ READER = Reader(
     items=_items,
     load=_load,
     watch=split_lists.watch,
-    expected=_expected,
+    expected=always("**/proj_depth/groundtruth", "**/image_0*/data"),
     layout="""
         2011_09_26/                        (raw data; may lie in a folder of its own, such as raw/)
           calib_cam_to_cam.txt

@@ -15,7 +15,7 @@ import numpy as np
 from depth_model.errors import BadInput
 from depth_model.reading import formats
 from depth_model.reading.inputs import decoded, matching, read_below, safe_key
-from depth_model.reading.reader import Reader
+from depth_model.reading.reader import Reader, always
 from depth_model.shards.sample import Item, Sample
 
 _FEWEST = 10
@@ -25,10 +25,6 @@ _NEAREST, _FARTHEST = 1, 98
 @dataclass(frozen=True)
 class Options:
     """None: all images below the root that have depth."""
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("*/dense*/imgs", "*/dense*/depths")
 
 
 def _items(root: Path, options: Options) -> Iterator[Item]:
@@ -63,7 +59,7 @@ READER = Reader(
     options=Options,
     items=_items,
     load=_load,
-    expected=_expected,
+    expected=always("*/dense*/imgs", "*/dense*/depths"),
     layout="""
         <scene, as 0000>/dense<k>/imgs/<name>.jpg
         <scene, as 0000>/dense<k>/depths/<name>.h5     (data set "depth")

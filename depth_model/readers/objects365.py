@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import cache
-
 from depth_model.reading import image_sets
 
-
-@dataclass(frozen=True)
-class Options:
-    """There are none."""
-
-
-@cache
-def _set(options: Options) -> image_sets.ImageSet:
-    return image_sets.ImageSet(
-        archives=re.compile(r"train/(?:.*/)?patch\d+\.tar(?:\.gz)?"),
-        images=re.compile(r"train/(?:.*/)?(objects365_v[12]_\d+)\.jpg"),
-    )
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("train",)
-
-
-READER = image_sets.reader(
+READER = image_sets.plain_reader(
     name="objects365",
-    options=Options,
-    of=_set,
-    expected=_expected,
+    archives=r"train/(?:.*/)?patch\d+\.tar(?:\.gz)?",
+    pictures=r"train/(?:.*/)?(objects365_v[12]_\d+)\.jpg",
+    expected=("train",),
     layout="""
         train/patch0.tar.gz … patch50.tar.gz      hold patch0/objects365_v1_00000123.jpg
                                                   or the same unpacked: train/patch0/objects365_v1_00000123.jpg

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import cache
-
 from depth_model.reading import image_sets
 
-
-@dataclass(frozen=True)
-class Options:
-    """There are none."""
-
-
-@cache
-def _set(options: Options) -> image_sets.ImageSet:
-    return image_sets.ImageSet(
-        archives=re.compile(r"(?:train/)?train_[0-9a-f]\.tar(?:\.gz)?"),
-        images=re.compile(r"train(?:/|_[0-9a-f](?:\.tar(?:\.gz)?)?/)(?:.*/)?([0-9a-f]{16})\.jpg"),
-    )
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("train*",)
-
-
-READER = image_sets.reader(
+READER = image_sets.plain_reader(
     name="open_images",
-    options=Options,
-    of=_set,
-    expected=_expected,
+    archives=r"(?:train/)?train_[0-9a-f]\.tar(?:\.gz)?",
+    pictures=r"train(?:/|_[0-9a-f](?:\.tar(?:\.gz)?)?/)(?:.*/)?([0-9a-f]{16})\.jpg",
+    expected=("train*",),
     layout="""
         train_0.tar.gz … train_f.tar.gz           hold train_0/000002b66c9c498e.jpg
                                                   or the same unpacked: train/000002b66c9c498e.jpg (or train_0/…)

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import cache
-
 from depth_model.reading import image_sets
 
-
-@dataclass(frozen=True)
-class Options:
-    """There are none."""
-
-
-@cache
-def _set(options: Options) -> image_sets.ImageSet:
-    return image_sets.ImageSet(
-        archives=re.compile(r"(?:.*/)?sa_\d{6}\.tar"),
-        images=re.compile(r"(?:.*/)?(sa_\d+)\.jpg"),
-    )
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("sa_* | */sa_*",)
-
-
-READER = image_sets.reader(
+READER = image_sets.plain_reader(
     name="sa1b",
-    options=Options,
-    of=_set,
-    expected=_expected,
+    archives=r"(?:.*/)?sa_\d{6}\.tar",
+    pictures=r"(?:.*/)?(sa_\d+)\.jpg",
+    expected=("sa_* | */sa_*",),
     layout="""
         sa_000000.tar          holds ./sa_1.jpg and ./sa_1.json
         sa_000001.tar

@@ -11,7 +11,7 @@ from depth_model.errors import BadInput
 from depth_model.reading import formats
 from depth_model.reading.inputs import decoded, read_below, safe_key
 from depth_model.reading.pairing import pairs_by_time
-from depth_model.reading.reader import Reader
+from depth_model.reading.reader import Reader, always
 from depth_model.shards.sample import Item, Sample
 
 # The calibration of the authors for each of the three cameras; other names get the default of the Kinect driver.
@@ -28,10 +28,6 @@ class Options:
     """`tolerance`: how many seconds color and depth may lie apart; 0.02 as in the authors' tools."""
 
     tolerance: float = 0.02
-
-
-def _expected(options: Options) -> tuple[str, ...]:
-    return ("*/rgb", "*/depth")
 
 
 def _items(root: Path, options: Options) -> Iterator[Item]:
@@ -57,7 +53,7 @@ READER = Reader(
     options=Options,
     items=_items,
     load=_load,
-    expected=_expected,
+    expected=always("*/rgb", "*/depth"),
     layout="""
         rgbd_dataset_freiburg1_desk/rgb/1305031452.791720.png
         rgbd_dataset_freiburg1_desk/depth/1305031452.814000.png

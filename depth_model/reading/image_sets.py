@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from depth_model.errors import BadInput
 from depth_model.reading import archives
 from depth_model.reading.inputs import path_below, paths_below, read_below, safe_key
-from depth_model.reading.reader import Reader, files_below, rooted
+from depth_model.reading.reader import Reader, always, files_below, rooted
 from depth_model.shards.sample import Item, Sample
 
 
@@ -81,6 +81,24 @@ def reader(of: Callable[[Any], ImageSet], **fields: Any) -> Reader:
     if fields.pop("all_counted", False):
         fields["claims"] = partial(_claims, of)
     return Reader(items=partial(_items, of), load=_load, watch=partial(_watch, of), **fields)
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """There are none."""
+
+
+@cache
+def _plain(archives: str, pictures: str, options: NoOptions) -> ImageSet:
+    return ImageSet(re.compile(archives), re.compile(pictures))
+
+
+def plain_reader(archives: str, pictures: str, expected: tuple[str, ...], **fields: Any) -> Reader:
+    """Return the reader of a set without options, whose archives and images have the paths of two regular expressions.
+
+    `expected` is what `Reader.expected` returns; `fields` are the other fields of Reader.
+    """
+    return reader(partial(_plain, archives, pictures), options=NoOptions, expected=always(*expected), **fields)
 
 
 def _claims(of: Callable[[Any], ImageSet], options: Any) -> Callable[[str], bool]:

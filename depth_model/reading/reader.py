@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,16 @@ def _watch_files(root: Path, options: Any) -> Iterator[dict[str, Any]]:
     return files_below(rooted(root, options))
 
 
-def _nothing_expected(options: Any) -> tuple[str, ...]:
-    return ()
+def _same(patterns: tuple[str, ...], options: Any) -> tuple[str, ...]:
+    return patterns
+
+
+def always(*patterns: str) -> Callable[[Any], tuple[str, ...]]:
+    """Return what `Reader.expected` is when it does not depend on the options; it can be sent to other processes."""
+    return partial(_same, patterns)
+
+
+_NOTHING = always()
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Reader:
     layout: str
     description: str
     watch: Callable[[Path, Any], Iterator[dict[str, Any]]] = _watch_files
-    expected: Callable[[Any], tuple[str, ...]] = _nothing_expected
+    expected: Callable[[Any], tuple[str, ...]] = _NOTHING
     claims: Callable[[Any], Callable[[str], object]] | None = None
     sky_label: int | None = None
     needs_root: bool = True

@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 import torch
 
-from depth_model import files
 from depth_model.errors import named
 from depth_model.networks.device import CPU, torch_threads, worker_device
 from depth_model.reading.engines import HELPERS, ahead, ordered, slot
@@ -55,18 +54,6 @@ def _packaged_probe(device: torch.device) -> Segmenter:
 
     encoder, fitted = probe.packaged_encoder().to(device), probe.read_probe()
     return lambda image: probe.sky_probability(encoder, fitted, image)
-
-
-def segmenter_content(name: str) -> dict[str, str]:
-    """Return what identifies the segmenter `name` besides its name: SHA-256 by file of a probe or model folder."""
-    if name == "packaged_probe":
-        return {"probe.json": files.sha256(Path(__file__).with_name("probe.json"))}
-    folder = Path(name)
-    return (
-        {path.name: files.sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
-        if folder.is_dir()
-        else {}
-    )
 
 
 def sky_mask(

@@ -177,7 +177,7 @@ def _publish(result: Path, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     for left in out.parent.glob(f".{out.name}.*.tmp"):  # by a process that was killed right here
         _remove(left)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    temporary = files.temporary_name(out)
     if result.is_dir():
         shutil.copytree(result, temporary, copy_function=_link)
         _remove(out)

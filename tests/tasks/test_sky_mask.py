@@ -14,6 +14,7 @@ from depth_model.shards.source import SidecarFolder, SourceFolder
 from depth_model.shown import run_command
 from depth_model.sky import masks
 from tasks.settings import presets
+from tasks.workspace import entry
 from tests.tasks.starting import start
 
 
@@ -126,3 +127,11 @@ def test_a_source_that_is_not_collected_is_named(project, monkeypatch):
     shutil.rmtree(project[0] / "data/labeled/world")
     with pytest.raises(UserError, match=r"data/labeled/world: not there; 'dvc repro sky_mask@world' makes what"):
         start("sky_mask@world")
+
+
+def test_the_content_of_a_segmenter_is_part_of_the_fingerprint(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    before = entry.foreign_files({"sky": {"segmenter": str(tmp_path)}})
+    (tmp_path / "config.json").write_text("{ }")
+    assert entry.foreign_files({"sky": {"segmenter": str(tmp_path)}}) != before
+    assert entry.foreign_files({"sky": {"segmenter": "none"}}) == {}

@@ -1,7 +1,8 @@
 """The rendered world written to disk in the official layouts of real data sets, one file per layout.
 
 So that every reader, protocol and fine-tuning can run from end to end without a download. Adding a layout is adding a
-file here with a `LAYOUT`. Pictures and depth are the rendered world's; only the form is that of the data set.
+file here with a `LAYOUT`, or a line of `PICTURES` for a set that is nothing but pictures. Pictures and depth are the
+rendered world's; only the form is that of the data set.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -32,15 +34,31 @@ class Layout:
     finish: Callable[[Path, Mapping[str, list[Sample]]], None] | None = None
 
 
+PICTURES: dict[str, Callable[[int], str]] = {
+    "google_landmarks": lambda number: "train/{0[0]}/{0[1]}/{0[2]}/{0}.jpg".format(f"{number:016x}"),
+    "imagenet21k": lambda number: f"n00004475/n00004475_{number}.JPEG",
+    "objects365": lambda number: f"train/patch0/objects365_v1_{number:08d}.jpg",
+    "open_images": lambda number: f"train/{number:016x}.jpg",
+    "places365": lambda number: f"data_large/a/abbey/{number + 1:08d}.jpg",
+}
+"""Unlabeled data sets, unpacked: where below the root picture `number` stands."""
+
+
+def _write_picture(path_of: Callable[[int], str], root: Path, sample: Sample, number: int, split: str) -> None:
+    files.write_bytes(root / path_of(number), sample.image)
+
+
 def names() -> list[str]:
     """Return the names of all layouts, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted([*PICTURES, *(module.name for module in pkgutil.iter_modules(__path__))])
 
 
 def get(name: str) -> Layout:
     """Return the layout `name`; raises KeyError that lists the names there are."""
     if name not in names():
         raise KeyError(f"no layout {name!r}; there are: {', '.join(names())}")
+    if name in PICTURES:
+        return Layout(name, ("all",), partial(_write_picture, PICTURES[name]))
     return import_module(f"{__name__}.{name}").LAYOUT
 
 

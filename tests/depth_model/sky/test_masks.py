@@ -255,15 +255,6 @@ def test_two_processes_give_the_same_bytes(tmp_path):
         assert files.sha256(path) == files.sha256(tmp_path / "two" / path.name)
 
 
-def test_the_content_of_a_segmenter_is_part_of_its_identity(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    before = masks.segmenter_content(str(tmp_path))
-    (tmp_path / "config.json").write_text("{ }")
-    assert masks.segmenter_content(str(tmp_path)) != before
-    assert masks.segmenter_content("none") == {}
-    assert masks.segmenter_content("packaged_probe") == {"probe.json": files.sha256(probe.PROBE_FILE)}
-
-
 def test_a_missing_packaged_encoder_is_said_plainly(monkeypatch):
     from depth_model.networks import packaged_encoder
 
