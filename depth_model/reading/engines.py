@@ -8,6 +8,7 @@ number.
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import threading
 from collections import deque
@@ -142,6 +143,9 @@ def _by_ray(
     function: Callable[..., Result], parts: Iterable[Part], shared: Any, workers: int, cpus: int, gpus: int
 ) -> Iterator[Result]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # set before the import: Ray must not phone home
+    if not os.environ.get("RAY_ADDRESS"):  # whoever reaches the ports of a cluster can run code in it
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
     started = not ray.is_initialized()

@@ -15,7 +15,7 @@ import pytest
 
 from flows import access
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.hostile]
 PREFECT = [sys.executable, "-m", "prefect"]
 
 
