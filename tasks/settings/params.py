@@ -282,7 +282,7 @@ def read(path: Path) -> Any:
     except RecursionError:
         raise UserError(f"{path.name}: nested too deeply, or an alias (*) makes a value part of itself") from None
     except (YAMLError, ValueError, TypeError) as error:  # what a wrong number, date or key is to the parser
-        raise UserError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path.name}: not valid YAML: {' '.join(str(error).split()):.500}") from None
 
 
 def _values(content: Any, known: dict[int, int]) -> int:

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import yaml
+from PIL import Image
 
 from tasks.settings import presets
 from tests import canaries
@@ -34,12 +35,13 @@ def project(tmp_path, repository):
 
 
 def run(project, *stages, **environment):
-    """Start stages as DVC does; return what they said, and whether the last one failed."""
+    """Start stages as DVC does, or other modules; return what they said, and whether the last one failed."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
     said = []
     for stage in stages:
+        command = stage if isinstance(stage, list) else ["tasks", stage]
         done = subprocess.run(
-            [sys.executable, "-m", "tasks", stage], cwd=project, capture_output=True, text=True, check=False,
+            [sys.executable, "-m", *command], cwd=project, capture_output=True, text=True, check=False,
             env=inherited | canaries.ENVIRONMENT | environment,
         )  # fmt: skip
         said.append(done.stdout + done.stderr)
@@ -86,8 +88,9 @@ def test_a_store_that_is_not_there_is_named_without_its_keys(project, closed):
 
 def test_a_tracking_server_that_refuses_is_named_without_its_password(project, refusing):
     uri, told = refusing
-    said, failed = run(
-        project, "inventory", "collect_unlabeled@world", MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_MAX_RETRIES="1"
-    )
-    assert failed and any("Authorization" in headers for headers in told)  # it was told the password
+    Image.new("RGB", (40, 40)).save(project / "a.jpg")
+    command = ["tasks.commands.main", "predict", "a.jpg", "--model", "models:/x@champion", "-o", "out"]
+    said, failed = run(project, command, MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_MAX_RETRIES="1")
+    assert failed and len(said[-1].splitlines()) == 1
+    assert any("Authorization" in headers for headers in told)  # it was told the password
     assert canaries.leaks(project, *said) == []
