@@ -86,6 +86,7 @@ def test_a_store_that_is_not_there_is_named_without_its_keys(project, closed):
     assert canaries.leaks(project, *said) == []
 
 
+@pytest.mark.slow
 def test_a_tracking_server_that_refuses_is_named_without_its_password(project, refusing):
     uri, told = refusing
     Image.new("RGB", (40, 40)).save(project / "a.jpg")
