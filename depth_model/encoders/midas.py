@@ -7,7 +7,6 @@ parameter names a saved model keeps. Swin and the hybrid, whose tokens have seve
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from depth_model import files
 from depth_model.networks import checkpoints
 from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.encoder import patch_grid
@@ -106,7 +106,7 @@ def _random_backbone(shape: Mapping[str, Any]) -> nn.Module:
 def is_midas(path: str | Path) -> bool:
     """Whether `path` is a folder of one of transformers' DPT models, as its config.json says."""
     try:
-        return json.loads(Path(path, "config.json").read_text("utf-8"))["model_type"] == "dpt"
+        return files.read_json(Path(path, "config.json"))["model_type"] == "dpt"
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -132,7 +132,7 @@ def read_midas(folder: str | Path, size: str) -> MidasEncoder:
 
 def _configuration(folder: Path) -> tuple[str, Any]:
     """Return the kind of backbone and transformers' configuration, whose making must not reach for the model hub."""
-    found = json.loads((folder / "config.json").read_text("utf-8"))
+    found = files.read_json(folder / "config.json")
     kind = (found.get("backbone_config") or found).get("model_type")
     strange = "a hybrid" if found.get("is_hybrid") else found.get("backbone") or (kind not in MODELS and kind)
     if strange:

@@ -6,7 +6,6 @@ Shards stay what the pipeline reads; nothing here is read back. Does not export 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -82,7 +81,7 @@ def claim_folder(out: Path, labels: Labels, form: Form) -> None:
     """
     origin = {"sha256": labels.sha256, "form": form}
     if (out / ORIGIN).is_file():
-        if json.loads((out / ORIGIN).read_text("utf-8")) != origin:
+        if files.read_json(out / ORIGIN) != origin:
             raise BadInput(f"{out}: holds other labels, or another form of them; name a folder of its own")
     elif out.exists() and any(not one.name.startswith(".depth-anything") for one in out.iterdir()):
         raise BadInput(f"{out}: is not empty; name a folder of its own")

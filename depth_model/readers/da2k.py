@@ -5,7 +5,6 @@ The samples are the images; `pairs` gives the pairs of all of them, by the key o
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from depth_model.errors import BadInput
+from depth_model.files import parsed_json
 from depth_model.reading.inputs import decoded, safe_key
 from depth_model.reading.reader import Reader, always
 from depth_model.shards.sample import Item, Sample
@@ -57,8 +57,8 @@ def _content(root: Path) -> tuple[str, dict[str, Any]]:
 
 def _json(data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return parsed_json(data)
+    except ValueError as error:
         raise BadInput(f"not a JSON file: {error}") from error
 
 

@@ -7,7 +7,6 @@ files name and that were not downloaded do not disturb.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from depth_model.errors import BadInput
+from depth_model.files import parsed_json
 from depth_model.reading import formats
 from depth_model.reading.inputs import decoded, safe_key
 from depth_model.reading.reader import Reader
@@ -80,8 +80,8 @@ def _names(key: str) -> tuple[str, ...]:
 
 def _json(data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return parsed_json(data)
+    except ValueError as error:
         raise BadInput(f"not a JSON file: {error}") from error
 
 

@@ -8,6 +8,7 @@ number.
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import threading
 from collections import deque
@@ -169,6 +170,10 @@ def _by_ray(
     function: Callable[..., Result], parts: Iterable[Part], shared: Any, workers: int, cpus: int, gpus: int
 ) -> Iterator[Result]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # set before the import: Ray must not phone home
+    if not os.environ.get("RAY_ADDRESS"):
+        # A new cluster asks for a token, for whoever reaches its ports can run code in it. Without this one Ray would
+        # keep its own in the home folder, as readable as the umask says.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
     started = not ray.is_initialized()

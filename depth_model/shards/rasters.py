@@ -25,6 +25,7 @@ import zstandard
 from PIL import Image
 
 from depth_model.errors import BadInput
+from depth_model.files import parsed_json
 from depth_model.shards import decoding
 
 SUFFIX = "dar"
@@ -258,7 +259,7 @@ def _parsed(data: bytes) -> tuple[dict[str, Any], bytes]:
     if length > _LONGEST_HEADER or len(data) < 8 + length:
         raise BadInput("damaged raster: header cut off")
     try:
-        head = json.loads(data[8 : 8 + length])
+        head = parsed_json(data[8 : 8 + length])
     except ValueError as error:
         raise BadInput("damaged raster: header is not JSON") from error
     if not _plausible(head):

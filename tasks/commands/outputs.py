@@ -98,7 +98,7 @@ def _opened(folder: Path, out: Path) -> int:
     """Open the record for appending; a link of that name is not followed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return os.open(folder / RECORD, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        return files.appending(folder / RECORD)
     except OSError as error:
         raise BadInput(f"-o {out}: cannot be written to: {error.strerror} ({error.filename})") from error
 

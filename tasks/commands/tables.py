@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +74,7 @@ def _summaries(given: Sequence[Path] | None) -> list[dict[str, Any]]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"--results {folder}: there is no such folder")
-        contents = [json.loads(path.read_text("utf-8")) for path in sorted(folder.rglob("*.json"))]
+        contents = [files.read_json(path) for path in sorted(folder.rglob("*.json"))]
         summaries = [one for one in contents if isinstance(one, dict) and {"protocol", "models"} <= set(one)]
         if not summaries and given is not None:
             raise UserError(f"--results {folder}: holds no summary of an evaluation")

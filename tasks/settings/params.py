@@ -68,6 +68,9 @@ __all__ = [
     "source_root",
 ]
 
+_LARGEST = 1_000_000
+"""Values in a file of parameters, each as often as it is referred to."""
+
 
 @checked_dataclass(config=ConfigDict(extra="forbid", strict=True), frozen=True, kw_only=True)
 class Params:
@@ -208,7 +211,7 @@ def _sentence(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{where}: missing key"
     message = error["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    shown = "" if isinstance(error["input"], dict) else f" = {error['input']!r:.200}"
     return f"{where}{shown}: {message}" if where else message
 
 
@@ -245,6 +248,8 @@ def check(content: Any, name: str = "params.yaml") -> Params:
         faults += _option_faults(params)
     except ValidationError as error:
         faults += [_sentence(one) for one in error.errors()]
+    except TypeError as error:  # a key that is a list or a mapping
+        raise UserError(f"{name}: {error}") from None
     if faults:
         raise UserError("\n".join(f"{name}: {fault}" for fault in faults))
     return params
@@ -260,16 +265,34 @@ def load(path: Path | None = None) -> Params:
 
 
 def read(path: Path) -> Any:
-    """Return the content of a file of parameters, as DVC reads it (YAML 1.2); raises UserError as `load` does."""
+    """Return the content of a file of parameters, as DVC reads it (YAML 1.2); raises UserError as `load` does.
+
+    Aliases are refused that make the file many times larger, or part of itself.
+    """
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        if (size := _values(content, {})) > _LARGEST:
+            raise UserError(f"{path.name}: its aliases (*) make {size} values of it; {_LARGEST} are read")
+        return content
     except FileNotFoundError:
         raise UserError(
             f"{path.name}: not found in this folder; run from the project root, or write one with"
             " 'depth-anything params demo -o params.yaml'"
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path.name}: not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"{path.name}: nested too deeply, or an alias (*) makes a value part of itself") from None
+    except (YAMLError, ValueError, TypeError) as error:  # what a wrong number, date or key is to the parser
+        raise UserError(f"{path.name}: not valid YAML: {' '.join(str(error).split()):.500}") from None
+
+
+def _values(content: Any, known: dict[int, int]) -> int:
+    """Return how many values there are in `content`; what is `known`, by identity, is not walked through again."""
+    if not isinstance(content, dict | list):
+        return 1
+    if id(content) not in known:
+        below = content.values() if isinstance(content, dict) else content
+        known[id(content)] = 1 + sum(_values(one, known) for one in below)
+    return known[id(content)]
 
 
 def root() -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
-from pydantic import AfterValidator, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, StringConstraints, TypeAdapter
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from depth_model import readers
@@ -155,9 +155,13 @@ class Export:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model from elsewhere: a file, a folder, `models:/NAME@ALIAS`, or an encoder: packaged, hub, none."""
+    """A model from elsewhere: a file, a folder, `models:/NAME@ALIAS`, or an encoder: packaged, hub, none.
+
+    With `sha256`, the digest of the file, or of model.safetensors in the folder, no other weights are taken.
+    """
 
     source: str
+    sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
 
 
 def _known_store(text: str) -> str:

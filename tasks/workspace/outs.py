@@ -56,7 +56,8 @@ def _others(root: Path, address: str, out: str, known: set[str]) -> Iterator[Pat
     ignored = [".gitignore", *_ignored(root)]
     for folder, below, names in os.walk(root / out):
         below[:] = [name for name in below if not _matches(name, ignored)]
-        for name in names:
+        links = [name for name in below if Path(folder, name).is_symlink()]  # to folders; no stage makes one
+        for name in [*names, *links]:
             path = Path(folder, name)
             relative = path.relative_to(root / out)
             if relative.as_posix() in known or _matches(name, ignored):

@@ -33,6 +33,7 @@ def test_checksums_are_those_of_hashlib(tmp_path):
     assert files.sha256_of_json({"a": 1, "b": 2}) == files.sha256_of_json({"b": 2, "a": 1})
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe{}x", b"{", b""])
 def test_json_that_cannot_be_read_is_one_kind_of_error(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)

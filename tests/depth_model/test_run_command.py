@@ -19,6 +19,7 @@ def said_of(capsys, error):
     return capsys.readouterr().err
 
 
+@pytest.mark.hostile
 def test_control_characters_and_passwords_do_not_reach_the_terminal(capsys):
     said = said_of(capsys, UserError("a\x1b[2Jb at http://me:CANARY@h\nand this"))
     assert said == "error: a\\x1b[2Jb at http://***@h\nerror: and this\n"

@@ -7,6 +7,8 @@ import pytest
 from depth_model.errors import UserError
 from depth_model.shown import printable, redacted, shown, without_password
 
+pytestmark = pytest.mark.hostile
+
 
 def test_control_characters_are_escaped():
     hostile = "a\x1b[2J\x07\r\nb\x9b31m\u202egpj.\u2028\udcff\x00é ü"

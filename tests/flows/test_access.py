@@ -9,6 +9,8 @@ import pytest
 
 from flows import access
 
+pytestmark = pytest.mark.hostile
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):

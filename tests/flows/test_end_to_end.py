@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from flows import access
+from tests import canaries
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.hostile]
 PREFECT = [sys.executable, "-m", "prefect"]
 
 
@@ -41,13 +42,17 @@ class Server:
         self.secret_file = home / ".env"
         self.auth = tuple(access.ensure_secret(self.secret_file).split(":"))
         inherited = {name: value for name, value in os.environ.items() if name not in (access.SERVER, access.CLIENT)}
-        self.environment = inherited | {
-            "PREFECT_HOME": str(home),
-            "PREFECT_API_URL": self.url,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "true",
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-        }
+        self.environment = (
+            inherited
+            | canaries.ENVIRONMENT
+            | {
+                "PREFECT_HOME": str(home),
+                "PREFECT_API_URL": self.url,
+                "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+                "DO_NOT_TRACK": "true",
+                "PREFECT_WORKER_QUERY_SECONDS": "1",
+            }
+        )
         self.log = open(home / "server.log", "w")
         command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
         self.process = self.start(command, home)
@@ -190,7 +195,7 @@ def test_who_does_not_know_the_secret_gets_nowhere(server):
             assert httpx.post(f"{server.url}/{kind}/", json={"name": "x"}, auth=auth, timeout=20).status_code == 401
 
 
-def test_the_secret_stands_in_no_log(server, project):
+def test_neither_the_secret_nor_a_credential_stands_in_a_log(server, project):
     run_deployment(server, project, "--watch")
     secret = server.auth[1]
     assert secret not in (server.secret_file.parent / "server.log").read_text()
@@ -198,6 +203,7 @@ def test_the_secret_stands_in_no_log(server, project):
     assert logs and secret not in str(logs)
     deployments = str(server.read("deployments")) + str(server.read("flow_runs")) + str(server.read("work_pools"))
     assert secret not in deployments
+    assert canaries.leaks(project, str(logs), deployments) == canaries.leaks(server.secret_file.parent) == []
 
 
 def test_pages_of_others_are_told_to_stay_out(repository, tmp_path):

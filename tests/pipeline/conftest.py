@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import canaries
+
 TINY = Path(__file__).with_name("tiny.yaml")
 
 
@@ -28,6 +30,7 @@ class Project:
             "GIT_AUTHOR_EMAIL": "test@localhost",
             "GIT_COMMITTER_NAME": "test",
             "GIT_COMMITTER_EMAIL": "test@localhost",
+            **canaries.ENVIRONMENT,
         }
         for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "PYTHONPATH"):
             self.environment.pop(name, None)
@@ -46,7 +49,7 @@ class Project:
     def run(self, *command: str, fails: bool = False) -> str:
         process = self.start(*command)
         output, _ = process.communicate(timeout=1800)
-        assert (process.returncode != 0) == fails, output
+        assert (process.returncode != 0) == fails, f"{process.returncode}: {output}"
         return output
 
     def ran(self, output: str) -> list[str]:
@@ -66,7 +69,8 @@ def make_project(folder: Path, repository: Path) -> Project:
             shutil.copy2(repository / name, folder / name)
     shutil.copy2(TINY, folder / "params.yaml")
     project = Project(folder)
-    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Start"]):
+    remote = ["remote", "add", "origin", canaries.REMOTE]
+    for command in (["init", "-q", "-b", "main"], remote, ["add", "-A"], ["commit", "-q", "-m", "Start"]):
         project.run("git", *command)
     return project
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pandas
 import pytest
 import yaml
 from PIL import Image
+
+from tests import canaries
 
 AFTER_STUDENT = [
     "train_student",
@@ -35,6 +38,12 @@ def test_the_first_run_leaves_models_metrics_and_a_report(project):
     assert "<html" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert str(project.folder) not in page
+
+
+@pytest.mark.hostile
+def test_no_credential_is_left_in_a_log_a_result_or_a_page(project):
+    assert canaries.leaks(project.folder, project.first_output) == []
+    assert canaries.leaks(Path("/nowhere"), str(project.environment)) != []  # they were there to be told
 
 
 def test_catalogs_list_the_sources_in_the_order_of_params(project):

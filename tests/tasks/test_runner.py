@@ -13,6 +13,8 @@ from tasks.__main__ import chosen_address, module_of
 from tasks.settings import params
 from tests.tasks.starting import make_project
 
+pytestmark = pytest.mark.hostile
+
 HOSTILE = [
     "x$(touch owned)",
     "x`touch owned`",

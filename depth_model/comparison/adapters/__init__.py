@@ -5,7 +5,6 @@ Adding a family is adding a file here with a `FAMILY`; nothing is registered any
 
 from __future__ import annotations
 
-import json
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from depth_model import files
 from depth_model.evaluation.estimator import Estimator
 from depth_model.networks.variants import Version
 
@@ -92,7 +92,7 @@ def _origin(name: str, settings: Settings) -> Origin:
     config_file = path / "config.json"
     if config_file.is_file():
         try:
-            return Origin(name, json.loads(config_file.read_text("utf-8")), local=True)
+            return Origin(name, files.read_json(config_file), local=True)
         except ValueError as error:
             raise ValueError(f"{config_file}: not valid JSON: {error}") from error
     if path.is_dir() and settings.predictions is not None:

@@ -48,8 +48,8 @@ def estimator(origin: Origin, space: str, depth: Depth = predicted_depth) -> Est
     """
     transformers = _transformers()
     try:
-        processor = transformers.AutoImageProcessor.from_pretrained(origin.name)
-        model = transformers.AutoModelForDepthEstimation.from_pretrained(origin.name)
+        processor = transformers.AutoImageProcessor.from_pretrained(origin.name, trust_remote_code=False)
+        model = transformers.AutoModelForDepthEstimation.from_pretrained(origin.name, trust_remote_code=False)
     except OSError as error:
         raise ValueError(f"{origin.name}: {' '.join(str(error).split())[:200]}") from error
     device = inference_device()

@@ -257,6 +257,7 @@ class Malicious:
         return os.mkdir, (str(self.target),)
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("container", ["zip", "legacy", "bare", "nested"])
 def test_a_malicious_pickle_is_refused_and_never_run(model, tmp_path, container):
     trap, path = tmp_path / "trap", tmp_path / "weights.pth"
@@ -272,6 +273,7 @@ def test_a_malicious_pickle_is_refused_and_never_run(model, tmp_path, container)
     assert not trap.exists()
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
 def test_damaged_files_are_refused_whatever_is_left_of_them(model, tmp_path, kind):
     path = tmp_path / "weights"
@@ -288,6 +290,7 @@ def test_damaged_files_are_refused_whatever_is_left_of_them(model, tmp_path, kin
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.hostile
 def test_files_that_are_something_else_are_named(tmp_path, model):
     cases = {
         "text.pth": (lambda p: p.write_text("not a checkpoint"), "is no checkpoint"),

@@ -20,6 +20,8 @@ from depth_model.errors import BadInput
 from depth_model.reading import archives, video
 from depth_model.shards import images
 
+pytestmark = pytest.mark.hostile
+
 CONTENT = {f"folder/{number}-ünï.bin": random.Random(number).randbytes(7**number) for number in range(6)}
 LONG = "d" * 90 + "/" + "f" * 200
 

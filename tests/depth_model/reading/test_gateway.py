@@ -17,6 +17,8 @@ from depth_model.errors import BadInput
 from depth_model.reading import archives, formats, video
 from depth_model.shards import decoding, images, rasters
 
+pytestmark = pytest.mark.hostile
+
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n%%EOF\n"
 
 

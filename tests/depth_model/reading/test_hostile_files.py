@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import struct
 import subprocess
 import sys
 import zlib
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -19,7 +21,9 @@ from depth_model.reading import formats
 from depth_model.reading.collecting import collect_source
 from depth_model.shards import images, rasters
 
-from .hostile_files import run, subjects
+from .hostile_files import HOOK, fuzz, run, subjects, told
+
+pytestmark = pytest.mark.hostile
 
 
 @pytest.mark.parametrize("name", list(subjects()))
@@ -27,6 +31,31 @@ def test_damaged_files_are_read_or_refused(name):
     found = run(name, 0, 40)
     assert set(found) <= {"values", "refused"}
     assert found["refused"] > 0
+
+
+@pytest.mark.slow
+def test_thousands_of_damaged_files_add_up_to_values_and_refusals():
+    found, peak = fuzz(6000, 2)
+    lines, is_well = told(found, 6000, peak)
+    assert is_well, "\n".join(lines)
+    assert sum(found.values(), Counter()).total() == 6000
+
+
+HOSTILE = {
+    "a program": "import subprocess; subprocess.run(['true'])",
+    "a shell": "import os; os.system('true')",
+    "another program in its place": "import os; os.execv('/bin/true', ['true'])",
+    "a class out of a pickle": "import pickle, pathlib; pickle.loads(pickle.dumps(pathlib.Path('a')))",
+    "a connection": "import socket; socket.socket().connect(('127.0.0.1', 9))",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_a_decoder_must_not_do_is_seen(name, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(HOOK)
+    watched = os.environ | {"WATCHED": "yes", "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", f"try:\n    {HOSTILE[name]}\nexcept Exception:\n    pass"]
+    assert subprocess.run(command, env=watched, stderr=subprocess.DEVNULL, check=False).returncode == 113
 
 
 @pytest.mark.parametrize("name", list(subjects()))

@@ -9,9 +9,12 @@ import re
 import pytest
 
 from depth_model import files
+from depth_model.comparison import run as comparison_run
 from depth_model.errors import BadInput
 from tasks.commands import outputs
 from tasks.commands.main import main, parser
+
+pytestmark = pytest.mark.hostile
 
 
 def given(out, *sources, force=False):
@@ -156,3 +159,33 @@ def test_predict_is_stopped_before_it_loads_a_model(tmp_path, monkeypatch, capsy
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: -o {out}: ")
     assert len(list(tmp_path.rglob("*"))) == 4
+
+
+def opened(arguments, folder, fingerprint="one"):
+    with outputs.guarded(arguments), comparison_run._opened(folder, fingerprint) as handle:
+        handle.write("{}\n")
+
+
+def test_growing_results_are_replaced_only_where_they_are_ours(tmp_path):
+    out, folder = tmp_path / "out", tmp_path / "out" / "runs" / "model"
+    folder.mkdir(parents=True)
+    (folder / "results.jsonl").write_text("mine\n")
+    with pytest.raises(BadInput, match="was not made by this command; --force"):
+        opened(given(out), folder)
+    assert (folder / "results.jsonl").read_text() == "mine\n"
+    (folder / "results.jsonl").unlink()
+    for fingerprint, lines in (("one", 1), ("one", 2), ("two", 1)):
+        opened(given(out), folder, fingerprint)
+        assert (folder / "results.jsonl").read_text() == "{}\n" * lines
+
+
+@pytest.mark.parametrize("name", [".lock", "results.jsonl"])
+def test_growing_files_are_not_written_through_a_link(tmp_path, name):
+    out, folder = tmp_path / "out", tmp_path / "out" / "runs" / "model"
+    opened(given(out), folder)
+    (tmp_path / "precious").write_text("mine")
+    (folder / name).unlink()
+    (folder / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic links"):
+        opened(given(out), folder)
+    assert (tmp_path / "precious").read_text() == "mine"

@@ -17,6 +17,8 @@ from tasks.report import sections
 from tasks.report.pages import data_uri, render
 from tests.tasks.page_reader import Page
 
+pytestmark = pytest.mark.hostile
+
 HOSTILE = {
     "markup": "<img src=x onerror=alert(1)>",
     "end of an attribute": "'><script>alert(1)</script>",

@@ -173,3 +173,30 @@ def test_the_encoders_are_those_of_the_networks():
         encoder = Encoder(size)
         assert (VARIANTS[size].depth, VARIANTS[size].patch) == (encoder.depth, encoder.patch)
     assert VARIANTS["dinov3_vitl16"].depth == VARIANTS["vitl_reg"].depth == 24
+
+
+LAUGHS = "l0: &l0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
+BOMBS = {
+    "aliases of aliases": (LAUGHS, r"its aliases \(\*\) make 1234\d* values of it"),
+    "a list in itself": ("x: &a [*a]\n", "part of itself"),
+    "a mapping in itself": ("x: &a {b: *a}\n", "part of itself"),
+    "deep lists": ("x: " + "[" * 500 + "]" * 500 + "\n", "nested too deeply"),
+    "a list as key": ("? [1, 2]\n: 3\n", "keys must be"),
+    "a number without end": ("x: " + "9" * 10_000 + "\n", "not valid YAML: Exceeds the limit"),
+    "no date": ("x: 2024-99-99\n", "not valid YAML: month"),
+    "a program": ("x: !!python/object/apply:os.system ['touch owned']\n", "could not determine a constructor"),
+    "half a character": ('x: "\\ud800"\n', "Invalid JSON"),
+    "another text": ("seed: " + "y" * 100_000 + "\n", "duplicate key|seed = "),
+}
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_file_made_to_harm_is_one_line(repository, tmp_path, name):
+    added, said = BOMBS[name]
+    (tmp_path / "params.yaml").write_text((repository / "params.yaml").read_text() + added)
+    with pytest.raises(UserError, match=said) as caught:
+        params.load(tmp_path / "params.yaml")
+    assert all(len(line) < 1000 for line in str(caught.value).split("\n"))

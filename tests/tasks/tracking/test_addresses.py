@@ -12,6 +12,8 @@ import pytest
 from depth_model.errors import UserError
 from tasks.tracking import mlflow_runs
 
+pytestmark = pytest.mark.hostile
+
 
 @pytest.fixture
 def silent():

@@ -51,6 +51,7 @@ def project(tmp_path, repository, empty_store, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.hostile
 @pytest.mark.parametrize("path", ["artifacts/../../elsewhere", "/etc", "../.."])
 def test_a_version_that_points_outside_its_own_folder_is_refused(project, tmp_path, monkeypatch, path):
     import mlflow
@@ -176,6 +177,7 @@ def test_weights_restored_from_a_cache_get_a_version_and_a_run(project):
     assert run.data.metrics["evaluation/mean/abs_rel"] == 0.3
 
 
+@pytest.mark.hostile
 def test_no_artifact_is_a_pickle_and_the_requirements_are_exact(project):
     trained(project, b"one")
     names = [path.name for path in (project / "mlartifacts").rglob("*") if path.is_file()]

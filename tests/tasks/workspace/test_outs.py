@@ -10,6 +10,8 @@ import yaml
 from depth_model.errors import UserError
 from tasks.workspace import outs
 
+pytestmark = pytest.mark.hostile
+
 DIGEST = "ab" * 16 + ".dir"
 
 
@@ -39,6 +41,13 @@ def test_what_stages_made_is_no_file_of_others(root):
 def test_a_file_of_ones_own_is_named(root):
     (root / "data/rooms/below/mine.jpg").touch()
     with pytest.raises(UserError, match=r"^data/rooms/below/mine\.jpg: DVC empties this folder .*; move what is yours"):
+        outs.refuse_unknown_files(root)
+
+
+def test_a_link_to_a_folder_is_somebodys_too(root):
+    (root / "precious").mkdir()
+    (root / "data/rooms/below/link").symlink_to(root / "precious")
+    with pytest.raises(UserError, match=r"^data/rooms/below/link: DVC empties this folder"):
         outs.refuse_unknown_files(root)
 
 

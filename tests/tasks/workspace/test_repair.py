@@ -12,6 +12,8 @@ import pytest
 from tasks.workspace import repair
 from tests.tasks.workspace import dvc_kills
 
+pytestmark = pytest.mark.hostile
+
 MD5 = "0123456789abcdef0123456789abcdef"
 ENTRY = """\
   {name}:
