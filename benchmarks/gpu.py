@@ -86,9 +86,11 @@ def compiled(model: nn.Module) -> nn.Module:
 
 
 def marked_tests(where: Setup) -> Rows:
-    """Run the tests of the marker `gpu`; a dry run only asks which there are."""
+    """Run the tests of the marker `gpu`; a dry run has none, as `make test` runs their code on the CPU."""
+    if where.dry:
+        return [{"ended with": 0, "said": "not run"}]
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", "tests/gpu"]
-    words += ["--collect-only"] if where.dry else ["--junitxml", str((where.out / "tests.xml").absolute())]
+    words += ["--junitxml", str((where.out / "tests.xml").absolute())]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
     files.write_text(where.out / "tests.txt", done.stdout + done.stderr)
     return [{"ended with": done.returncode, "said": (done.stdout.strip().splitlines() or ["nothing"])[-1]}]

@@ -20,7 +20,7 @@ def test_a_benchmark_answers_help(path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(FOLDER))
     monkeypatch.setattr(sys, "argv", [str(path), "--help"])
     if path.name in SHARED:
-        assert {"measuring.py": "table", "gpu_measuring.py": "Setup"}[path.name] in runpy.run_path(str(path))
+        assert runpy.run_path(str(path))["__doc__"]
         return
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(path), run_name="__main__")
