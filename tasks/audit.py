@@ -1,7 +1,8 @@
 """Stage `audit`: training images that an evaluation set holds too, or that stand twice, are listed to be left out.
 
 Writes `data/exclusions/<role>.parquet`, of which the bytes change only when the list does, so that another
-evaluation set retrains nothing unless a leak is found; and `reports/audit/`: counts, and pictures of the pairs.
+evaluation set retrains nothing unless a leak is found; in `data/exclusions/held_out/` what is held out for validation;
+and `reports/audit/`: counts, and pictures of the pairs.
 Images for fine-tuning that the fine-tuned models are measured on are shown too, but not left out: such sets have
 official splits, and results are compared on these.
 """
@@ -9,6 +10,8 @@ official splits, and results are compared on these.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +19,7 @@ from depth_model import files
 from depth_model.errors import UserError
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
-from tasks.workspace.paths import AUDIT_REPORT, AUDITED, catalog_path, exclusions_path
+from tasks.workspace.paths import AUDIT_REPORT, AUDITED, HELD_OUT_FOLDER, catalog_path, exclusions_path, held_out_path
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ def run(workplace: Workplace, settings: params.Params) -> None:
     """Write the exclusions of both training roles, and the pictures of the pairs."""
     from depth_model.audit.findings import EVALUATION, TRAINING, Collection, audit, counts, exclusions
     from depth_model.shards import manifest
+    from depth_model.shards.pool import HELD_OUT
 
     catalogs = {role: files.read_json(catalog_path(role)) for role in ROLES}
     data, report = Path("data"), workplace.out(AUDIT_REPORT)
@@ -49,13 +53,16 @@ def run(workplace: Workplace, settings: params.Params) -> None:
         for role in FINETUNING:
             counted, more = _finetuning(report, role, settings, len(pairs))
             finetuning, pairs = finetuning | counted, pairs + more
+        held = _hold_out(workplace, settings, training, findings)
         summary = {"sources": found, "refuted_by_pixels": refuted, "finetuning": finetuning, "pairs": pairs}
+        summary["held_out"] = held
         files.write_json(report / "summary.json", summary)
         run.log_metrics({f"{reason}/{name}": value for name, one in found.items() for reason, value in one.items()})
         kept = {f"{role}/{name}": one for role, catalog in catalogs.items() for name, one in catalog.items()}
         run.log_metrics({f"quarantined/{name}": one["quarantined"] for name, one in kept.items()})
         run.log_metrics({f"bytes/{name}": one["bytes"] for name, one in kept.items()})
         run.log_metrics({f"refuted_by_pixels/{kind}": value for kind, value in refuted.items()})
+        run.log_metrics({f"{HELD_OUT}/{name}": one[HELD_OUT] for name, one in held.items()})
         run.log_metrics({f"{FINETUNING_LEAK}/{name}": one["leak"] for name, one in finetuning.items()})
         run.artifact(report, "audit")
 
@@ -76,23 +83,57 @@ def _finetuning(
 ) -> tuple[dict[str, dict[str, int]], list[dict[str, Any]]]:
     """Return how many images of each source for fine-tuning are measured on too, and the first pairs, with pictures
     from `number` on."""
-    from depth_model.audit.findings import Collection, Findings, counts, find_leaks
+    from depth_model.audit.findings import Findings, counts, find_leaks
 
     learned, measured = finetuning_sources(role, settings)
     if not learned or not measured:
         return {}, []
-    catalog = files.read_json(catalog_path(role))
-    if missing := sorted({*learned, *measured} - set(catalog)):
-        raise UserError(f"{catalog_path(role)}: lacks {', '.join(missing)}; 'dvc repro validate@{role}' adds it")
-    training, evaluation = (
-        Collection(Path("data"), {role: {name: catalog[name] for name in names}}, (role,))
-        for names in (learned, measured)
-    )
+    _check_listed(role, {*learned, *measured})
+    training, evaluation = (_sources_of(role, names) for names in (learned, measured))
     leaks, refuted = find_leaks(training, evaluation, settings.audit)
     findings = Findings(sorted(leaks, key=lambda pair: pair.row), refuted, 0)
     shown = _shown(folder, findings, training, evaluation, number, FINETUNING_LEAK)
     found = counts(findings, training)
     return {name: {"images": one["images"], "leak": one["leak"]} for name, one in found.items()}, shown
+
+
+def _check_listed(role: str, names: set[str]) -> None:
+    if missing := sorted(names - set(files.read_json(catalog_path(role)))):
+        raise UserError(f"{catalog_path(role)}: lacks {', '.join(missing)}; 'dvc repro validate@{role}' adds it")
+
+
+def _sources_of(role: str, names: Sequence[str]) -> Collection:
+    from depth_model.audit.findings import Collection
+
+    catalog = files.read_json(catalog_path(role))
+    return Collection(Path("data"), {role: {name: catalog[name] for name in names}}, (role,))
+
+
+def _hold_out(
+    workplace: Workplace, settings: params.Params, training: Collection, findings: Findings
+) -> dict[str, dict[str, int]]:
+    """Write what is held out of every role, and return how many images of each source, by reason."""
+    import numpy as np
+    import pyarrow as pa
+
+    from depth_model.audit.held_out import HELD_OUT_SCHEMA, Choice, counts, held_out
+    from depth_model.shards import manifest
+
+    wanted, distance = settings.validation, settings.audit.duplicate_distance
+    excluded = np.zeros(len(training), bool)
+    excluded[[pair.row for pair in findings.pairs]] = True
+    choice = Choice(wanted.fraction, wanted.seed)
+    tables = {"labeled": [held_out(training, "labeled", replace(choice, whole=wanted.sources), excluded, distance)]}
+    for role in FINETUNING:
+        names = sorted({one.source for one in getattr(settings, f"finetune_{role}").values()})
+        _check_listed(role, set(names))
+        alone = [_sources_of(role, [name]) for name in names]  # a training learns from one of them
+        tables[role] = [held_out(one, role, choice, np.zeros(len(one), bool), distance) for one in alone]
+    folder = workplace.out(HELD_OUT_FOLDER)
+    for role, parts in tables.items():
+        manifest.write_table(folder / held_out_path(role).name, parts, HELD_OUT_SCHEMA, {})
+    whole = {role: pa.concat_tables([HELD_OUT_SCHEMA.empty_table(), *parts]) for role, parts in tables.items()}
+    return {name: one for role, table in whole.items() for name, one in counts(table, role).items()}
 
 
 def _shown(
@@ -128,7 +169,7 @@ def _shown(
 
 
 def _address(collection: Collection, row: int) -> str:
-    role, name, _ = collection.workplace(row)
+    role, name, _ = collection.place(row)
     return f"{role}/{name}: {collection.key(row)}"
 
 
@@ -139,6 +180,9 @@ def conclude(key: str, settings: params.Params) -> None:
         if found["leak"]:
             told = f"{found['leak']} of its images are measured on too; the report shows them"
             print(f"warning: {source}: {told}", file=sys.stderr)
+    for source, found in summary["held_out"].items():
+        alike = f"; {found['near_duplicate']} more look like one of the others" if found["near_duplicate"] else ""
+        print(f"{source}: held out {found['held_out']} for validation{alike}")
     for source, found in summary["sources"].items():
         excluded = {reason: number for reason, number in found.items() if reason != "images" and number}
         if excluded:

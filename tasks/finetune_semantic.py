@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.settings import params
-from tasks.training.stage import initial_weights, source_pool, train
+from tasks.training.stage import held_out, initial_weights, source_pool, train
 from tasks.workspace.paths import known_sources
 from tasks.workspace.work import Workplace
 
@@ -31,6 +31,7 @@ def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetric
         scratch,
         on_metrics,
         settings.machine.training,
+        held_out(settings, "semantic", wanted.source),
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.settings import params
-from tasks.training.stage import pool, train
+from tasks.training.stage import held_out, pool, train
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetric
         scratch,
         on_metrics,
         settings.machine.training,
+        held_out(settings, "labeled"),
     )
 
 

@@ -106,17 +106,24 @@ def _draw_map(
 
 
 def training_figure(histories: Mapping[str, pd.DataFrame], alpha: float) -> bytes:
-    """Return a PNG of the loss terms of each model over its steps, and of the fraction of tokens below `alpha`."""
+    """Return a PNG of the loss terms of each model over its steps, of the fraction of tokens below `alpha`, and of what
+    was measured on held-out images, where anything was."""
     from matplotlib.figure import Figure
 
     aligned = {name: table for name, table in histories.items() if ACTIVE in table}
-    figure = Figure(figsize=(4.6 * (len(histories) + len(aligned)), 3.2), layout="constrained")
-    axes = figure.subplots(1, len(histories) + len(aligned), squeeze=False)[0]
+    validated = {name: table for name, table in histories.items() if VALIDATED in table}
+    panels = len(histories) + len(aligned) + bool(validated)
+    figure = Figure(figsize=(4.6 * panels, 3.2), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
     for one, (name, table) in zip(axes, histories.items()):
         _draw_terms(one, name, table)
     for one, (name, table) in zip(axes[len(histories) :], aligned.items()):
         _draw_curve(one, table, ACTIVE, f"tokens below {alpha:g}")
         one.set(title=f"{name}: tokens that feature alignment pulls", ylabel="fraction", ylim=(-0.02, 1.02))
+    for name, table in validated.items():
+        measured = table.dropna(subset=[VALIDATED])
+        axes[-1].plot(measured["step"], measured[VALIDATED], marker="o", markersize=3, label=name)
+        axes[-1].set(title="validation: held-out images", ylabel="AbsRel")
     for one in axes:
         one.set_xlabel("step")
         one.xaxis.get_major_locator().set_params(integer=True)
@@ -126,6 +133,7 @@ def training_figure(histories: Mapping[str, pd.DataFrame], alpha: float) -> byte
 
 
 ACTIVE = "feature_alignment/active_fraction"
+VALIDATED = "validation/abs_rel"
 TERMS = {
     "affine_invariant": "affine-invariant, labels",
     "pseudo_label": "affine-invariant, pseudo labels",

@@ -9,7 +9,7 @@ import numpy as np
 from depth_model.errors import BadInput
 from depth_model.evaluation.protocols import Protocol
 from depth_model.evaluation.truth import Truth
-from depth_model.metrics.alignment import align_disparity
+from depth_model.metrics.alignment import align_disparity, depth_of_disparity
 
 SPACES = ("disparity", "depth", "metric_depth")
 """What predictions are: disparity or depth, both of unknown scale and shift, or meters."""
@@ -32,15 +32,6 @@ class Fit:
         if self.protocol.alignment == "disparity":
             return depth_of_disparity(aligned, 1.0, 0.0, self.minimum, self.maximum)
         return np.clip(aligned, self.minimum, self.maximum)
-
-
-def depth_of_disparity(disparity: np.ndarray, scale: float, shift: float, minimum: float, maximum: float) -> np.ndarray:
-    """Return depth float64 in [minimum, maximum] of `disparity` once aligned by `scale` and `shift`.
-
-    A `minimum` of 0 does not clip.
-    """
-    aligned = disparity.astype(np.float64, copy=False) * scale + shift
-    return 1 / np.clip(aligned, 1 / maximum, 1 / minimum if minimum else np.inf)
 
 
 def fit(prediction: np.ndarray, truth: Truth, space: str, protocol: Protocol) -> Fit:

@@ -20,6 +20,7 @@ import numpy as np
 
 from depth_model.errors import BadInput
 from depth_model.metrics.crops import CROPS
+from depth_model.metrics.depth import FARTHEST, NEAREST
 
 UNKNOWN_SCALE = ("relative_depth", "disparity")
 ALIGNMENTS = ("disparity", "depth", "none")
@@ -48,8 +49,8 @@ class Protocol:
     how many the authors measure, the name of the reader and its options.
     """
 
-    minimum: float = 1e-3
-    maximum: float = 80.0
+    minimum: float = NEAREST
+    maximum: float = FARTHEST
     closed: bool = False
     crop: str = "none"
     alignment: str = "disparity"
@@ -93,8 +94,8 @@ class Protocol:
         return self.alignment == "none"
 
 
-GENERIC = Protocol(minimum=1e-3, maximum=80.0)
-"""For a set without a protocol of its own: the range of KITTI, DDAD and DIODE outdoor (docs/paper.md 4.1, 4.2)."""
+GENERIC = Protocol()
+"""For a set without a protocol of its own (docs/paper.md 4.1, 4.2); validation inside training measures by it too."""
 
 
 def set_names() -> list[str]:

@@ -9,8 +9,8 @@ import numpy as np
 from depth_model.errors import BadInput
 from depth_model.evaluation.protocols import Protocol, check_kind, clip_range, depth_range
 from depth_model.metrics.crops import window
+from depth_model.metrics.depth import FEWEST_PIXELS
 
-FEWEST_PIXELS = 10
 FAR_QUANTILE = 0.01
 
 

@@ -21,6 +21,15 @@ def align_disparity(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray
     return scale, float(level - scale * center)
 
 
+def depth_of_disparity(disparity: np.ndarray, scale: float, shift: float, minimum: float, maximum: float) -> np.ndarray:
+    """Return depth float64 in [minimum, maximum] of `disparity` once aligned by `scale` and `shift`.
+
+    A `minimum` of 0 does not clip.
+    """
+    aligned = disparity.astype(np.float64, copy=False) * scale + shift
+    return 1 / np.clip(aligned, 1 / maximum, 1 / minimum if minimum else np.inf)
+
+
 def is_constant(values: np.ndarray) -> bool:
     """Whether all `values` are one number, up to the rounding of float32 in resizing a map."""
     return bool(np.ptp(values) <= 1e-6 * np.abs(values).max())

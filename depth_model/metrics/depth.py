@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+NEAREST, FARTHEST = 1e-3, 80.0
+"""Meters between which truth counts where no protocol of a set says otherwise: KITTI's, DDAD's and DIODE's outdoors."""
+FEWEST_PIXELS = 10
+"""Of truth that counts, from which an image is measured."""
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -21,6 +21,9 @@ from depth_model.shards import manifest, rasters
 from depth_model.shards.shard_store import ShardReader, fit_together
 from depth_model.shards.source import SidecarFolder, SourceFolder
 
+HELD_OUT = "held_out"
+"""The reason of a sample that is kept from training to measure on it."""
+
 
 @dataclass(frozen=True)
 class StoredSample:
@@ -46,8 +49,10 @@ class SamplePool:
     names are read. With sidecar "sky", samples carry a sky mask; with "pseudo", the target is the pseudo label
     and its kind `affine_disparity`. What `exclusions` (a table with the columns source and key, as
     `data/exclusions/<role>.parquet`) names is left out, and so are samples whose pseudo label has a score of quality
-    below `minimum_quality`; `low_quality` says how many of each source. Raises UserError when a folder does not fit
-    the catalog or its sidecar, an exclusion names no sample, or there are no scores.
+    below `minimum_quality`; `low_quality` says how many of each source. Of what `held_out` names (a table with the
+    columns source, key and reason, `data/exclusions/held_out/<role>.parquet`) nothing is left, or, for `validation`,
+    what its reason says and nothing else. Raises UserError when a folder does not fit the catalog or its sidecar, an
+    exclusion names no sample, or there are no scores.
     """
 
     def __init__(
@@ -58,6 +63,8 @@ class SamplePool:
         sidecar: Literal["sky", "pseudo"] | None = None,
         exclusions: Path | None = None,
         minimum_quality: float = 0.0,
+        held_out: Path | None = None,
+        validation: bool = False,
     ) -> None:
         self._sidecar = sidecar
         self._sources = [_Source(Path(data), role, name, sidecar) for name in catalog]
@@ -69,7 +76,9 @@ class SamplePool:
                     f"run 'dvc repro validate_{role}'"
                 )
         if exclusions is not None:
-            _leave_out(self._sources, Path(exclusions))
+            _leave_out(self._sources, Path(exclusions), pq.read_table(exclusions, columns=["source", "key"]))
+        if held_out is not None:
+            _hold_out(self._sources, Path(held_out), validation)
         self.low_quality: dict[str, int] = {}
         if minimum_quality:
             self.low_quality = {one.name: one.leave_out_below(minimum_quality) for one in self._sources}
@@ -113,11 +122,22 @@ def numbered(ends: np.ndarray, index: int) -> tuple[int, int]:
     return number, int(index - (ends[number - 1] if number else 0))
 
 
-def _leave_out(sources: list[_Source], exclusions: Path) -> None:
-    table = pq.read_table(exclusions, columns=["source", "key"])
+def _leave_out(sources: list[_Source], exclusions: Path, table: pa.Table) -> None:
     left = sum(source.leave_out(table.filter(pc.equal(table["source"], source.name))["key"]) for source in sources)
     if left != table.num_rows:
         raise UserError(f"{exclusions}: {table.num_rows - left} of {table.num_rows} name no sample; run 'dvc repro'")
+
+
+def _hold_out(sources: list[_Source], path: Path, validation: bool) -> None:
+    """Leave out what the table `path` names of these sources, or all but those that are for validation."""
+    table = pq.read_table(path, columns=["source", "key", "reason"])
+    table = table.filter(pc.is_in(table["source"], value_set=pa.array([one.name for one in sources], pa.string())))
+    if not validation:
+        _leave_out(sources, path, table)
+        return
+    table = table.filter(pc.equal(table["reason"], HELD_OUT))
+    for source in sources:
+        source.leave_only(table.filter(pc.equal(table["source"], source.name))["key"])
 
 
 class _Source:
@@ -147,6 +167,11 @@ class _Source:
         """Leave out the samples `keys`; return how many of them are there."""
         found = pc.is_in(self.stored.rows["key"], value_set=keys.combine_chunks())
         return self._leave(found.to_numpy())
+
+    def leave_only(self, keys: pa.ChunkedArray) -> None:
+        """Leave out all samples but `keys`."""
+        found = pc.is_in(self.stored.rows["key"], value_set=keys.combine_chunks())
+        self._leave(~found.to_numpy(zero_copy_only=False))
 
     def leave_out_below(self, quality: float) -> int:
         """Leave out the samples whose pseudo label scores below `quality`; return how many that are."""

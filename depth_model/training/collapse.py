@@ -47,7 +47,8 @@ def unhealthy(found: Mapping[str, float]) -> str:
 
 
 def check_learned(name: str, history: History) -> None:
-    """Raise UserError unless the loss on labeled images over the last tenth lies between 0 and `CONSTANT`.
+    """Raise UserError unless the loss on labeled images over a tenth of the run, before the step whose weights are
+    kept, lies between 0 and `CONSTANT`.
 
     It is exactly 0 when no labeled image was usable.
     """

@@ -35,6 +35,7 @@ from depth_model.training.resume import newest_checkpoint, read_checkpoint, save
 from depth_model.training.sampling import Share
 from depth_model.training.settings import LoopSettings, TrainingMachine
 from depth_model.training.terms import Samples, Term, values, weighted_sum
+from depth_model.training.validation import PREFIX, Validation, best_step, exhausted, kept, measure, worse_since
 
 OnMetrics = Callable[[int, Mapping[str, float]], None]
 """Called with the number of finished steps and metrics by name."""
@@ -54,8 +55,8 @@ class Run:
     `make_batch(step, share)` gives a share of a global batch, `forward` what the model makes of it, from which the
     `terms` are computed; the minimized `loss` is their weighted sum. `schedule` sets learning rates and betas of each
     step. `unhealthy` looks at the values of a step and says what is wrong with the model's output, if anything. `ema`
-    is the decay of the average of the weights that the model gets at the end, 0 for none. Raises ValueError for `ema`
-    outside [0, 1).
+    is the decay of the average of the weights that the model gets at the end, 0 for none; `validation` measures the
+    model, or that average, on the way. Raises ValueError for `ema` outside [0, 1).
     """
 
     name: str
@@ -70,6 +71,7 @@ class Run:
     gradient_clip: float
     unhealthy: Callable[[Mapping[str, float]], str] = _healthy
     ema: float = 0.0
+    validation: Validation | None = None
 
     def __post_init__(self) -> None:
         if self.ema and not 0 < self.ema < 1:
@@ -78,13 +80,17 @@ class Run:
 
 @dataclass
 class _Course:
-    """How far a run is: what changes from step to step, beside model and optimizer."""
+    """How far a run is: what changes from step to step, beside model and optimizer.
+
+    `best` holds the weights, on the CPU, that validation keeps.
+    """
 
     finished: int
     history: History
     guard: Guard
     average: AveragedModel | None
     saved: int
+    best: dict[str, Tensor] | None = None
 
 
 def train(
@@ -96,6 +102,7 @@ def train(
 ) -> History:
     """Train `run.model` to the end, from the newest checkpoint in `scratch` if there is one; return the history.
 
+    The end is the last step, or a measurement with which the patience of `run.validation` is used up.
     A checkpoint holds the state before a step whose batch has shown that state to be sound. SIGINT and SIGTERM end
     the step in hand, save a checkpoint and raise KeyboardInterrupt or SystemExit.
     Raises UserError when training goes wrong (see `divergence`), no checkpoint can be written or another process ends.
@@ -109,14 +116,17 @@ def train(
     course = _resumed(run, settings, scratch)
     started, asked, clock = course.finished, False, _Clock(run)
     run.model.train()
+    steps = course.finished if _ended_early(run, course) else run.steps
     with (
         processes.losses_named(),
         arithmetic(machine, device),
         stopping.noted_signals() as stop,
         progress_bar(run.name, run.steps, "steps", course.finished, shown=processes.is_first()) as bar,
         # Closed at once: an exception on its way out would keep the loader's processes, which ignore signals.
-        closing(loader(run.make_batch, shares, course.finished, run.steps, machine.workers, pinned)) as batches,
+        closing(loader(run.make_batch, shares, course.finished, steps, machine.workers, pinned)) as batches,
     ):
+        if not started:
+            _measured(run, course, on_metrics, machine)
         for parts in on_device(batches, device):
             set_schedule(run.optimizer, run.schedule, course.finished, run.steps)
             found, asked = _gradients(run, learner, parts, settings, stop)
@@ -124,18 +134,60 @@ def train(
             course.finished += 1
             if course.history.add(course.finished, found if good else None):
                 on_metrics(course.finished, _metrics(run, course, clock))
-            bar.set_postfix(loss=f"{found['loss']:.4f}", refresh=False)
+            _measured(run, course, on_metrics, machine)
+            bar.set_postfix(_shown(found["loss"], course.history), refresh=False)
             bar.update()
-            if asked:
+            if asked or _ended_early(run, course):
                 break
     if course.finished > started:
-        _save_sound(run, course, scratch, asked)
+        _save_sound(run, course, scratch, asked or course.best is not None)
     if asked:
         _say(f"{run.name}: stopped after step {course.finished} of {run.steps}")
         stopping.end(stop.number or signal.SIGTERM)  # 0: another process was asked
-    if course.average is not None:
-        run.model.load_state_dict(course.average.module.state_dict())
+    _conclude(run, course)
     return course.history
+
+
+def _measured(run: Run, course: _Course, on_metrics: OnMetrics, machine: TrainingMachine) -> None:
+    """Measure the model where that is due, and keep its weights if they are the best so far."""
+    validation, finished = run.validation, course.finished
+    if validation is None or not validation.due(finished, run.steps):
+        return
+    model = run.model if course.average is None else course.average.module
+    course.history.measured[finished] = measure(validation, model, machine.workers)
+    on_metrics(finished, course.history.measured[finished])
+    if validation.settings.keep == "best" and best_step(validation, course.history.measured) == finished:
+        course.best = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def _ended_early(run: Run, course: _Course) -> bool:
+    return run.validation is not None and exhausted(run.validation, course.history.measured)
+
+
+def _conclude(run: Run, course: _Course) -> None:
+    """Leave in the model what the run ends with: the best weights, their average, or those of the last step."""
+    if course.best is not None:
+        run.model.load_state_dict(course.best)
+    elif course.average is not None:
+        run.model.load_state_dict(course.average.module.state_dict())
+    if run.validation is not None:
+        measured = course.history.measured
+        course.history.kept = best_step(run.validation, measured) if course.best is not None else course.finished
+        _say(f"{run.name}: {_reason(run, course)}{kept(course.history)}")
+
+
+def _reason(run: Run, course: _Course) -> str:
+    if course.finished == run.steps:
+        return ""
+    worse = worse_since(run.validation, course.history.measured)
+    return f"stopped at step {course.finished} of {run.steps}: no better for {worse} measurements; "
+
+
+def _shown(loss: float, history: History) -> dict[str, str]:
+    """Return what the progress shows: the loss of a step, and the last figures of validation."""
+    figures = next(reversed(history.measured.values()), {})
+    values = {"loss": loss, **{name.removeprefix(PREFIX): value for name, value in figures.items()}}
+    return {name: f"{value:.4f}" for name, value in values.items()}
 
 
 class _Objective(nn.Module):
@@ -165,7 +217,8 @@ def _resumed(run: Run, settings: LoopSettings, scratch: Path) -> _Course:
         average.load_state_dict(state["average"])
     finished = state["finished"]
     _say(f"{run.name}: going on after step {finished} of {run.steps}")
-    return _Course(finished, History.of_state(state["history"]), replace(guard, **state["guard"]), average, finished)
+    guard = replace(guard, **state["guard"])
+    return _Course(finished, History.of_state(state["history"]), guard, average, finished, state.get("best"))
 
 
 def _gradients(
@@ -264,14 +317,17 @@ def _judged(
     return True
 
 
-def _save_sound(run: Run, course: _Course, scratch: Path, asked: bool) -> None:
-    """Save the state that the last step left, which no later batch has tried, unless something is wrong with it."""
+def _save_sound(run: Run, course: _Course, scratch: Path, replaced: bool) -> None:
+    """Save the state that the last step left, which no later batch has tried, unless something is wrong with it.
+
+    Raises UserError then, but for a state that is `replaced`: by what a resumed run makes, or by better weights.
+    """
     if all(bool(torch.isfinite(parameter).all()) for parameter in run.model.parameters()):
         if not course.guard.unhealthy_steps:
             _save(run, course, scratch)
-        elif not asked:
+        elif not replaced:
             course.guard.give_up("the run ended while its output was dead or its loss too large")
-    elif not asked:
+    elif not replaced:
         raise UserError(f"{run.name}: the last step left weights that are not finite; lower the learning rates")
 
 
@@ -287,6 +343,8 @@ def _save(run: Run, course: _Course, scratch: Path) -> None:
     }
     if course.average is not None:
         state["average"] = course.average.state_dict()
+    if course.best is not None:
+        state["best"] = course.best
     try:
         save_checkpoint(scratch, course.finished, state)
     except OSError as error:

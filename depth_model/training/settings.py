@@ -61,6 +61,18 @@ class TrainingSettings(LoopSettings):
     warmup: NotNegativeNumber = setting("steps, or a fraction of them below 1 (paper: none)", 0.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ValidationSettings:
+    """Which labeled images are held out of every training, when it is measured on them, and what follows from it."""
+
+    fraction: Share = setting("of the scenes of each source that are held out of training; 0: none (paper)", 0.0)
+    sources: tuple[str, ...] = setting("of sources.labeled, held out whole", ())
+    seed: NotNegative = setting("of the choice of scenes, which another seed of training leaves as it is", 0)
+    every: Positive = setting("steps from one measurement to the next", 500)
+    keep: Literal["best", "last"] = setting("which weights become the model", "best")
+    patience: NotNegative = setting("measurements in a row without a better one that end a training; 0: none", 0)
+
+
 @dataclass(frozen=True)
 class TeacherSettings:
     """The teacher: paper section 3.1."""

@@ -25,10 +25,12 @@ from depth_model.training.history import History
 from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.processes import best_device
+from depth_model.training.relative_validation import relative_validation
 from depth_model.training.sampling import WHOLE, Share, steps_of
 from depth_model.training.settings import FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
 from depth_model.training.start import Seen, check_shares, initial_model, label_terms, unusable_term
 from depth_model.training.terms import Term
+from depth_model.training.validation import HeldOut
 
 
 def train_student(
@@ -42,10 +44,12 @@ def train_student(
     scratch: Path,
     on_metrics: OnMetrics,
     machine: TrainingMachine = TrainingMachine(),
+    held_out: HeldOut | None = None,
 ) -> tuple[DepthAnything, History]:
     """Learn the student from `labeled` and the pseudo-labeled `unlabeled` samples (paper 3.2 and 3.3).
 
-    Student and frozen encoder both start from encoder `weights`. Continues from the checkpoints in `scratch`.
+    Student and frozen encoder both start from encoder `weights`. It is measured on `held_out` labeled samples, if
+    given. Continues from the checkpoints in `scratch`.
     Raises UserError when the result is no better than a constant, and what
     `depth_model.training.loop.train` and `DepthAnything` raise.
     """
@@ -68,6 +72,7 @@ def train_student(
         gradient_clip=training.gradient_clip,
         unhealthy=unhealthy,
         ema=settings.ema,
+        validation=relative_validation(held_out, training.crop, model.encoder.patch),
     )
     history = train(run, training, scratch, on_metrics, machine)
     check_learned("student", history)

@@ -12,10 +12,12 @@ from depth_model.training.collapse import check_learned, health_terms, unhealthy
 from depth_model.training.history import History
 from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw, linear_decay
+from depth_model.training.relative_validation import relative_validation
 from depth_model.training.sampling import steps_of
 from depth_model.training.settings import TeacherSettings, TrainingMachine, TrainingSettings
 from depth_model.training.start import Seen, check_shares, initial_model, label_terms, unusable_term
 from depth_model.training.terms import Term
+from depth_model.training.validation import HeldOut
 
 
 def train_teacher(
@@ -27,11 +29,12 @@ def train_teacher(
     scratch: Path,
     on_metrics: OnMetrics,
     machine: TrainingMachine = TrainingMachine(),
+    held_out: HeldOut | None = None,
 ) -> tuple[DepthAnything, History]:
     """Learn the teacher from the labeled samples of `pool`, starting from encoder `weights` (paper 3.1).
 
-    Continues from the checkpoints in `scratch`. Raises UserError when the result is no better than a
-    constant, and what `depth_model.training.loop.train` and `DepthAnything` raise.
+    It is measured on `held_out` samples, if given. Continues from the checkpoints in `scratch`. Raises UserError when
+    the result is no better than a constant, and what `depth_model.training.loop.train` and `DepthAnything` raise.
     """
     check_shares("teacher.batch", settings.batch, training.accumulation)
     model = initial_model(settings.encoder, weights, seed, training, machine)
@@ -48,6 +51,7 @@ def train_teacher(
         terms=teacher_terms(training),
         gradient_clip=training.gradient_clip,
         unhealthy=unhealthy,
+        validation=relative_validation(held_out, training.crop, model.encoder.patch),
     )
     history = train(run, training, scratch, on_metrics, machine)
     check_learned("teacher", history)

@@ -27,7 +27,13 @@ from depth_model.pseudo_label.settings import LabelSettings
 from depth_model.reading.settings import CollectSettings
 from depth_model.settings import NotNegative, setting
 from depth_model.sky.settings import SkySettings
-from depth_model.training.settings import AlignmentSettings, StudentSettings, TeacherSettings, TrainingSettings
+from depth_model.training.settings import (
+    AlignmentSettings,
+    StudentSettings,
+    TeacherSettings,
+    TrainingSettings,
+    ValidationSettings,
+)
 from tasks.settings.finetuning import EvaluateMetric, EvaluateSemantic, FinetuneMetric, FinetuneSemantic
 from tasks.settings.sections import (
     CLASSES,
@@ -90,6 +96,7 @@ class Params:
     sky: SkySettings = setting("", SkySettings())
     encoder: EncoderWeights = setting("", EncoderWeights())
     training: TrainingSettings = setting("of teacher and student; fine-tuning takes the loop's", TrainingSettings())
+    validation: ValidationSettings = setting("inside every training; docs/training.md", ValidationSettings())
     teacher: TeacherSettings = setting("", TeacherSettings())
     pseudo_label: LabelSettings = setting("", LabelSettings())
     student: StudentSettings = setting("", StudentSettings())
@@ -177,6 +184,12 @@ class Params:
                 raise ValueError(f"{key} = {images}: {product} is more")
 
     def _check_sources(self) -> None:
+        labeled, held_out = list(self.sources.labeled), self.validation.sources
+        for name in held_out:
+            if name not in labeled:
+                raise ValueError(f"validation.sources = {name!r}: no labeled source{closest(name, labeled)}")
+        if held_out and set(held_out) == set(labeled):
+            raise ValueError("validation.sources: holds out every labeled source; leave one to learn from")
         for role in ("metric", "semantic"):
             known = getattr(self.sources, role)
             for section in (f"finetune_{role}", f"evaluate_{role}"):

@@ -5,6 +5,7 @@ How a network learns is the business of `depth_model.training`; several processe
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,19 +15,21 @@ from depth_model.errors import UserError
 from tasks.settings import params
 from tasks.tracking import mlflow_runs, registry
 from tasks.training import processes
-from tasks.workspace.paths import ENCODER, catalog_path, exclusions_path
+from tasks.workspace.paths import ENCODER, HELD_OUT_OF, catalog_path, exclusions_path, held_out_path
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
     from depth_model.shards.pool import SamplePool
     from depth_model.training.history import History
     from depth_model.training.loop import OnMetrics
+    from depth_model.training.validation import HeldOut
 
     Learn = Callable[[params.Params, str, Path, OnMetrics], tuple[Any, History]]
 
 
 def pool(role: str, sidecar: Literal["sky", "pseudo"], minimum_quality: float = 0.0) -> SamplePool:
-    """Return the samples that the catalog of `role` lists and the audit does not exclude, with their sidecar.
+    """Return the samples that the catalog of `role` lists and the audit neither excludes nor holds out, with their
+    sidecar.
 
     Says how many pseudo labels score below `minimum_quality` and are left out. Raises UserError when there are no
     samples, or when the files do not fit the catalog.
@@ -41,6 +44,28 @@ def source_pool(role: str, name: str) -> SamplePool:
     return _checked_pool(role, f"sources.{role}.{name}", {name: catalog[name]}, None, None)
 
 
+def held_out(settings: params.Params, role: str, name: str | None = None) -> HeldOut | None:
+    """Return what trainings on `role`, or on its source `name`, are measured on; None where nothing is held out.
+
+    Says so where `validation.fraction` asks for it. Raises UserError when the files do not fit the catalog.
+    """
+    from depth_model.shards.pool import SamplePool
+    from depth_model.training.validation import HeldOut
+
+    wanted = settings.validation
+    if not (wanted.fraction or wanted.sources):
+        return None
+    catalog = files.read_json(catalog_path(role))
+    catalog = catalog if name is None else {name: catalog[name]}
+    samples = SamplePool(Path("data"), role, catalog, held_out=held_out_path(role), validation=True)
+    if len(samples):
+        return HeldOut(samples, wanted)
+    if wanted.fraction and not processes.is_follower():
+        where = role if name is None else f"{role}/{name}"
+        print(f"{where}: nothing could be held out: this training is not validated", file=sys.stderr)
+    return None
+
+
 def _checked_pool(
     role: str,
     where: str,
@@ -51,7 +76,8 @@ def _checked_pool(
 ) -> SamplePool:
     from depth_model.shards.pool import SamplePool
 
-    samples = SamplePool(Path("data"), role, catalog, sidecar, excluded, minimum_quality)
+    kept = held_out_path(role) if role in HELD_OUT_OF else None
+    samples = SamplePool(Path("data"), role, catalog, sidecar, excluded, minimum_quality, kept)
     if samples.low_quality:
         dropped = ", ".join(f"{name} {count}" for name, count in samples.low_quality.items())
         print(f"{role}: left out for quality below {minimum_quality:g}: {dropped}; {len(samples)} remain")

@@ -18,6 +18,9 @@ MODELS = ("teacher", "student")
 """Names below `models/` of what the pipeline trains for relative depth."""
 AUDITED = ("labeled", "unlabeled")
 """Roles whose samples the audit may exclude."""
+HELD_OUT_FOLDER = Path("data/exclusions/held_out")
+HELD_OUT_OF = ("labeled", "metric", "semantic")
+"""Roles of which samples may be held out for validation."""
 
 
 def inventory_path(role: str, name: str) -> Path:
@@ -53,6 +56,11 @@ def statistics_path(role: str) -> Path:
 def exclusions_path(role: str) -> Path:
     """Return where the audit lists the samples of `role` to leave out."""
     return Path("data/exclusions", f"{role}.parquet")
+
+
+def held_out_path(role: str) -> Path:
+    """Return where the audit lists the samples of `role` (one of HELD_OUT_OF) that trainings are measured on."""
+    return HELD_OUT_FOLDER / f"{role}.parquet"
 
 
 def evaluation_path(kind: str, name: str) -> Path:

@@ -50,6 +50,13 @@ def jittered(image: np.ndarray, brightness: float, generator: np.random.Generato
     return np.clip(changed * generator.uniform(*GAIN, size=3).astype(np.float32), 0, 1)
 
 
+def cropped(image: np.ndarray, depth: np.ndarray, settings: MetricInput) -> tuple[np.ndarray, np.ndarray]:
+    """Return the part of `image` (H, W, 3) and of `depth` (h, w) that counts. Raises what `benchmark_crop` raises."""
+    if settings.crop == "none":
+        return image, depth
+    return benchmark_crop(image, depth.shape), benchmark_crop(depth, depth.shape)
+
+
 def augmented(
     image: np.ndarray, depth: np.ndarray, settings: MetricInput, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -57,8 +64,7 @@ def augmented(
 
     `image` is uint8 (H, W, 3), `depth` float32 (h, w) of the same view. Raises what `benchmark_crop` raises.
     """
-    if settings.crop == "kitti_benchmark":
-        image, depth = benchmark_crop(image, depth.shape), benchmark_crop(depth, depth.shape)
+    image, depth = cropped(image, depth, settings)
     image, depth = rotated(image, depth, generator.uniform(-ROTATION, ROTATION))
     if generator.random() < 0.5:
         image, depth = image[:, ::-1], depth[:, ::-1]

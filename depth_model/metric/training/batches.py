@@ -7,7 +7,7 @@ import torch
 
 from depth_model.errors import BadInput, named
 from depth_model.metric.heads.metric_depth import MINIMUM
-from depth_model.metric.training.augmentation import augmented
+from depth_model.metric.training.augmentation import augmented, cropped
 from depth_model.metric.training.settings import MetricInput
 from depth_model.networks.preprocessing import squashed
 from depth_model.shards.pool import SamplePool, resized_nearest
@@ -38,6 +38,18 @@ def metric_batch(
         _augmented(pool, int(indices[number]), settings, np.random.default_rng([seed, METRIC, step, number]))
         for number in share.rows(count)
     ]
+    return _stacked(samples, settings, maximum)
+
+
+def plain_batch(pool: SamplePool, settings: MetricInput, maximum: float, number: int) -> Batch:
+    """Return sample `number` alone as `metric_batch` gives it, not augmented. Raises as that does."""
+    image, depth, key = _loaded(pool, number)
+    with named(key):
+        image, depth = cropped(image, depth, settings)
+    return _stacked([(image.astype(np.float32) / 255, depth, key)], settings, maximum)
+
+
+def _stacked(samples: list[tuple[np.ndarray, np.ndarray, str]], settings: MetricInput, maximum: float) -> Batch:
     shape = samples[0][1].shape
     images = torch.cat([squashed(image, (settings.height, settings.width)) for image, _, _ in samples])
     depth = torch.from_numpy(np.stack([resized_nearest(labels, shape) for _, labels, _ in samples]))
@@ -48,9 +60,14 @@ def metric_batch(
 def _augmented(
     pool: SamplePool, index: int, settings: MetricInput, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, str]:
+    image, depth, key = _loaded(pool, index)
+    with named(key):
+        return *augmented(image, depth, settings, generator), key
+
+
+def _loaded(pool: SamplePool, index: int) -> tuple[np.ndarray, np.ndarray, str]:
     sample = pool.load(index)
     key = f"{sample.source}/{sample.key}"
     if sample.target is None or sample.target_kind != "metric_depth":
         raise BadInput(f"{key}: its label is {sample.target_kind}, not depth in meters")
-    with named(key):
-        return *augmented(sample.image, sample.target, settings, generator), key
+    return sample.image, sample.target, key

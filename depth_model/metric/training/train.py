@@ -13,14 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from depth_model.encoders.midas import is_midas, read_midas
 from depth_model.metric.heads.metric_depth import MetricDepth, MidasDepth, midas_depth
-from depth_model.metric.training.batches import metric_batch
+from depth_model.metric.training.batches import metric_batch, plain_batch
 from depth_model.metric.training.settings import MetricSettings
+from depth_model.metrics.depth import FEWEST_PIXELS
 from depth_model.networks import BadCheckpoint, DepthAnything
 from depth_model.networks.preprocessing import normalized
 from depth_model.objectives import silog_loss
@@ -34,6 +36,14 @@ from depth_model.training.sampling import steps_of
 from depth_model.training.settings import LoopSettings, TrainingMachine
 from depth_model.training.start import check_shares
 from depth_model.training.terms import Term
+from depth_model.training.validation import (
+    DECIDES_DEPTH,
+    DEPTH_SUMS,
+    HeldOut,
+    Validation,
+    depth_figures,
+    depth_sums,
+)
 
 LOWEST_MOMENTUM, HIGHEST_MOMENTUM = 0.85, 0.95
 RISING_SHARE = 0.7
@@ -54,12 +64,13 @@ def train_metric(
     scratch: Path,
     on_metrics: OnMetrics,
     machine: TrainingMachine = TrainingMachine(),
+    held_out: HeldOut | None = None,
 ) -> tuple[MetricDepth, History]:
     """Fine-tune to meters on the samples of `pool`, from the relative model or encoder weights `relative`.
 
     With `start` "encoder", `relative` is anything that `any_encoder` takes, for an encoder of `size`; with "all" a
-    whole model. `domain` is noted in the model. Continues from the checkpoints in `scratch`. Raises what
-    `depth_model.training.loop.train`, `DepthAnything` and `MetricDepth` raise.
+    whole model. `domain` is noted in the model, which is measured on `held_out` samples, if given. Continues from the
+    checkpoints in `scratch`. Raises what `depth_model.training.loop.train`, `DepthAnything` and `MetricDepth` raise.
     """
     check_shares("batch", settings.batch, loop.accumulation)
     model = initial_metric_model(relative, size, domain, settings, seed)
@@ -74,6 +85,7 @@ def train_metric(
         forward=partial(metric_output, model),
         terms=metric_terms("zoedepth" if settings.head == "bins" else "second_version"),
         gradient_clip=settings.gradient_clip,
+        validation=metric_validation(held_out, settings),
     )
     return model, train(run, loop, scratch, on_metrics, machine)
 
@@ -106,6 +118,30 @@ def metric_output(model: MetricDepth, batch: Batch) -> tuple[Tensor, Tensor, Ten
         model(normalized(batch["images"]))[:, None], size=depth.shape[1:], mode="bilinear", align_corners=True
     )[:, 0]
     return predicted, depth, valid
+
+
+def metric_validation(held_out: HeldOut | None, settings: MetricSettings) -> Validation | None:
+    """Return how a metric model is measured on `held_out`, in meters and as it was trained, but for the augmentation;
+    None without any."""
+    if held_out is None:
+        return None
+    return Validation(
+        images=len(held_out.pool),
+        make=partial(plain_batch, held_out.pool, settings, settings.maximum),
+        score=metric_score,
+        sums=DEPTH_SUMS,
+        figures=depth_figures,
+        decides=DECIDES_DEPTH,
+        settings=held_out.settings,
+    )
+
+
+def metric_score(model: MetricDepth, batch: Batch) -> np.ndarray:
+    """Return `depth_sums` of one image; zeros for one without enough truth."""
+    predicted, depth, valid = (one.cpu().numpy() for one in metric_output(model, batch))
+    if np.count_nonzero(valid) < FEWEST_PIXELS:
+        return np.zeros(DEPTH_SUMS)
+    return depth_sums(predicted[valid], depth[valid])
 
 
 def metric_terms(form: str) -> list[Term]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 
 from depth_model.errors import BadInput
+from depth_model.networks.preprocessing import network_size
 from depth_model.semantic.classes import IGNORE
 from depth_model.semantic.training.augmentation import semantic_crop
-from depth_model.shards.pool import SamplePool
+from depth_model.shards.pool import SamplePool, resized_nearest
 from depth_model.training.batches import Batch
 from depth_model.training.sampling import WHOLE, Share, batch_indices
 
@@ -40,13 +42,29 @@ def semantic_batch(
     }
 
 
+def whole_image(pool: SamplePool, side: int, patch: int, classes: int, number: int) -> Batch:
+    """Return sample `number` whole and not augmented, its shorter side at `side`: images uint8 (1, h, w, 3), labels
+    uint8 (h, w), keys. Raises as `semantic_batch` does."""
+    image, labels, key = _loaded(pool, number, classes)
+    size = network_size(*image.shape[:2], side, patch)
+    if image.shape[:2] != size:
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+    labels = np.ascontiguousarray(resized_nearest(labels, size))
+    return {"images": torch.from_numpy(image)[None], "labels": torch.from_numpy(labels), "keys": [key]}
+
+
 def _augmented(
     pool: SamplePool, index: int, side: int, classes: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, str]:
+    image, labels, key = _loaded(pool, index, classes)
+    return *semantic_crop(image, labels, side, generator), key
+
+
+def _loaded(pool: SamplePool, index: int, classes: int) -> tuple[np.ndarray, np.ndarray, str]:
     sample, labels = pool.load(index), pool.semantic(index)
     key = f"{sample.source}/{sample.key}"
     if labels is None:
         raise BadInput(f"{key}: has no class labels")
     if (strange := labels[(labels >= classes) & (labels != IGNORE)]).size:
         raise BadInput(f"{key}: label {strange[0]}, of {classes} classes")
-    return *semantic_crop(sample.image, labels, side, generator), key
+    return sample.image, labels, key

@@ -6,17 +6,21 @@ warm-up, then linear decay to 0, hard clipping. A linear head learns by cross en
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from depth_model.encoders.any_encoder import any_encoder
+from depth_model.metrics.depth import Metric
+from depth_model.metrics.segmentation import confusion_matrix, mean_iou
 from depth_model.semantic.classes import IGNORE, ClassList
 from depth_model.semantic.heads.mask2former import (
     LOSS_WEIGHTS,
@@ -27,7 +31,7 @@ from depth_model.semantic.heads.mask2former import (
 )
 from depth_model.semantic.heads.segmentation import Segmentation
 from depth_model.semantic.heads.settings import Mask2FormerSettings
-from depth_model.semantic.training.batches import semantic_batch
+from depth_model.semantic.training.batches import semantic_batch, whole_image
 from depth_model.semantic.training.settings import SemanticSettings
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch, network_input
@@ -38,7 +42,9 @@ from depth_model.training.processes import best_device
 from depth_model.training.settings import LoopSettings, TrainingMachine
 from depth_model.training.start import check_shares
 from depth_model.training.terms import Term
+from depth_model.training.validation import HeldOut, Validation
 
+MIOU = Metric("miou", "mIoU", True)
 START = 1e-6
 """Of the base rate, where the warm-up begins."""
 
@@ -54,11 +60,13 @@ def train_semantic(
     scratch: Path,
     on_metrics: OnMetrics,
     machine: TrainingMachine = TrainingMachine(),
+    held_out: HeldOut | None = None,
 ) -> tuple[Segmentation, History]:
     """Fine-tune to segmentation on the labeled samples of `pool`, from an encoder of `size`.
 
-    `weights` is anything that `any_encoder` takes. Continues from the checkpoints in `scratch`. Raises what
-    `depth_model.training.loop.train`, `any_encoder` and `Segmentation` raise.
+    `weights` is anything that `any_encoder` takes. The model is measured on `held_out` samples, if given. Continues
+    from the checkpoints in `scratch`. Raises what `depth_model.training.loop.train`, `any_encoder` and `Segmentation`
+    raise.
     """
     check_shares("batch", settings.batch, loop.accumulation)
     encoder = any_encoder(size, weights, seed)
@@ -77,8 +85,37 @@ def train_semantic(
         forward=forward,
         terms=terms,
         gradient_clip=settings.gradient_clip,
+        validation=semantic_validation(held_out, settings.crop, encoder.patch, len(classes)),
     )
     return model, train(run, loop, scratch, on_metrics, machine)
+
+
+def semantic_validation(held_out: HeldOut | None, side: int, patch: int, classes: int) -> Validation | None:
+    """Return how a segmentation model is measured on `held_out`, whole images of shorter side `side`: mIoU over all
+    their pixels; None without any."""
+    if held_out is None:
+        return None
+    return Validation(
+        images=len(held_out.pool),
+        make=partial(whole_image, held_out.pool, side, patch, classes),
+        score=semantic_score,
+        sums=classes**2,
+        figures=_miou,
+        decides=MIOU,
+        settings=held_out.settings,
+    )
+
+
+def semantic_score(model: Segmentation, batch: Batch) -> np.ndarray:
+    """Return the confusion matrix of one image, float64 (C * C,)."""
+    found = model(network_input(batch["images"]))[0].argmax(0)
+    matrix = confusion_matrix(found.cpu().numpy(), batch["labels"].cpu().numpy(), len(model.classes))
+    return matrix.ravel().astype(np.float64)
+
+
+def _miou(sums: np.ndarray) -> dict[str, float]:
+    side = math.isqrt(sums.size)
+    return {MIOU.key: mean_iou(sums.reshape(side, side)) if sums.sum() else math.nan}
 
 
 def warm_then_linear(warmup: int, group: Mapping[str, Any], step: int, total: int) -> dict[str, float]:

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from depth_model.evaluation.collection_figure import collection_figure
-from depth_model.evaluation.figures import ACTIVE, NO_LABEL, Example, examples_figure, training_figure
+from depth_model.evaluation.figures import ACTIVE, NO_LABEL, VALIDATED, Example, examples_figure, training_figure
 from depth_model.evaluation.segmentation_figures import LabeledExample, confusion_figure, overlays_figure
 from depth_model.semantic.classes import ClassList
 
@@ -71,3 +71,5 @@ def test_training_curves_show_what_the_history_holds():
     two = Image.open(io.BytesIO(training_figure({"teacher": teacher, "student": student}, 0.85)))
     one = Image.open(io.BytesIO(training_figure({"teacher": teacher}, 0.85)))
     assert two.width == 3 * one.width  # losses of both, and the tokens below alpha
+    validated = teacher.assign(**{VALIDATED: np.where(steps % 10, np.nan, 0.2)})
+    assert Image.open(io.BytesIO(training_figure({"teacher": validated}, 0.85))).width == 2 * one.width

@@ -12,15 +12,18 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
+from depth_model.metrics.depth import Metric
 from depth_model.training import processes
 from depth_model.training.loop import Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.sampling import WHOLE
-from depth_model.training.settings import TrainingMachine, TrainingSettings
+from depth_model.training.settings import TrainingMachine, TrainingSettings, ValidationSettings
 from depth_model.training.terms import Term
+from depth_model.training.validation import Validation
 
 STEPS = 23
 SETTINGS = TrainingSettings(crop=28)
@@ -79,6 +82,27 @@ def small_run(steps=STEPS, loss=squared_error, **changed):
     return Run(**(brought | changed))
 
 
+def held_out_error(settings):
+    """Measure a small model on 16 inputs with the true labels."""
+
+    def make(number):
+        batch = make_batch(1000 + number // 8)
+        return {"x": batch["x"][[number % 8]], "nested": {"y": batch["nested"]["y"][[number % 8]]}}
+
+    def score(model, batch):
+        return np.array([float(squared_error(model, batch)), 1.0])
+
+    return Validation(
+        images=16,
+        make=make,
+        score=score,
+        sums=2,
+        figures=lambda sums: {"error": float(sums[0] / sums[1])},
+        decides=Metric("error", "error", False),
+        settings=settings,
+    )
+
+
 def signaling(number, at_step, send=lambda number: os.kill(os.getpid(), number)):
     """A loss that sends its own process a signal in the middle of a step."""
 
@@ -108,7 +132,10 @@ if __name__ == "__main__":
     if len(sys.argv) > 5:
         machine = dataclasses.replace(MACHINE, workers=int(sys.argv[5]))
         loss = signaling(getattr(signal, sys.argv[3]), int(sys.argv[4]), to_the_group)
-    started = small_run(loss=loss)
+    validation = None
+    if "VALIDATED" in os.environ:
+        validation = held_out_error(ValidationSettings(every=4, patience=2))
+    started = small_run(loss=loss, validation=validation)
     ended = train(started, SETTINGS, scratch, lambda step, metrics: None, machine)
     if processes.is_first():
         write_result(started, ended, out)

@@ -18,13 +18,14 @@ KILLS = [("SIGKILL", 7, rank) for rank in "01"] + [("SIGTERM", 13, "01"), ("SIGT
 EVERY_KILL = [("SIGKILL", step, rank) for step in range(0, STEPS, 2) for rank in "01"]
 
 
-def start(folder, processes, *signaled, by="0"):
+def start(folder, processes, *signaled, by="0", **more):
     """Run the small training at so many processes; return (exit code, output, seconds)."""
     environment = os.environ | {
         "PYTHONPATH": str(PROGRAM.parents[3]),
         "OMP_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": "lo",
         "SIGNALED": by,
+        **more,
     }
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--rdzv-backend", "c10d"]
     launcher += ["--rdzv-endpoint", "localhost:0", "--local-addr", "localhost"]
@@ -57,6 +58,18 @@ def test_two_processes_have_the_loss_curve_of_one(undisturbed, tmp_path):
     run = small_run()
     write_result(run, train(run, SETTINGS, tmp_path / "scratch", lambda step, metrics: None, MACHINE), tmp_path / "out")
     assert losses(undisturbed) == pytest.approx(losses(tmp_path), rel=1e-4)
+
+
+def test_two_processes_share_the_measuring_and_keep_what_one_keeps(tmp_path):
+    steps, figures = [], []
+    for processes in (1, 2):
+        code, output, _ = start(tmp_path / str(processes), processes, VALIDATED="yes")
+        assert code == 0, output
+        steps.append([line.split("kept step ")[1].split(":")[0] for line in output.splitlines() if "kept step" in line])
+        with open(tmp_path / str(processes) / "out" / "history.csv", newline="") as handle:
+            figures.append([float(row["validation/error"] or "nan") for row in csv.DictReader(handle)])
+    assert steps[0] == steps[1] and len(steps[0]) == 1
+    assert figures[0] == pytest.approx(figures[1], rel=1e-4, nan_ok=True)
 
 
 @pytest.mark.slow

@@ -105,6 +105,8 @@ def changed(content, path, value):
         ("teacher.encoder", "vitl", ["'packaged' is a ViT-S"]),
         ("sources.evaluation.columns.protocol", "kitti/mariogld", ["evaluation.columns", "'kitti/mariogld'"]),
         ("sources.evaluation.columns.protocol", "ibims", ["'ibims'", "metric depth"]),
+        ("validation.sources", ["room"], ["validation.sources = 'room'", "did you mean 'rooms'"]),
+        ("validation.sources", ["rooms", "streets"], ["holds out every labeled source"]),
         ("student.perturbation.blur_sigma", [0.1], ["student.perturbation.blur_sigma", "at least 2"]),
     ],
 )

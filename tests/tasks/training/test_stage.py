@@ -347,3 +347,25 @@ def test_a_damaged_teacher_is_named(trained, change):
             start("pseudo_label@hills")
     finally:
         path.write_bytes(content)
+
+
+def test_what_is_held_out_is_measured_and_not_learned_from(trained, change, capsys):
+    def hold_out(content):
+        content["validation"] |= {"fraction": 0.4, "every": 4}
+        content["teacher"]["epochs"] = 10
+
+    change(hold_out)
+    start("audit")
+    held = pd.read_parquet(trained / "data" / "exclusions" / "held_out" / "labeled.parquet")
+    assert 1 <= len(held) < 6 and set(held["reason"]) <= {"held_out", "near_duplicate"}
+    assert f"labeled/streets: held out {(held['reason'] == 'held_out').sum()} for validation" in capsys.readouterr().out
+    start("train_teacher")
+    start("finetune_metric@nyu")
+    start("finetune_semantic@cityscapes")
+    steps = 5 * (6 - len(held))
+    table = pd.read_csv(trained / "models" / "teacher" / "history.csv")
+    measured = table.dropna(subset=["validation/abs_rel"])
+    assert measured["step"].tolist() == sorted({*range(0, steps, 4), steps})
+    assert any("validation/delta1" in run.data.metrics for run in runs("train_teacher"))
+    for name, column in (("metric/nyu", "validation/abs_rel"), ("semantic/cityscapes", "validation/miou")):
+        assert pd.read_csv(trained / "models" / name / "history.csv")[column].notna().sum() == 2

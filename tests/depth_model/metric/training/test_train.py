@@ -15,6 +15,7 @@ from depth_model.evaluation import protocols
 from depth_model.evaluation.cases import CollectedCases
 from depth_model.evaluation.harness import evaluate
 from depth_model.metric.prediction.estimator import of_metric
+from depth_model.metric.prediction.predictor import MetricPredictor
 from depth_model.metric.training import train
 from depth_model.metric.training.batches import metric_batch
 from depth_model.metric.training.settings import MetricSettings
@@ -23,8 +24,9 @@ from depth_model.objectives import silog_loss
 from depth_model.reading.collecting import collect_source
 from depth_model.shards.pool import SamplePool
 from depth_model.shards.source import SourceFolder
-from depth_model.training.settings import LoopSettings, TrainingMachine
+from depth_model.training.settings import LoopSettings, TrainingMachine, ValidationSettings
 from depth_model.training.terms import values
+from depth_model.training.validation import HeldOut
 
 LOOP = LoopSettings()
 MACHINE = TrainingMachine(workers=0, checkpoint_every=100)
@@ -157,3 +159,17 @@ def test_real_samples_are_trained_on_and_measured(tmp_path, samples, reader, fol
     table, skipped = evaluate({"ours": of_metric(model)}, cases, protocols.get(f"{reader}/zoedepth"), lambda: None)
     assert len(table) == 2 and not skipped
     assert table["abs_rel"].between(0, 2).all()
+
+
+def test_held_out_images_are_measured_in_meters_without_augmentation(pools):
+    wanted = settings()
+    validation = train.metric_validation(HeldOut(pools[0], ValidationSettings(fraction=0.5)), wanted)
+    model = train.initial_metric_model("none", "tiny", "indoor", wanted, 0)
+    predict, errors = MetricPredictor(model), []
+    with torch.no_grad():
+        sums = sum(validation.score(model, validation.make(number)) for number in range(validation.images))
+    for number in range(len(pools[0])):
+        sample = pools[0].load(number)
+        counts = (sample.target > 1e-3) & (sample.target < wanted.maximum)
+        errors.append(np.mean(np.abs(predict(sample.image)[counts] / sample.target[counts] - 1)))
+    assert validation.figures(sums)["abs_rel"] == pytest.approx(np.mean(errors), rel=1e-4)

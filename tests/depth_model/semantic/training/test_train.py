@@ -27,7 +27,8 @@ from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import network_input
 from depth_model.training.optimizers import parameter_groups
 from depth_model.training.sampling import Share
-from depth_model.training.settings import LoopSettings, TrainingMachine
+from depth_model.training.settings import LoopSettings, TrainingMachine, ValidationSettings
+from depth_model.training.validation import HeldOut
 
 SIDE = 42
 SMALL = Mask2FormerSettings(64, 8, 4, 1, 1, 64, 64)
@@ -194,3 +195,21 @@ def test_three_colors_are_learned(pool, tmp_path, head, steps, rate):
         predicted = model.eval()(network_input(batch["images"])).argmax(1)
     inside = batch["labels"] != 255
     assert accuracy_score(batch["labels"][inside], predicted[inside]) > 0.8
+
+
+def test_held_out_images_are_measured_by_the_miou_of_all_their_pixels(pool):
+    classes = class_lists()["ade20k"]
+    model = Segmentation(build_encoder("tiny", "none", 0), classes, "linear", SIDE)
+    validation = train.semantic_validation(HeldOut(pool, ValidationSettings(fraction=0.5)), SIDE, 14, len(classes))
+    sums, seen, true = 0, [], []
+    with torch.no_grad():
+        for number in range(validation.images):
+            batch = validation.make(number)
+            sums = sums + validation.score(model, batch)
+            seen.append(model(network_input(batch["images"]))[0].argmax(0).numpy().ravel())
+            true.append(batch["labels"].numpy().ravel())
+    seen, true = np.concatenate(seen), np.concatenate(true)
+    seen, true = seen[true != 255], true[true != 255]
+    wanted = [((seen == one) & (true == one)).sum() / ((seen == one) | (true == one)).sum() for one in {*seen, *true}]
+    assert validation.figures(sums)["miou"] == pytest.approx(np.mean(wanted))
+    assert np.isnan(validation.figures(0 * sums)["miou"])
