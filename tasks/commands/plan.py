@@ -61,7 +61,7 @@ def _work(settings: params.Params, given: argparse.Namespace) -> tuple[Work, str
         labeled=counts["labeled"],
         unlabeled=counts["unlabeled"],
         teacher=settings.teacher.encoder,
-        teacher_epochs=settings.teacher.epochs,
+        teacher_epochs=0 if settings.teacher.model else settings.teacher.epochs,
         teacher_batch=settings.teacher.batch,
         student=given.encoder or student.encoder,
         student_epochs=student.epochs,
