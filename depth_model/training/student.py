@@ -2,7 +2,8 @@
 
 Every step takes labeled and unlabeled images (paper: 1:2) through the network in one pass and minimizes the
 average of three losses: on the labels, on the pseudo labels of strongly perturbed images, and for the encoder's
-features. The student starts from the pre-trained encoder, not from the teacher.
+features. The student starts from the pre-trained encoder, not from the teacher, and its decoder, the order of its
+labeled images and their crops are drawn apart from the teacher's, so that both do not share what chance did to one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.processes import best_device
 from depth_model.training.relative_validation import relative_validation
-from depth_model.training.sampling import WHOLE, Share, steps_of
+from depth_model.training.sampling import WHOLE, Share, stage_seed, steps_of
 from depth_model.training.settings import FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
 from depth_model.training.start import Seen, check_shares, initial_model, label_terms, unusable_term
 from depth_model.training.terms import Term
@@ -49,11 +50,12 @@ def train_student(
     """Learn the student from `labeled` and the pseudo-labeled `unlabeled` samples (paper 3.2 and 3.3).
 
     Student and frozen encoder both start from encoder `weights`. It is measured on `held_out` labeled samples, if
-    given. Continues from the checkpoints in `scratch`.
+    given. Everything random is drawn from `seed` and the name of the stage. Continues from the checkpoints in `scratch`.
     Raises UserError when the result is no better than a constant, and what
     `depth_model.training.loop.train` and `DepthAnything` raise.
     """
     _check(settings, alignment, training.accumulation)
+    seed = stage_seed(seed, "student")
     model = initial_model(settings.encoder, weights, seed, training, machine)
     frozen = frozen_encoder(settings.encoder, weights, seed).to(best_device())
     if machine.compile:

@@ -32,7 +32,7 @@ from depth_model.training.history import History
 from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import BETAS, fused_adamw
 from depth_model.training.processes import best_device
-from depth_model.training.sampling import steps_of
+from depth_model.training.sampling import stage_seed, steps_of
 from depth_model.training.settings import LoopSettings, TrainingMachine
 from depth_model.training.start import check_shares
 from depth_model.training.terms import Term
@@ -69,10 +69,12 @@ def train_metric(
     """Fine-tune to meters on the samples of `pool`, from the relative model or encoder weights `relative`.
 
     With `start` "encoder", `relative` is anything that `any_encoder` takes, for an encoder of `size`; with "all" a
-    whole model. `domain` is noted in the model, which is measured on `held_out` samples, if given. Continues from the
-    checkpoints in `scratch`. Raises what `depth_model.training.loop.train`, `DepthAnything` and `MetricDepth` raise.
+    whole model. `domain` is noted in the model, which is measured on `held_out` samples, if given; with `seed` it gives
+    everything random. Continues from the checkpoints in `scratch`. Raises what `depth_model.training.loop.train`,
+    `DepthAnything` and `MetricDepth` raise.
     """
     check_shares("batch", settings.batch, loop.accumulation)
+    seed = stage_seed(seed, f"metric {domain}")
     model = initial_metric_model(relative, size, domain, settings, seed)
     run = Run(
         name=f"metric {domain}",
