@@ -31,6 +31,11 @@ class Share:
 WHOLE = Share(0, 1)
 
 
+def stage_seed(seed: int, stage: str) -> int:
+    """Return the seed, below 2^32, that `stage` draws from: another one for each name and each `seed`."""
+    return int(np.random.SeedSequence([seed, *stage.encode()]).generate_state(1)[0])
+
+
 def epoch_positions(seed: tuple[int, ...], epoch: int, positions: np.ndarray, length: int) -> np.ndarray:
     """Return int64 (n,): the samples that stand at `positions`, int (n,) below `length`, of epoch `epoch`.
 

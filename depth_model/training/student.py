@@ -2,9 +2,10 @@
 
 Every step takes labeled and unlabeled images (paper: 1:2) through the network in one pass and minimizes the
 average of three losses: on the labels, on the pseudo labels of strongly perturbed images, and for the encoder's
-features. The student starts from the pre-trained encoder, not from the teacher; or from a whole model
-(`settings.initial`), whose encoder then is the frozen one. Without labels it learns from pseudo labels alone: the
-teacher is distilled.
+features. The student starts from the pre-trained encoder, not from the teacher, and its decoder, the order of its
+labeled images and their crops are drawn apart from the teacher's, so that both do not share what chance did to one;
+or from a whole model (`settings.initial`), whose encoder then is the frozen one. Without labels it learns from pseudo
+labels alone: the teacher is distilled.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.processes import best_device
 from depth_model.training.relative_validation import relative_validation
-from depth_model.training.sampling import WHOLE, Share, steps_of
+from depth_model.training.sampling import WHOLE, Share, stage_seed, steps_of
 from depth_model.training.settings import ENCODER, FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
 from depth_model.training.start import (
     Seen,
@@ -61,11 +62,13 @@ def train_student(
 
     Student and frozen encoder both start from encoder `weights`, or from that of `settings.initial`. `labeled` None:
     from pseudo labels alone, and `labeled_per_batch` counts as 0. It is measured on `held_out` labeled samples, if
-    given. Continues from the checkpoints in `scratch`.
+    given. Everything random is drawn from `seed` and the name of the stage. Continues from the checkpoints in
+    `scratch`.
     Raises UserError when the result is no better than a constant, and what
     `depth_model.training.loop.train` and `initial_model` raise.
     """
     _check(settings, alignment, training.accumulation, labeled is not None)
+    seed = stage_seed(seed, "student")
     model = initial_model("student", settings, weights, seed, training, machine)
     frozen = _frozen(model, settings, weights, seed)
     if machine.compile:

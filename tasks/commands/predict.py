@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from depth_model.errors import BadInput, UserError
+from depth_model.errors import UserError
 from depth_model.shown import shown
-from tasks.commands.inputs import PICTURES, VIDEOS, inputs, is_video, refusal
+from tasks.commands.inputs import PICTURES, VIDEOS, decode_budget_argument, each, inputs, is_video
 from tasks.commands.outputs import add_out, check_free
 from tasks.commands.results import COLORS, WRITTEN, write_metric_results, write_results
 from tasks.commands.shared import load_model, model_arguments, purpose
@@ -75,6 +75,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         default=FARTHEST,
         help=f"depth of the farthest point of a cloud, that of the nearest being 1 (default: {FARTHEST:g})",
     )
+    decode_budget_argument(one)
     one.set_defaults(run=predict)
 
 
@@ -83,26 +84,19 @@ def predict(given: argparse.Namespace) -> None:
     brighter is nearer), a colored PNG and the disparity itself as float32 .npy; with a field of view or intrinsics
     also a colored point cloud, .ply. Of a metric model the .npy holds meters and the gray PNG millimeters.
 
-    Raises UserError at the end for what could not be read.
+    Raises UserError at the end for what failed.
     """
-    from depth_model.progress import progress_bar
-
     found = inputs(given.pictures)
     if not found:
         raise UserError(f"no picture or video ({', '.join(PICTURES + VIDEOS)}) was found in what you named")
     check_free(given.out, (place for place, path in found.items() if not is_video(path)), WRITTEN)
     predictor, write = _predictor(given)
-    refused = []
-    with progress_bar("predict", len(found), "files") as bar:
-        for place, path in found.items():
-            try:
-                for stem, image in _images(path, given.out / place):
-                    write(predictor(image), image, stem, given)
-            except (BadInput, OSError) as error:
-                refused.append(refusal(path, error))
-            bar.update()
-    if refused:
-        raise UserError("\n".join(refused))
+
+    def work(place: Path, path: Path) -> None:
+        for stem, image in _images(path, given.out / place):
+            write(predictor(image), image, stem, given)
+
+    each("predict", found, given.decode_budget, work)
     print(f"{len(found)} files: {os.path.relpath(given.out)}", file=sys.stderr)
 
 

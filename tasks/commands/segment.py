@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model import files
-from depth_model.errors import BadInput, UserError, named
-from tasks.commands.inputs import PICTURES, inputs, is_video, refusal
+from depth_model.errors import UserError, named
+from tasks.commands.inputs import PICTURES, decode_budget_argument, each, inputs, is_video
 from tasks.commands.outputs import add_out, check_free
 from tasks.commands.results import write_png
 from tasks.commands.shared import model_folder, purpose, side
@@ -26,6 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--short-side", type=side, help="shorter side for the network (default: as trained)")
     one.add_argument("--multi-scale", action="store_true", help="mean over seven scales and mirrored pictures")
     add_out(one, "folder for the results", "pictures", "model")
+    decode_budget_argument(one)
     one.set_defaults(run=segment)
 
 
@@ -33,11 +35,10 @@ def segment(given: argparse.Namespace) -> None:
     """Write for every picture its labels as an 8-bit gray PNG (class numbers from 0) and the picture under their
     colors; and classes.json, the names and colors of the numbers.
 
-    Raises UserError at the end for what could not be read.
+    Raises UserError at the end for what failed.
     """
     from depth_model.evaluation.segmentation_figures import overlay
     from depth_model.prediction.predictor import rgb
-    from depth_model.progress import progress_bar
 
     found = {place: path for place, path in inputs(given.pictures).items() if not is_video(path)}
     if not found:
@@ -47,19 +48,14 @@ def segment(given: argparse.Namespace) -> None:
     classes = segmenter.model.classes
     named = [{"name": name, "color": list(color)} for name, color in zip(classes.classes, classes.palette)]
     files.write_json(given.out / "classes.json", named)
-    refused = []
-    with progress_bar("segment", len(found), "files") as bar:
-        for place, path in found.items():
-            try:
-                image = rgb(path)
-                labels = segmenter(image)
-                write_png(labels, given.out / place, ".labels.png")
-                write_png(overlay(image, labels, classes), given.out / place, ".overlay.png")
-            except (BadInput, OSError) as error:
-                refused.append(refusal(path, error))
-            bar.update()
-    if refused:
-        raise UserError("\n".join(refused))
+
+    def work(place: Path, path: Path) -> None:
+        image = rgb(path)
+        labels = segmenter(image)
+        write_png(labels, given.out / place, ".labels.png")
+        write_png(overlay(image, labels, classes), given.out / place, ".overlay.png")
+
+    each("segment", found, given.decode_budget, work)
     print(f"{len(found)} files: {os.path.relpath(given.out)}", file=sys.stderr)
 
 

@@ -1,7 +1,8 @@
 """What metric fine-tuning does to an image and its depth before the network sees them (docs/paper.md 5).
 
 The released fine-tuning's: KITTI's benchmark crop first, a small rotation, a mirror image, and slight changes of
-gamma, brightness and color. Depth is never interpolated. Random numbers come from a generator that is handed in.
+gamma, brightness and color. The second Depth Anything's: a random square of the image, mirrored or not. Depth is never
+interpolated. Random numbers come from a generator that is handed in.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from PIL import Image
 from depth_model.errors import BadInput
 from depth_model.metric.training.settings import MetricInput
 from depth_model.metrics.crops import kb_window
+from depth_model.training.augmentation import crop_image, crop_raster, draw_crop
 
 ROTATION = 1.0
 """Largest rotation in degrees, either way."""
@@ -65,6 +67,9 @@ def augmented(
     `image` is uint8 (H, W, 3), `depth` float32 (h, w) of the same view. Raises what `benchmark_crop` raises.
     """
     image, depth = cropped(image, depth, settings)
+    if settings.recipe == "v2":
+        window = draw_crop(generator, *image.shape[:2], settings.height)
+        return crop_image(image, window).astype(np.float32) / 255, crop_raster(depth, window)
     image, depth = rotated(image, depth, generator.uniform(-ROTATION, ROTATION))
     if generator.random() < 0.5:
         image, depth = image[:, ::-1], depth[:, ::-1]

@@ -29,7 +29,8 @@ def metric_batch(
 ) -> Batch:
     """Return a share of the `count` samples of batch `step`, augmented (docs/paper.md 5).
 
-    images float32 (B, 3, height, width) in [0, 1], squashed to the network's input; depth float32 (B, h, w) in
+    images float32 (B, 3, height, width) in [0, 1], squashed to the network's input unless they are crops of that size
+    (see `MetricInput`); depth float32 (B, h, w) in
     meters, at the size of the first sample's (other sizes by nearest neighbor); valid bool (B, h, w): where the
     depth lies between 0.001 m and `maximum`; keys. Raises BadInput for a sample without metric depth.
     """

@@ -10,13 +10,23 @@ from depth_model.settings import NotNegativeNumber, Positive, PositiveNumber, Sh
 
 @dataclass(frozen=True, kw_only=True)
 class MetricInput:
-    """What the network sees: whole images, squashed to (`height`, `width`), after `crop`; brightness factors are drawn
-    from [1 - brightness, 1 + brightness]."""
+    """What the network sees after `crop`.
 
+    By the `recipe` of the paper whole images, slightly turned, squashed to (`height`, `width`), their brightness
+    changed by factors from [1 - brightness, 1 + brightness]. By that of the second Depth Anything a random part of
+    `height` x `width` of images that keep their aspect ratio, whose shorter side is so long; colors stay. Raises
+    ValueError for a part that is no square.
+    """
+
+    recipe: Literal["paper", "v2"] = setting("the latter is the second Depth Anything's: head, input, loss", "paper")
     height: Positive = setting("pixels, whole patches (paper: 392)", 392)
     width: Positive = setting("paper: 518", 518)
     crop: Literal["none", "kitti_benchmark"] = setting("the latter is the paper's for KITTI", "none")
-    brightness: Share = setting("paper: 0.25 for NYUv2, 0.1 for KITTI", 0.25)
+    brightness: Share = setting("paper: 0.25 for NYUv2, 0.1 for KITTI; v2 changes none", 0.25)
+
+    def __post_init__(self) -> None:
+        if self.recipe == "v2" and self.height != self.width:
+            raise ValueError(f"recipe = 'v2' takes squares: height = {self.height} and width = {self.width} differ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +34,8 @@ class MetricSettings(MetricInput):
     """`start`: "encoder" keeps the encoder of the relative model (paper), "all" its decoder too (released code)."""
 
     start: Literal["encoder", "all"] = setting("whether the decoder is taken over too (released code: all)", "encoder")
-    head: Literal["bins", "sigmoid"] = setting("the latter is that of the second Depth Anything", "bins")
     maximum: PositiveNumber = setting("meters", 10.0)
-    epochs: PositiveNumber = setting("paper: 5", 5.0)
+    epochs: PositiveNumber = setting("paper: 5; V2: 120", 5.0)
     batch: Positive = setting("paper: 16", 16)
     learning_rate: PositiveNumber = setting("of the head (paper: 1.61e-4)", 1.61e-4)
     reduction: PositiveNumber = setting("encoder and decoder learn so many times slower (paper: 50)", 50.0)

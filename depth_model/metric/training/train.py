@@ -2,7 +2,8 @@
 
 As the released fine-tuning does it (docs/paper.md 5): the scale-invariant logarithmic loss alone, a tiny rate for
 all that was learned before and a fifty times larger one for the new head, one cycle of rate and momentum, and hard
-clipping. The simpler recipe of the second Depth Anything (section 10) goes with its sigmoid head.
+clipping. The recipe of the second Depth Anything (section 10) has another loss and decay, a sigmoid for a head, a
+decoder that reads blocks spread over the encoder, and squares of images that keep their aspect ratio.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from depth_model.training.history import History
 from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import BETAS, fused_adamw
 from depth_model.training.processes import best_device
-from depth_model.training.sampling import steps_of
+from depth_model.training.sampling import stage_seed, steps_of
 from depth_model.training.settings import LoopSettings, TrainingMachine
 from depth_model.training.start import check_shares
 from depth_model.training.terms import Term
@@ -69,21 +70,23 @@ def train_metric(
     """Fine-tune to meters on the samples of `pool`, from the relative model or encoder weights `relative`.
 
     With `start` "encoder", `relative` is anything that `any_encoder` takes, for an encoder of `size`; with "all" a
-    whole model. `domain` is noted in the model, which is measured on `held_out` samples, if given. Continues from the
-    checkpoints in `scratch`. Raises what `depth_model.training.loop.train`, `DepthAnything` and `MetricDepth` raise.
+    whole model. `domain` is noted in the model, which is measured on `held_out` samples, if given; with `seed` it gives
+    everything random. Continues from the checkpoints in `scratch`. Raises what `depth_model.training.loop.train`,
+    `DepthAnything` and `MetricDepth` raise.
     """
     check_shares("batch", settings.batch, loop.accumulation)
+    seed = stage_seed(seed, f"metric {domain}")
     model = initial_metric_model(relative, size, domain, settings, seed)
     run = Run(
         name=f"metric {domain}",
         model=model,
         optimizer=fused_adamw(metric_groups(model, settings)),
-        schedule=one_cycle if settings.head == "bins" else polynomial_decay,
+        schedule=one_cycle if settings.recipe == "paper" else polynomial_decay,
         steps=steps_of(settings.epochs, len(pool), settings.batch),
         images_per_step=settings.batch,
         make_batch=partial(metric_batch, pool, seed, settings.batch, settings, settings.maximum),
         forward=partial(metric_output, model),
-        terms=metric_terms("zoedepth" if settings.head == "bins" else "second_version"),
+        terms=metric_terms("zoedepth" if settings.recipe == "paper" else "second_version"),
         gradient_clip=settings.gradient_clip,
         validation=metric_validation(held_out, settings),
     )
@@ -93,19 +96,29 @@ def train_metric(
 def initial_metric_model(
     relative: str | Path, size: str, domain: str, settings: MetricSettings, seed: int
 ) -> MetricDepth:
-    """Return the model that fine-tuning starts from, on the device that it is trained on."""
-    start = _start(str(relative), size, settings.start, seed)
-    size_of_input = settings.height, settings.width
-    head = MetricDepth(start, settings.head, settings.maximum, domain, size_of_input, settings.strength, seed)
-    return head.to(best_device())
+    """Return the model that fine-tuning starts from, on the device that it is trained on; raises BadCheckpoint for one
+    that `settings` does not fit."""
+    start = _start(str(relative), size, settings, seed)
+    second = settings.recipe == "v2"
+    shown = settings.height if second else (settings.height, settings.width)
+    head = "sigmoid" if second else "bins"
+    return MetricDepth(start, head, settings.maximum, domain, shown, settings.strength, seed).to(best_device())
 
 
-def _start(relative: str, size: str, start: str, seed: int) -> DepthAnything | MidasDepth:
+def _start(relative: str, size: str, settings: MetricSettings, seed: int) -> DepthAnything | MidasDepth:
+    second = settings.recipe == "v2"
     if is_midas(relative):
-        if start == "all":
+        if settings.start == "all":
             raise BadCheckpoint(f"{relative}: MiDaS's decoder is another than ours; set start: encoder")
+        if second:
+            raise BadCheckpoint(f"{relative}: recipe: v2 is for Depth Anything's encoder; set recipe: paper")
         return midas_depth(read_midas(relative, size), seed)
-    return DepthAnything.load(relative) if start == "all" else DepthAnything(size, relative, seed)
+    if settings.start == "encoder":
+        return DepthAnything(size, relative, seed, version="v2" if second else "v1")
+    model = DepthAnything.load(relative)
+    if second and model.version != "v2":
+        raise BadCheckpoint(f"{relative}: its decoder reads other blocks than recipe: v2; set start: encoder")
+    return model
 
 
 def metric_output(model: MetricDepth, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -170,12 +183,12 @@ def _relative_error(predicted: Tensor, depth: Tensor, valid: Tensor) -> Tensor:
 def metric_groups(model: MetricDepth, settings: MetricSettings) -> list[dict[str, Any]]:
     """Return the parameter groups for AdamW: encoder, position embedding, decoder and head (docs/paper.md 5).
 
-    All but the head learn at `learning_rate` / `reduction`; all have the same weight decay. A sigmoid head has no
-    parameters, so that there the decoder is what learns at the whole rate (docs/paper.md 10).
+    All but the head learn at `learning_rate` / `reduction`; all have the same weight decay. The head of recipe v2 has
+    no parameters, so that there the decoder is what learns at the whole rate (docs/paper.md 10).
     """
     slow, fast = settings.learning_rate / settings.reduction, settings.learning_rate
     rates = {"encoder": slow, "position_embedding": slow, "decoder": slow, "head": fast}
-    if settings.head == "sigmoid":
+    if settings.recipe == "v2":
         rates["decoder"] = fast
     members: dict[str, list[nn.Parameter]] = {part: [] for part in rates}
     for name, parameter in model.named_parameters():

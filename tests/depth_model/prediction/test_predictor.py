@@ -33,10 +33,24 @@ from depth_model.prediction.predictor import (
         ((1216, 1936), (518, 826)),
         ((1080, 1920), (518, 924)),
         ((640, 480), (686, 518)),
+        ((1000, 7950), (518, 4116)),
     ],
 )
 def test_network_sizes_are_the_released_ones(found, expected):
     assert network_size(*found, 518) == expected
+
+
+@pytest.mark.parametrize("size", [network_size, transformers_size])
+@pytest.mark.parametrize("found", [(2, 1200), (1200, 2), (1, 1), (600, 100_000), (1, 10**9), (100_000, 14)])
+def test_the_size_of_the_network_is_bounded_whatever_the_shape(size, found):
+    for side in size(*found, 518):
+        assert 14 <= side <= 8 * 518 and side % 14 == 0
+
+
+@pytest.mark.parametrize("shape", [(2, 1200), (1200, 2), (1, 1)])
+def test_extreme_pictures_get_maps_of_their_size(predictor, shape):
+    disparity = predictor(picture(*shape))
+    assert disparity.shape == shape and np.isfinite(disparity).all() and disparity.min() >= 0
 
 
 def test_the_network_image_agrees_with_torch_bicubic():

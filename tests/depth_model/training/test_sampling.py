@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depth_model.training.sampling import batch_indices, epoch_positions, steps_of
+from depth_model.training.sampling import batch_indices, epoch_positions, stage_seed, steps_of
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 5, 16, 17, 255, 1000, 4097])
@@ -88,3 +88,9 @@ def test_steps_cover_the_passes():
     assert steps_of(20, 480, 8) == 1200
     assert steps_of(1, 10, 4) == 3
     assert steps_of(0.5, 10, 4) == 2
+
+
+def test_every_stage_and_seed_draws_apart():
+    drawn = [stage_seed(seed, stage) for seed in range(100) for stage in ("student", "metric nyu", "metric kitti")]
+    assert len(set(drawn)) == len(drawn) and all(0 <= one < 2**32 for one in drawn)
+    assert stage_seed(7, "student") == stage_seed(7, "student")

@@ -11,8 +11,14 @@ import torch
 
 from depth_model.errors import UserError
 from depth_model.networks import DepthAnything, frozen_encoder
-from depth_model.training import batches
-from depth_model.training.settings import FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
+from depth_model.training import batches, student, teacher
+from depth_model.training.settings import (
+    FeatureAlignment,
+    StudentSettings,
+    TeacherSettings,
+    TrainingMachine,
+    TrainingSettings,
+)
 from depth_model.training.student import student_batch, student_output, student_terms, train_student
 from depth_model.training.terms import values
 
@@ -139,6 +145,26 @@ def test_labeled_images_are_not_perturbed(pools):
     part = student_batch(*pools, SETTINGS, 28, 3, 4)["labeled"]
     alone = batches.labeled_batch(pools[0], 3, 2, 28, 4)
     assert torch.equal(part["images"], alone["images"])
+
+
+def started(monkeypatch, module, learn):
+    """The run that `learn` of `module` starts, which does not take a step."""
+    found = []
+    with monkeypatch.context() as patched, pytest.raises(IndexError):
+        patched.setattr(module, "train", lambda run, *_: found.append(run) or [][0])
+        learn()
+    return found[0]
+
+
+def test_teacher_and_student_of_one_seed_share_neither_decoder_nor_order_nor_crops(pools, tmp_path, monkeypatch):
+    alike = TeacherSettings(encoder="tiny", batch=2)
+    rest = (TRAINING, 3, tmp_path, lambda *_: None, MACHINE)
+    first = started(monkeypatch, teacher, lambda: teacher.train_teacher(pools[0], "none", alike, *rest))
+    other = started(monkeypatch, student, lambda: train_student(*pools, "none", SETTINGS, ALIGNMENT, *rest))
+    decoders = zip(first.model.decoder.parameters(), other.model.decoder.parameters(), strict=True)
+    assert not any(torch.equal(a, b) for a, b in decoders if a.ndim > 1)  # biases start at the same constant
+    ours = [(first.make_batch(step), other.make_batch(step)["labeled"]) for step in range(6)]
+    assert [one["keys"] for one, _ in ours] != [two["keys"] for _, two in ours]
 
 
 def trained(pools, folder, on_metrics=lambda *_: None, alignment=ALIGNMENT, training=TRAINING, machine=MACHINE):

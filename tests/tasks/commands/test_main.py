@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -155,6 +158,55 @@ def test_a_bad_picture_is_named_and_the_others_are_done(monkeypatch, capsys, mod
     assert ended.value.code == 1
     assert "broken.jpg" in capsys.readouterr().err
     assert (tmp_path / "out" / "deep" / "b.png.npy").exists()
+
+
+def test_a_thin_picture_and_a_failing_one_do_not_keep_the_others(monkeypatch, capsys, model, album, tmp_path):
+    for name, shape in (("0.png", (2, 1200, 3)), ("1.png", (1200, 2, 3)), ("2.png", (1, 1, 3)), ("z.png", (30, 30, 3))):
+        Image.fromarray(np.zeros(shape, np.uint8)).save(album / name)
+    whole = DepthPredictor.network_disparity
+
+    def failing(self, images):
+        if images[0].shape[0] == 30:
+            raise RuntimeError("not enough memory")
+        return whole(self, images)
+
+    monkeypatch.setattr(DepthPredictor, "network_disparity", failing)
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 28)
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "z.png: RuntimeError: not enough memory" in said and "1 of 6 files failed\n" in said
+    assert np.load(tmp_path / "out" / "0.png.npy").shape == (2, 1200)
+    assert len(list((tmp_path / "out").rglob("*.npy"))) == 5
+
+
+def test_the_decode_budget_is_an_option_and_is_named(monkeypatch, capsys, model, album, tmp_path):
+    arguments = ("predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 28, "--decode-budget")
+    with pytest.raises(SystemExit):
+        call(monkeypatch, *arguments, "5kB")
+    assert "60 x 40 pixels are too large: 7200 bytes decoded, --decode-budget is 5000" in capsys.readouterr().err
+    call(monkeypatch, *arguments, "7.2kB")
+    with pytest.raises(SystemExit):
+        call(monkeypatch, *arguments, "much")
+    assert "'much' is no size" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody who may not read a folder")
+def test_a_folder_that_cannot_be_read_is_one_line(repository, tmp_path):
+    closed = tmp_path / "album" / "closed"
+    closed.mkdir(parents=True)
+    closed.chmod(0)
+    script = (
+        f"import os, sys; sys.path.insert(0, {str(repository)!r})\n"
+        "from depth_model.shown import run_command; from tasks.commands.inputs import inputs\n"
+        f"os.chdir({str(tmp_path)!r}); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "run_command(lambda: inputs(['album']))"
+    )
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.getuid() and folder != folder.parent:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "error: album/closed: Permission denied\n")
 
 
 @pytest.mark.parametrize(

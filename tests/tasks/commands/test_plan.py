@@ -37,6 +37,11 @@ def test_the_papers_preset_holds_the_papers_values(repository):
     }
     assert len(settings.sources.unlabeled) == 8
     assert set(settings.sources.evaluation) == {"kitti", "nyu", "sintel", "ddad", "eth3d", "diode"}
+    trained_on = settings.sources.metric[settings.finetune_metric["nyu"].source]
+    assert trained_on.options["list"].endswith("nyudepthv2_train_files_with_gt.txt")  # 24,231 frames, not 795
+    table_5 = {"sun_rgbd", "ibims", "hypersim", "vkitti2", "diode_outdoor"}
+    assert table_5 == set(settings.evaluate_metric) - set(settings.finetune_metric)
+    assert {settings.evaluate_metric[name].protocol for name in table_5} == {f"{name}/zoedepth" for name in table_5}
 
 
 @pytest.mark.parametrize(("encoder", "hours"), [("vits", "1,211.7"), ("vitb", "1,317.9"), ("vitl", "2,024.1")])

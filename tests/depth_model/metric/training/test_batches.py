@@ -15,6 +15,7 @@ from depth_model.metric.training.batches import metric_batch
 from depth_model.metric.training.settings import MetricInput
 
 INDOORS = MetricInput(height=28, width=42, crop="none", brightness=0.25)
+SECOND = MetricInput(recipe="v2", height=28, width=28)
 
 
 def test_the_benchmark_crop_is_that_of_the_devkit():
@@ -61,6 +62,22 @@ def test_half_of_the_samples_are_mirrored_together_with_their_depth():
         mirrored += bool(labels[24, 5] > labels[24, -5])
         assert np.corrcoef(values[20:28, 8:-8].mean(2).ravel(), labels[20:28, 8:-8].ravel())[0, 1] > 0.99
     assert 70 < mirrored < 130
+
+
+def test_the_second_recipe_cuts_a_square_of_what_keeps_its_aspect_and_leaves_colors():
+    rows, columns = np.mgrid[0:96, 0:144].astype(np.float32)
+    image = np.stack((rows, columns, 0 * rows), 2).astype(np.uint8)
+    places, mirrored = set(), 0
+    for seed in range(60):
+        values, depth = augmented(image, 1 + columns, SECOND, np.random.default_rng(seed))
+        assert values.shape == (28, 28, 3) and depth.shape == (28, 28)
+        assert values[..., 0].max() * 255 == pytest.approx(95, abs=3)  # the shorter side is seen from end to end
+        seen = values[..., 1] * 255
+        assert abs(seen - (depth - 1)).max() < 4
+        assert abs(abs(np.diff(seen, axis=1)).mean() - 96 / 28) < 0.1
+        mirrored += bool(depth[0, 0] > depth[0, -1])
+        places.add(float(depth.min()))
+    assert 15 < mirrored < 45 and len(places) > 5
 
 
 def test_a_batch_is_a_function_of_seed_and_step(pools):

@@ -14,12 +14,14 @@ from depth_model import readers
 from depth_model.evaluation import protocols
 from depth_model.evaluation.cases import CollectedCases
 from depth_model.evaluation.harness import evaluate
+from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.metric.prediction.estimator import of_metric
 from depth_model.metric.prediction.predictor import MetricPredictor
 from depth_model.metric.training import train
 from depth_model.metric.training.batches import metric_batch
 from depth_model.metric.training.settings import MetricSettings
 from depth_model.networks import BadCheckpoint, DepthAnything
+from depth_model.networks.variants import VARIANTS
 from depth_model.objectives import silog_loss
 from depth_model.reading.collecting import collect_source
 from depth_model.shards.pool import SamplePool
@@ -34,7 +36,7 @@ MACHINE = TrainingMachine(workers=0, checkpoint_every=100)
 
 def settings(**changes):
     given = {
-        "head": "bins",
+        "recipe": "paper",
         "start": "encoder",
         "maximum": 10.0,
         "epochs": 20,
@@ -44,6 +46,8 @@ def settings(**changes):
         "height": 42,
         "width": 56,
     }
+    if changes.get("recipe") == "v2":
+        given["width"] = 42
     return MetricSettings(**(given | changes))
 
 
@@ -102,6 +106,22 @@ def test_the_start_is_the_encoder_or_the_whole_of_the_relative_model(tmp_path):
         assert same == (start == "all")
 
 
+def test_the_second_recipe_starts_as_its_code_does(tmp_path):
+    second = settings(recipe="v2", learning_rate=5e-5, reduction=10.0)
+    model = train.initial_metric_model("none", "tiny", "indoor", second, 0)
+    assert (model.version, model.blocks, model.input_size) == ("v2", list(VARIANTS["tiny"].out_indices("spread")), 42)
+    groups = {group["part"]: group["lr"] for group in train.metric_groups(model, second)}
+    assert groups == pytest.approx({"encoder": 5e-6, "position_embedding": 5e-6, "decoder": 5e-5})
+    model.save(tmp_path / "model")
+    again = MetricDepth.load(tmp_path / "model")
+    assert (again.version, again.input_size, again.maximum) == ("v2", 42, 10.0)
+    DepthAnything("tiny").save(tmp_path / "first")
+    with pytest.raises(BadCheckpoint, match="set start: encoder"):
+        train.initial_metric_model(tmp_path / "first", "tiny", "indoor", settings(recipe="v2", start="all"), 0)
+    with pytest.raises(ValueError, match="takes squares"):
+        MetricSettings(recipe="v2", height=42, width=56)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_from_midas_only_the_encoder_is_another_and_it_learns(pools, tmp_path, kind):
     write_midas(tmp_path / "midas", kind)
@@ -111,6 +131,8 @@ def test_from_midas_only_the_encoder_is_another_and_it_learns(pools, tmp_path, k
         assert name.startswith("encoder.") or torch.equal(weight, model.state_dict()[name])
     with pytest.raises(BadCheckpoint, match="set start: encoder"):
         start(settings(start="all"), 0)
+    with pytest.raises(BadCheckpoint, match="set recipe: paper"):
+        start(settings(recipe="v2"), 0)
     run = learn(pools[0], tmp_path / "midas", "tiny", "indoor", settings(epochs=10), LOOP, 1)
     trained, history = run(tmp_path / "work", lambda step, metrics: None)
     assert history.recent("abs_rel", 5) < 0.7 * history.rows[0][1 + history.columns.index("abs_rel")]
@@ -118,9 +140,9 @@ def test_from_midas_only_the_encoder_is_another_and_it_learns(pools, tmp_path, k
     assert np.mean(moved) > 0.9
 
 
-@pytest.mark.parametrize(("head", "form"), [("bins", "zoedepth"), ("sigmoid", "second_version")])
-def test_the_loss_is_over_the_pixels_of_the_whole_batch_at_the_size_of_the_labels(pools, head, form):
-    model = train.initial_metric_model("none", "tiny", "indoor", settings(head=head), 0)
+@pytest.mark.parametrize(("recipe", "form"), [("paper", "zoedepth"), ("v2", "second_version")])
+def test_the_loss_is_over_the_pixels_of_the_whole_batch_at_the_size_of_the_labels(pools, recipe, form):
+    model = train.initial_metric_model("none", "tiny", "indoor", settings(recipe=recipe), 0)
     batch = metric_batch(pools[0], 3, 3, settings(), 6.0, 0)
     with torch.no_grad():
         found = values(train.metric_terms(form), train.metric_output(model, batch))["silog"]
@@ -131,9 +153,9 @@ def test_the_loss_is_over_the_pixels_of_the_whole_batch_at_the_size_of_the_label
     assert float(found) == pytest.approx(float(silog_loss(predicted, batch["depth"], batch["valid"], form)), rel=1e-5)
 
 
-@pytest.mark.parametrize("head", ["bins", "sigmoid"])
-def test_meters_are_learned_and_a_second_run_gives_the_same(pools, tmp_path, head):
-    run = learn(pools[0], "none", "tiny", "indoor", settings(head=head), LOOP, 1)
+@pytest.mark.parametrize("recipe", ["paper", "v2"])
+def test_meters_are_learned_and_a_second_run_gives_the_same(pools, tmp_path, recipe):
+    run = learn(pools[0], "none", "tiny", "indoor", settings(recipe=recipe), LOOP, 1)
     model, history = run(tmp_path / "a", lambda step, metrics: None)
     first = history.rows[0][1 + history.columns.index("abs_rel")]
     assert history.recent("abs_rel", 5) < 0.5 * first
