@@ -101,8 +101,8 @@ def test_data_docs_have_two_pages_for_each_role_that_is_collected(project, monke
     assert {path.name for path in (project / FOLDER).iterdir()} == names | {"index.html"}
     index = (project / FOLDER / "index.html").read_text()
     assert all(f"href='{name}'" in index for name in names)
-    with pytest.raises(UserError, match="labeled: no such role"):
-        data_docs.data_docs(argparse.Namespace(role=["labeled"]))
+    with pytest.raises(UserError, match="labels: no such role"):
+        data_docs.data_docs(argparse.Namespace(role=["labels"]))
 
 
 def test_sidecars_have_catalogs_too(project, monkeypatch):
@@ -251,6 +251,6 @@ def test_a_wrong_expectation_of_the_user_is_named(project, monkeypatch, changed,
     write_expectation(project, **changed)
     with pytest.raises(UserError, match=rf"expectations\.yaml: .*{line}|expectations\.yaml: {line}"):
         start("validate@labeled")
-    (project / "expectations.yaml").write_text("labeled: []")
-    with pytest.raises(UserError, match="labeled: no such role"):
+    (project / "expectations.yaml").write_text("labels: []")
+    with pytest.raises(UserError, match="labels: no such role"):
         start("validate@labeled")
