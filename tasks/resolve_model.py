@@ -48,8 +48,8 @@ def run(workplace: Workplace, settings: params.Params) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     if wanted.sha256:
-        copied = out / (WEIGHTS if found.path.is_dir() else found.path.name)
-        _check_weights(f"models.{workplace.key}.sha256", wanted.sha256, copied)
+        weights = out / (WEIGHTS if found.path.is_dir() else found.path.name)
+        _check_weights(f"models.{workplace.key}.sha256", wanted.sha256, weights)
     write_provenance(out, _provenance(found, wanted))
 
 
@@ -77,7 +77,7 @@ def _provenance(found: NamedModel, wanted: params.Model) -> Provenance:
     origin = found.origin  # of which no path of this machine is kept
     source = Path(origin).name if Path(origin).is_absolute() else origin
     license = wanted.license or hub_license(origin) or license_of(source) or beside.license
-    told = {name: value for name, value in asdict(wanted).items() if value is not None}
+    told = {name: value for name, value in asdict(wanted).items() if name != "sha256" and value is not None}
     return replace(beside, **told | {"source": source, "license": license})
 
 

@@ -159,9 +159,9 @@ class Model:
     """A model from elsewhere: a file, a folder, `models:/NAME@ALIAS`, `ORG/NAME[@REVISION]` of the model hub, or an
     encoder: packaged, hub, none.
 
-    With `sha256`, the digest of the file, or of model.safetensors in the folder, no other weights are taken. What a
-    model may not say itself: its `license`, the `version` of a Depth Anything, the `maximum` in meters of a metric
-    one, and of a folder of predictions their space (`predictions`) and the `unit` that they are divided by.
+    What it may not say itself: its `license`, the `version` of a Depth Anything, the `maximum` in meters of a metric
+    one, and of a folder of predictions their space (`predictions`) and the `unit` that they are divided by. With
+    `sha256`, the digest of the file, or of model.safetensors in the folder, no other weights are taken.
     """
 
     source: str
