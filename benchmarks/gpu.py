@@ -193,7 +193,7 @@ def labeling(where: Setup) -> Rows:
         source, model = pseudo_label.collected(folder, where.images), measuring.ours(size)
         model.save(folder / "teacher")
         device = "cpu" if where.dry else "gpu"
-        one = Labeling((folder / "teacher",), "0" * 64, where.side, 14, batch, "bf16", device=device)
+        one = Labeling({folder / "teacher": 1.0}, "0" * 64, where.side, 14, batch, "bf16", device=device)
         predictor = DepthPredictor(model.to(where.device), where.side, precision="bf16")
         ready = pseudo_label.ready_batches(source, where.side, batch)
         variants = {
@@ -219,7 +219,7 @@ def pools(folder: Path, where: Setup) -> tuple[SamplePool, SamplePool]:
     DepthAnything("tiny").save(teacher)
     _collected(data / "labeled" / "all", "rgbd_folder", folder, color="rgb/*.jpg", depth="depth/*.png", unit=1000.0)
     source = _collected(data / "unlabeled" / "all", "image_folder", folder / "rgb")
-    labeling = Labeling((teacher,), "0" * 64, where.side // 14 * 14, 14, 8)
+    labeling = Labeling({teacher: 1.0}, "0" * 64, where.side // 14 * 14, 14, 8)
     label_source(source, labeling, folder / "labels", data / "pseudo" / "all", lambda images: None)
     catalog = {"all": {"samples": where.images}}
     return SamplePool(data, "labeled", catalog), SamplePool(data, "unlabeled", catalog, "pseudo")

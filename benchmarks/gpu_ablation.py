@@ -184,7 +184,7 @@ class Small:
         digest = files.sha256(scratch / "model" / "model.safetensors")
         chosen = setting.pseudo_label
         labeling = Labeling(
-            (scratch / "model",), digest, chosen.short_side, chosen.bits, chosen.batch, chosen.precision
+            {scratch / "model": 1.0}, digest, chosen.short_side, chosen.bits, chosen.batch, chosen.precision
         )
         for name in setting.sources["unlabeled"]:
             made = self.data / f"pseudo-{seed}" / name

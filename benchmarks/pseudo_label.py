@@ -65,7 +65,7 @@ def main() -> None:
         folder = Path(name)
         source, model = collected(folder, given.count), measuring.ours(given.size)
         model.save(folder / "teacher")
-        labeling = Labeling((folder / "teacher",), "0" * 64, given.side, 14, given.batch, precision)
+        labeling = Labeling({folder / "teacher": 1.0}, "0" * 64, given.side, 14, given.batch, precision)
         predictor = DepthPredictor(model, given.side, precision=precision)
         batches = ready_batches(source, given.side, given.batch)
         variants: dict[str, Callable[[], object]] = {

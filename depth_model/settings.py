@@ -23,6 +23,8 @@ Probability = Annotated[float, Ge(0), Le(1)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Precision = Literal["fp32", "bf16"]
 Engine = Literal["local", "ray"]
+Space = Literal["disparity", "depth", "metric_depth"]
+"""What predictions are: disparity or depth, both of unknown scale and shift, or meters."""
 
 
 def setting(doc: str = "", default: Any = MISSING, *, factory: Any = MISSING) -> Any:

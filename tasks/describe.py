@@ -23,9 +23,17 @@ def _found(settings: params.Params, catalogs: dict[str, Any]) -> list[Scene]:
     from depth_model.networks import frozen_encoder
     from depth_model.shards.source import SourceFolder
 
-    encoder = frozen_encoder(settings.student.encoder, settings.encoder.weights, settings.seed)
+    encoder = frozen_encoder(settings.student.encoder, _weights(settings), settings.seed)
     sources = {f"{role}/{name}": SourceFolder(Path("data", role, name)) for role in AUDITED for name in catalogs[role]}
     return scenes(sources, encoder, settings.feature_alignment.block, settings.seed)
+
+
+def _weights(settings: params.Params) -> str:
+    """Return the weights that the student's encoder starts from."""
+    from depth_model.networks.provenance import weights_path
+
+    whole = settings.starts_whole("student")
+    return str(weights_path(settings.student.initial)) if whole else settings.encoder.weights
 
 
 def run(workplace: Workplace, settings: params.Params) -> None:
@@ -39,7 +47,7 @@ def run(workplace: Workplace, settings: params.Params) -> None:
             files.write_bytes(workplace.out() / f"scene-{number:02d}.jpg", scene.pictures)
         by_role = {role: [_of_role(scene, role) for scene in found] for role in AUDITED}
         summary = {
-            "encoder": f"{settings.student.encoder}, {settings.encoder.weights}",
+            "encoder": f"{settings.student.encoder}, {_weights(settings)}",
             "images": {f"{role}/{name}": one["samples"] for role in AUDITED for name, one in catalogs[role].items()},
             "effective": {role: evenness(counts) for role, counts in by_role.items()},
             "scenes": [scene.counts for scene in found],

@@ -13,7 +13,7 @@ from tasks.workspace.paths import summary_path
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
-    from depth_model.evaluation.estimator import Estimator
+    from depth_model.prediction.estimator import Estimator
 
 
 def run(workplace: Workplace, settings: params.Params) -> None:

@@ -1,18 +1,23 @@
-"""Stage `evaluate_relative@<set>`: zero-shot relative depth of teacher and student on one evaluation set."""
+"""Stage `evaluate_relative@<set>`: zero-shot relative depth of teacher and student on one evaluation set.
+
+A teacher from elsewhere is measured by its own maps, in their own space. Predictions that stand for one are of other
+images, and are not measured.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model.errors import named
 from tasks.settings import params
 from tasks.tracking import evaluations, mlflow_runs
-from tasks.workspace.paths import MODELS
+from tasks.workspace.paths import MODELS, REFERENCE, teacher_folder
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
-    from depth_model.evaluation.estimator import Estimator
+    from depth_model.prediction.estimator import Estimator
 
 
 def run(workplace: Workplace, settings: params.Params) -> None:
@@ -34,14 +39,26 @@ def run(workplace: Workplace, settings: params.Params) -> None:
 
 
 def _models(short_side: int) -> dict[str, Estimator]:
-    from depth_model.evaluation.estimator import of_predictor
     from depth_model.networks import DepthAnything
     from depth_model.networks.device import inference_device
+    from depth_model.prediction.estimator import of_predictor
     from depth_model.prediction.predictor import DepthPredictor
 
-    return {
+    trained = MODELS[1:] if REFERENCE.is_file() else MODELS
+    found = {
         model: of_predictor(
             DepthPredictor(DepthAnything.load(Path("models", model)).to(inference_device()), short_side)
         )
-        for model in MODELS
+        for model in trained
     }
+    return found if trained == MODELS else _foreign_teacher(short_side) | found
+
+
+def _foreign_teacher(short_side: int) -> dict[str, Estimator]:
+    from depth_model.pseudo_label.teachers import estimator_of
+
+    estimator = estimator_of(teacher_folder(), short_side)
+    if not estimator.stored:
+        return {MODELS[0]: estimator}
+    print("the teacher is a folder of predictions of other images: only the student is measured", file=sys.stderr)
+    return {}

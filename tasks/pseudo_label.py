@@ -10,20 +10,40 @@ from depth_model.errors import UserError
 from depth_model.pseudo_label.settings import LabelSettings
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
+from tasks.workspace.paths import TEACHER, teacher_folder
 from tasks.workspace.work import Workplace
 
-TEACHER = Path("models/teacher")
 WEIGHTS = "model.safetensors"
 
 
-def _teachers(chosen: LabelSettings) -> list[Path]:
-    """Return the folders of all teachers; raises UserError for one without a model."""
-    folders = [TEACHER, *(mlflow_runs.project_root() / path for path in chosen.teachers)]
+def _teachers(chosen: LabelSettings) -> dict[Path, float]:
+    """Return the folders of all teachers, each with its weight; raises UserError for one that is not there."""
+    weights = {str(TEACHER): 1.0} | chosen.teachers
+    folders = {
+        (TEACHER if path == str(TEACHER) else mlflow_runs.project_root() / path): weights[path] for path in weights
+    }
     for folder in folders:
-        if not (folder / WEIGHTS).is_file():
+        if not folder.is_dir() or not any(folder.iterdir()):
             remedy = "'dvc repro train_teacher' makes it" if folder == TEACHER else "pseudo_label.teachers names it"
-            raise UserError(f"{folder}: holds no {WEIGHTS}; {remedy}")
+            raise UserError(f"{folder}: holds no model; {remedy}")
     return folders
+
+
+def _sha256(folder: Path) -> str:
+    """Return what tells one teacher from another."""
+    from depth_model.networks.provenance import content_sha256
+
+    weights = folder / WEIGHTS
+    return files.sha256(weights) if weights.is_file() else content_sha256(folder)
+
+
+def _together(folders: dict[Path, float]) -> str:
+    """Return the one hash of all teachers and, where they are not equal, their weights."""
+    hashes = [_sha256(folder) for folder in folders]
+    if len(hashes) == 1:
+        return hashes[0]
+    equal = len(set(folders.values())) == 1
+    return files.sha256_of_json(hashes if equal else [hashes, list(folders.values())])
 
 
 def run(workplace: Workplace, settings: params.Params) -> None:
@@ -36,10 +56,9 @@ def run(workplace: Workplace, settings: params.Params) -> None:
     chosen, machine = settings.pseudo_label, settings.machine.pseudo_label
     source = SourceFolder(Path("data/unlabeled", workplace.key).absolute())
     folders = _teachers(chosen)
-    hashes = [files.sha256(folder / WEIGHTS) for folder in folders]
     labeling = Labeling(
-        teachers=tuple(folder.absolute() for folder in folders),
-        sha256=hashes[0] if len(hashes) == 1 else files.sha256_of_json(hashes),
+        teachers={(teacher_folder() if one == TEACHER else one).absolute(): weight for one, weight in folders.items()},
+        sha256=_together(folders),
         short_side=chosen.short_side,
         bits=chosen.bits,
         batch=chosen.batch,

@@ -1,12 +1,15 @@
-"""Stage `train_student`: the student, from labels and pseudo labels (paper 3.2 and 3.3)."""
+"""Stage `train_student`: the student, from labels and pseudo labels (paper 3.2 and 3.3), or from the latter alone."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from depth_model import files
 from tasks.settings import params
 from tasks.training.stage import held_out, pool, train
+from tasks.workspace.paths import catalog_path
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
@@ -18,8 +21,9 @@ def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetric
     from depth_model.training.settings import FeatureAlignment
     from depth_model.training.student import train_student
 
+    labels = bool(files.read_json(catalog_path("labeled")))
     return train_student(
-        pool("labeled", "sky"),
+        pool("labeled", "sky") if labels else None,
         pool("unlabeled", "pseudo", settings.student.minimum_quality),
         settings.encoder.weights,
         settings.student,
@@ -35,4 +39,10 @@ def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetric
 
 def run(workplace: Workplace, settings: params.Params) -> None:
     """Train the student into models/student; continues after a kill."""
+    if not files.read_json(catalog_path("labeled")):
+        print(
+            "train_student: sources.labeled is empty: it learns from pseudo labels alone, and labeled_per_batch counts"
+            " as 0",
+            file=sys.stderr,
+        )
     train(workplace, settings, learn)

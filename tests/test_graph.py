@@ -25,6 +25,8 @@ FREE = (
 )
 """Runner, settings, workspace, tracking, and what every room may use: no stage names them."""
 READERS = "depth_model/readers/"
+ADAPTERS = "depth_model/comparison/adapters/"
+"""Families of models, which are found in their folder and imported by no statement."""
 WATCHED = ("depth_model/world/",)
 """Code whose hash the inventory of a rendered source holds, so that a collection depends on it through its data."""
 LINES = 200
@@ -89,6 +91,8 @@ def code(stage):
 def needed(repository, stage, imports):
     """All files of code that the stage can run and must therefore name."""
     found = closure([stage_file(repository, stage)], imports)
+    if f"{ADAPTERS}__init__.py" in found:
+        found |= closure([file for file in imports if file.startswith(ADAPTERS)], imports)
     if stage.startswith("collect_"):  # the reader of the source is one dependency, with the name of the source's
         readers = [file for file in imports if file.startswith(READERS)]
         found |= closure(readers, imports) - set(readers) - {f for f in imports if f.startswith(WATCHED)}

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from depth_model.errors import BadInput
-from depth_model.evaluation.estimator import Estimator, predicted
+from depth_model.evaluation.estimator import predicted
 from depth_model.evaluation.harness import reason_of
 from depth_model.evaluation.protocols import GENERIC
+from depth_model.prediction.estimator import Estimator
 from depth_model.readers import da2k
 from depth_model.shards import images
 

@@ -23,9 +23,9 @@ from depth_model import files
 from depth_model.comparison import adapters
 from depth_model.errors import UserError
 from depth_model.evaluation.cases import Cases
-from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.harness import Result, image_result
 from depth_model.evaluation.protocols import Protocol
+from depth_model.prediction.estimator import Estimator
 from depth_model.reading.engines import end_with_parent
 
 RESULTS, FINGERPRINT = "results.jsonl", "fingerprint"

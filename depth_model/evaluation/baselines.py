@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from depth_model.evaluation.estimator import Estimator
+from depth_model.prediction.estimator import Estimator
 from depth_model.shards.source import SourceFolder
 
 STEP = 8

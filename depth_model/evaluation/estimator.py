@@ -1,45 +1,14 @@
-"""A model as evaluation sees it: an image in, a map in a known space out; and the map at the size of the truth."""
+"""What an estimator says of an image that a protocol cuts, resizes or mirrors, at the size of the truth."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from depth_model.errors import BadInput
-from depth_model.evaluation.fitting import SPACES
 from depth_model.evaluation.protocols import Protocol
 from depth_model.metrics.crops import kb_window
-
-if TYPE_CHECKING:
-    from depth_model.prediction.predictor import DepthPredictor
-
-
-@dataclass(frozen=True)
-class Estimator:
-    """`predict(image uint8 (H, W, 3), names)` returns float (h, w) of any size, in `space` (one of SPACES).
-
-    `names` are what the image is called: its key, then the ends of its path. `stored` predictions were made elsewhere,
-    of the whole image: nothing about the network's input applies to them.
-    Raises ValueError for an unknown space.
-    """
-
-    space: str
-    predict: Callable[[np.ndarray, tuple[str, ...]], np.ndarray]
-    stored: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse a space that does not exist."""
-        if self.space not in SPACES:
-            raise ValueError(f"space {self.space!r}: choose one of {', '.join(SPACES)}")
-
-
-def of_predictor(predictor: DepthPredictor) -> Estimator:
-    """Return a relative model of ours as an estimator."""
-    return Estimator("disparity", lambda image, names: predictor(image))
+from depth_model.prediction.estimator import Estimator
 
 
 def cut(image: np.ndarray, target: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,6 @@ from depth_model.evaluation.protocols import Protocol
 from depth_model.evaluation.truth import Truth
 from depth_model.metrics.alignment import align_disparity, depth_of_disparity
 
-SPACES = ("disparity", "depth", "metric_depth")
-"""What predictions are: disparity or depth, both of unknown scale and shift, or meters."""
-
 
 @dataclass(frozen=True)
 class Fit:
@@ -35,7 +32,7 @@ class Fit:
 
 
 def fit(prediction: np.ndarray, truth: Truth, space: str, protocol: Protocol) -> Fit:
-    """Return how `prediction` (H, W) in `space` (one of SPACES) is brought to `truth`, by `protocol`.
+    """Return how `prediction` (H, W) in `space` (see `Estimator`) is brought to `truth`, by `protocol`.
 
     Raises BadInput for a prediction that is not finite where truth counts, or that is not positive where its inverse is
     needed, and for one without a pixel to align on; ValueError for metric depth by a model that does not give meters.

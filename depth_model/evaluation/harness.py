@@ -14,13 +14,14 @@ import numpy as np
 
 from depth_model.errors import BadInput
 from depth_model.evaluation.cases import Case, Cases
-from depth_model.evaluation.estimator import Estimator, cut, predicted
+from depth_model.evaluation.estimator import cut, predicted
 from depth_model.evaluation.figures import Example
 from depth_model.evaluation.fitting import fit, remark
 from depth_model.evaluation.image_metrics import image_metrics, metrics_of
 from depth_model.evaluation.protocols import Protocol
 from depth_model.evaluation.truth import Truth, truth_of
 from depth_model.metrics.alignment import is_constant
+from depth_model.prediction.estimator import Estimator
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,11 +10,11 @@ import numpy as np
 
 from depth_model import files
 from depth_model.evaluation.cases import Cases
-from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.figures import examples_figure
 from depth_model.evaluation.harness import evaluate, example
 from depth_model.evaluation.protocols import Protocol
 from depth_model.evaluation.summary import check_evaluated, summary_of
+from depth_model.prediction.estimator import Estimator
 from depth_model.progress import progress_bar
 
 if TYPE_CHECKING:

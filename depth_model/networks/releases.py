@@ -34,6 +34,14 @@ RELEASES = {
     r"depth_anything_(vit[sbl]14|small|base|large)": Release("v1"),
 }
 """By what a name holds, in small letters and with underscores, the first that fits."""
+NONCOMMERCIAL, FREE = "CC-BY-NC-4.0", "Apache-2.0"
+LICENSES = {
+    rf"{_SECOND}(?!_metric).*(vits|small)": FREE,
+    rf"{_SECOND}.*(vit[blg]|base|large|giant)": NONCOMMERCIAL,
+    r"depth_anything_(vit[sbl]14|small|base|large|metric_depth_(in|out)door)": FREE,
+}
+"""Of released weights, as their authors state them, by what a name holds; of the small metric ones of the second Depth
+Anything they state none."""
 GENERIC = ("model.safetensors", "pytorch_model.bin")
 """Names of files in transformers' folders: there the folder has the name, and config.json beside."""
 
@@ -47,6 +55,12 @@ def release_of(path: str | Path) -> Release | None:
     name = (path.parent if path.name in GENERIC else path).name.lower().replace("-", "_")
     found = next((release for pattern, release in RELEASES.items() if re.search(pattern, name)), None)
     return found._replace(metric=True) if found and "metric" in name else found
+
+
+def license_of(name: str) -> str | None:
+    """Return the license that the release called `name` (file, folder or hub id) has, None where that is not known."""
+    plain = name.lower().replace("-", "_")
+    return next((license for pattern, license in LICENSES.items() if re.search(pattern, plain)), None)
 
 
 def known_version(

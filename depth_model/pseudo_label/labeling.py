@@ -2,7 +2,8 @@
 
 One shard of images gives one shard of labels, whole or not at all: a killed worker costs the shard it was at, and a
 run goes on with those that are missing. Images are read ahead and labels checked and encoded by threads while the
-network works; a GPU is given the next batch before it is asked for the last one.
+network works; a GPU is given the next batch before it is asked for the last one. A teacher that is no relative Depth
+Anything (see `teachers`) is asked image by image.
 Labels are kept at the network's resolution, quantized. No image is left out; a score of quality is optional. The
 bytes depend on the torch threads of a worker, not on how many workers there are or what runs them.
 """
@@ -10,7 +11,7 @@ bytes depend on the torch threads of a worker, not on how many workers there are
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,12 +21,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from depth_model.errors import UserError
+from depth_model.errors import UserError, named
 from depth_model.metrics.alignment import align_disparity, is_constant
-from depth_model.networks import DepthAnything
 from depth_model.networks.device import sent, torch_threads, worker_device
 from depth_model.networks.preprocessing import network_size
-from depth_model.prediction.predictor import DepthPredictor, network_image
+from depth_model.networks.variants import PATCH
+from depth_model.prediction.predictor import DepthPredictor, network_image, resized
+from depth_model.pseudo_label.teachers import Foreign, estimator_of, relative_model
 from depth_model.reading.engines import HELPERS, ahead, ordered, slot
 from depth_model.settings import Engine
 from depth_model.shards import rasters
@@ -41,14 +43,15 @@ _IN_FLIGHT = 1
 class Labeling:
     """Everything that a label depends on, and where it is made; cheap to send to another process.
 
-    `teachers`: model folders; the disparity of the second and further ones is aligned to the first's by least squares,
-    and the mean of all is the label. `sha256` is recorded with every label. `short_side` in pixels is a multiple of
-    their patch, `bits` the depth of quantization, `batch` the most images in one pass. `quality` "flip" scores each
-    image (see `flip_consistency`) at the cost of a second pass of the first teacher. `threads` are those of torch in
-    each worker, 0 as many as torch takes there. `device` is "cpu", "gpu", or "auto" for a GPU where there is one.
+    `teachers`: folders of models or predictions, each with its weight; the disparity of the second and further ones is
+    aligned to the first's by least squares, and the weighted mean of all is the label. `sha256` is recorded with every
+    label. `short_side` in pixels is a multiple of their patch, `bits` the depth of quantization, `batch` the most
+    images in one pass. `quality` "flip" scores each image (see `flip_consistency`) at the cost of a second pass of the
+    first teacher. `threads` are those of torch in each worker, 0 as many as torch takes there. `device` is "cpu",
+    "gpu", or "auto" for a GPU where there is one.
     """
 
-    teachers: tuple[Path, ...]
+    teachers: Mapping[Path, float]
     sha256: str
     short_side: int
     bits: int
@@ -96,11 +99,12 @@ def _label_shard(source: SourceFolder, shared: tuple[Labeling, Path, Bucket | No
     [(shard, rows)] = source.shards()
     device = worker_device(labeling.device, slot())
     teachers = _teachers(labeling, device)
+    weights = tuple(labeling.teachers.values())
     labels: dict[int, Future[_Label]] = {}
     with torch_threads(labeling.threads), ThreadPoolExecutor(HELPERS) as encoders:
         waiting: deque[Future[_Label]] = deque()
         for row, maps, mirrored in _predicted(source, rows, teachers, labeling):
-            labels[row] = encoders.submit(_label, maps, mirrored, labeling.bits)
+            labels[row] = encoders.submit(_label, maps, weights, mirrored, labeling.bits)
             waiting.append(labels[row])
             if len(waiting) > labeling.batch + 2 * HELPERS:
                 waiting.popleft().result()  # maps in float32 are large: none waits long for an encoder
@@ -117,8 +121,12 @@ def _label_shard(source: SourceFolder, shared: tuple[Labeling, Path, Bucket | No
     return len(rows)
 
 
-def _teachers(labeling: Labeling, device: torch.device) -> list[DepthPredictor]:
-    """Return the teachers on `device`; raises UserError when they cannot all see an image at one size."""
+_Teacher = DepthPredictor | Foreign
+
+
+def _teachers(labeling: Labeling, device: torch.device) -> list[_Teacher]:
+    """Return the teachers on `device`; raises UserError when they cannot all see an image at one size, and for a score
+    of stored predictions."""
     try:
         teachers = [_teacher(path, labeling.short_side, labeling.precision, device) for path in labeling.teachers]
     except ValueError as error:
@@ -127,21 +135,65 @@ def _teachers(labeling: Labeling, device: torch.device) -> list[DepthPredictor]:
     if len(patches) > 1:
         sides = " and ".join(map(str, patches))
         raise UserError(f"the teachers have patches of {sides} pixels: name teachers with one kind of encoder")
+    first = teachers[0]
+    if labeling.quality != "none" and isinstance(first, Foreign) and first.estimator.stored:
+        raise UserError(
+            f"pseudo_label.quality = {labeling.quality!r}: stored predictions have no view of a mirror image"
+        )
     return teachers
 
 
 @lru_cache(maxsize=8)
-def _teacher(path: Path, short_side: int, precision: str, device: torch.device) -> DepthPredictor:
-    return DepthPredictor(DepthAnything.load(path).to(device), short_side, precision=precision)
+def _teacher(path: Path, short_side: int, precision: str, device: torch.device) -> _Teacher:
+    model = relative_model(path)
+    if model is None:
+        return Foreign(estimator_of(path, short_side), short_side, PATCH)
+    return DepthPredictor(model.to(device), short_side, precision=precision)
 
 
 _Prediction = tuple[int, list[np.ndarray], np.ndarray | None]
 
 
 def _predicted(
-    source: SourceFolder, rows: np.ndarray, teachers: Sequence[DepthPredictor], labeling: Labeling
+    source: SourceFolder, rows: np.ndarray, teachers: Sequence[_Teacher], labeling: Labeling
 ) -> Iterator[_Prediction]:
     """Yield of each row its disparity by every teacher, and that of the mirrored image, mirrored back, if wanted."""
+    batched = all(isinstance(teacher, DepthPredictor) for teacher in teachers)
+    yield from (_predicted_in_batches if batched else _predicted_singly)(source, rows, teachers, labeling)
+
+
+def _predicted_singly(
+    source: SourceFolder, rows: np.ndarray, teachers: Sequence[_Teacher], labeling: Labeling
+) -> Iterator[_Prediction]:
+    name = source.folder.name
+    for row in map(int, rows):
+        image, called = source.image(row), source.names(row)
+        names = (*(f"{name}/{one}" for one in called), *called)
+        maps = [_disparity(teacher, image, names) for teacher in teachers]
+        mirrored = None
+        if labeling.quality == "flip":
+            mirrored = _disparity(teachers[0], np.ascontiguousarray(image[:, ::-1]), names)[:, ::-1]
+        yield row, [maps[0], *(resized(one, maps[0].shape) for one in maps[1:])], mirrored
+
+
+def _disparity(teacher: _Teacher, image: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    if isinstance(teacher, Foreign):
+        with named(f"image {names[0]}"):
+            return teacher.disparity(image, names)
+    found = teacher.network_disparity([image])
+    _check_finite(found, f"image {names[0]}")
+    return found[0]
+
+
+def _check_finite(maps: Sequence[np.ndarray], where: str) -> None:
+    """Raise UserError for a map of a network that is not finite; `where` names the image or images."""
+    if not all(np.isfinite(one).all() for one in maps):
+        raise UserError(f"{where}: the teacher's disparity is not finite; train it again with lower learning rates")
+
+
+def _predicted_in_batches(
+    source: SourceFolder, rows: np.ndarray, teachers: Sequence[DepthPredictor], labeling: Labeling
+) -> Iterator[_Prediction]:
     launched: deque[tuple[list[int], list[Callable[[], np.ndarray]]]] = deque()
     for batch, inputs in _read_ahead(source, _batches(source, rows, labeling, teachers[0].patch), teachers[0].device):
         passes = [teacher.started(inputs) for teacher in teachers]
@@ -159,12 +211,9 @@ def _arrived(
 ) -> Iterator[_Prediction]:
     """Yield what `_predicted` does of one batch, once the network is done with it."""
     found = [one() for one in passes]
-    if not all(np.isfinite(one).all() for one in found[:teachers]):
-        where = ", ".join(source.keys(np.array(batch)))
-        raise UserError(
-            f"{source.folder.name}, one of the images {where}: the teacher's disparity is not finite; train it "
-            "again with lower learning rates"
-        )
+    _check_finite(
+        found[:teachers], f"{source.folder.name}, one of the images {', '.join(source.keys(np.array(batch)))}"
+    )
     for place, row in enumerate(batch):
         mirrored = [one[place, :, ::-1] for one in found[teachers:]]
         yield row, [one[place] for one in found[:teachers]], mirrored[0] if mirrored else None
@@ -204,32 +253,40 @@ class _Label:
     quality: float | None
 
 
-def _label(maps: Sequence[np.ndarray], mirrored: np.ndarray | None, bits: int) -> _Label:
-    disparity = averaged(maps)
+def _label(maps: Sequence[np.ndarray], weights: Sequence[float], mirrored: np.ndarray | None, bits: int) -> _Label:
+    disparity = averaged(maps, weights)
     quality = None if mirrored is None else flip_consistency(maps[0], mirrored)
     encoded = rasters.encode_quantized(disparity, bits)
-    return _Label(encoded, float(disparity.min()), float(disparity.max()), quality)
+    known = disparity[np.isfinite(disparity)]
+    low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
+    return _Label(encoded, float(low), float(high), quality)
 
 
-def averaged(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mean, float32 (h, w), of disparity maps once scale and shift of each fit the first, not below 0."""
+def averaged(maps: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    """Return the weighted mean, float32 (h, w), of disparity maps once scale and shift of each fit the first, not below
+    0; NaN where one of them has no value."""
     if len(maps) == 1:
         return maps[0]
-    total = maps[0].astype(np.float64)
-    for one in maps[1:]:
-        scale, shift = align_disparity(one, maps[0])
-        total += scale * one.astype(np.float64) + shift
-    return np.maximum(total / len(maps), 0).astype(np.float32)
+    known = np.isfinite(maps).all(axis=0)
+    if not known.any():
+        return np.full(maps[0].shape, np.nan, np.float32)
+    total = weights[0] * maps[0].astype(np.float64)
+    for one, weight in zip(maps[1:], weights[1:], strict=True):
+        scale, shift = align_disparity(one, maps[0], None if known.all() else known)
+        total += weight * (scale * one.astype(np.float64) + shift)
+    return np.maximum(total / sum(weights), 0).astype(np.float32)
 
 
 def flip_consistency(disparity: np.ndarray, mirrored: np.ndarray) -> float:
-    """Return in [0, 1] how far two maps (h, w) of one image agree up to scale and shift.
+    """Return in [0, 1] how far two maps (h, w) of one image agree up to scale and shift, where both have a value.
 
     `mirrored` is the prediction of the mirrored image, mirrored back. The score is the share of the variance of
     `disparity` that the other explains after alignment by least squares (the squared correlation): 1 for the same
     map, 0 for one that is constant, unrelated or reversed.
     """
-    if is_constant(disparity) or is_constant(mirrored):
+    known = np.isfinite(disparity) & np.isfinite(mirrored)
+    disparity, mirrored = disparity[known], mirrored[known]
+    if not known.any() or is_constant(disparity) or is_constant(mirrored):
         return 0.0
     correlation = np.corrcoef(disparity.ravel().astype(np.float64), mirrored.ravel().astype(np.float64))[0, 1]
     return float(np.clip(correlation, 0, 1)) ** 2

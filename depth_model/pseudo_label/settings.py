@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from depth_model.settings import Positive, Precision, setting
+from depth_model.settings import Positive, PositiveNumber, Precision, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,4 +19,7 @@ class LabelSettings:
     batch: Positive = setting("images in one pass at most", 8)
     precision: Precision = setting("", "fp32")
     quality: Literal["none", "flip"] = setting("score of an image by the teacher's view of its mirror image", "none")
-    teachers: tuple[str, ...] = setting("folders of further models, averaged with models/teacher after alignment", ())
+    teachers: dict[str, PositiveNumber] = setting(
+        "further models, {FOLDER: weight}, averaged with models/teacher (1, or its weight here) after alignment",
+        factory=dict,
+    )

@@ -68,10 +68,19 @@ class SourceFolder(_Members):
     name = manifest.MANIFEST
     columns = ("key", "shard", "target_kind", "image_digest", "height", "width", *_PLACES)
 
+    def names(self, index: int) -> tuple[str, str]:
+        """Return what sample `index` is called: its key, and its path below the root of the source as found."""
+        return self.key(index), str(self._paths[index])
+
+    @cached_property
+    def _paths(self) -> list[str]:
+        return self.frame(["source_path"])["source_path"].tolist()
+
     def part(self, shard: str) -> SourceFolder:
         """Return the samples of one shard alone, with rows from 0: little to send to another process."""
         chosen, one = self._rows_by_shard[shard], copy(self)
-        one.__dict__.pop("_rows_by_shard")
+        for cached in ("_rows_by_shard", "_paths", "_intrinsics"):
+            one.__dict__.pop(cached, None)
         # Taken, as a slice is sent with all that it was cut from; its column `shard` holds the names of all shards.
         rows = self.rows.drop_columns(["shard"]).slice(chosen[0], len(chosen)).take(np.arange(len(chosen)))
         one.rows = rows.append_column("shard", pa.array([shard] * len(rows)).dictionary_encode())

@@ -18,6 +18,8 @@ from depth_model.training.terms import Samples, Term
 
 CONSTANT = 0.95
 """Largest mean affine-invariant loss on labeled images at which a model counts as better than a constant."""
+CONSTANT_LOSS = "pseudo_label/constant"
+"""Term of a training without labels: the loss on pseudo labels that a constant would have."""
 FLAT = 1e-5
 """Mean deviation of disparity per image below which the output has collapsed; the loss divides by 1e-6 at least."""
 
@@ -52,7 +54,7 @@ def check_learned(name: str, history: History) -> None:
 
     It is exactly 0 when no labeled image was usable.
     """
-    loss = history.recent("affine_invariant", max(1, len(history.rows) // 10))
+    loss = history.recent("affine_invariant", _last(history))
     if not loss < CONSTANT:
         raise UserError(
             f"{name}: no better than a constant prediction: the affine-invariant loss ends at {loss:.3f}, a constant"
@@ -60,3 +62,18 @@ def check_learned(name: str, history: History) -> None:
         )
     if loss == 0:
         raise UserError(f"{name}: no labeled image had a usable target; look at the manifests in data/labeled")
+
+
+def check_distilled(name: str, history: History) -> None:
+    """Raise UserError unless the loss on pseudo labels over the last tenth is clearly below that of a constant, which
+    is less than 1 because the largest residuals are left out."""
+    loss, constant = (history.recent(term, _last(history)) for term in ("pseudo_label", CONSTANT_LOSS))
+    if not loss < CONSTANT * constant:
+        raise UserError(
+            f"{name}: no better than a constant prediction: the loss on pseudo labels ends at {loss:.3f}, a constant"
+            f" has {constant:.3f}, less than {CONSTANT} of that is needed; {_REMEDY}"
+        )
+
+
+def _last(history: History) -> int:
+    return max(1, len(history.rows) // 10)

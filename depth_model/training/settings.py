@@ -20,6 +20,9 @@ from depth_model.settings import (
 )
 
 Size = Literal[tuple(VARIANTS)]
+ENCODER = "encoder"
+"""The start of the paper: a pre-trained encoder, and a decoder that is new."""
+_INITIAL = "encoder, with a new decoder (paper) | data/models/NAME, a whole relative model; docs/own-model.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,9 @@ class TrainingSettings(LoopSettings):
     )
     out_indices: OutIndices = setting("blocks the decoder reads (paper: last; second Depth Anything: spread)", "last")
     warmup: NotNegativeNumber = setting("steps, or a fraction of them below 1 (paper: none)", 0.0)
+    anchor: NotNegativeNumber = setting(
+        "weight of the squared distance to the pre-trained weights, against forgetting (L2-SP; paper: none)", 0.0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +88,8 @@ class TeacherSettings:
     batch: Positive = setting("images a step; not published, the second Depth Anything takes 64", 64)
     encoder_learning_rate: PositiveNumber = setting("paper: 5e-6", 5e-6)
     decoder_learning_rate: PositiveNumber = setting("paper: ten times the encoder's", 5e-5)
+    initial: str = setting(_INITIAL, ENCODER)
+    model: str = setting("'': train a teacher | data/models/NAME, which labels instead; docs/own-model.md", "")
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,7 @@ class StudentSettings:
     pseudo_labels: bool = setting("false: learn from labels alone, as many steps of as many labels (Table 9)", True)
     minimum_quality: Probability = setting("pseudo labels with a lower score are left out (pseudo_label.quality)", 0.0)
     ema: Share = setting("decay of an average of the weights, which becomes the model; 0: none (paper)", 0.0)
+    initial: str = setting(_INITIAL, ENCODER)
     perturbation: Perturbation = setting("strong perturbation of the unlabeled images (paper 3.2)", Perturbation())
 
 

@@ -6,25 +6,43 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
+from depth_model.networks.provenance import start_model
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss, informative_images
 from depth_model.training.batches import Batch
 from depth_model.training.processes import best_device, shares
-from depth_model.training.settings import TrainingMachine, TrainingSettings
-from depth_model.training.terms import Term
+from depth_model.training.settings import (
+    ENCODER,
+    StudentSettings,
+    TeacherSettings,
+    TrainingMachine,
+    TrainingSettings,
+)
+from depth_model.training.terms import Samples, Term
 
 
 def initial_model(
-    size: str, weights: str, seed: int, training: TrainingSettings, machine: TrainingMachine
+    role: str,
+    settings: TeacherSettings | StudentSettings,
+    weights: str,
+    seed: int,
+    training: TrainingSettings,
+    machine: TrainingMachine,
 ) -> DepthAnything:
-    """Return the model with encoder `weights` and a random decoder on the device that it is trained on.
+    """Return what the training of `role` (teacher or student) starts from, on the device that it is trained on:
+    encoder `weights` and a random decoder, or the whole model that `settings.initial` names.
 
-    Raises what `DepthAnything` raises.
+    Raises what `DepthAnything` and `start_model` raise.
     """
-    model = DepthAnything(size, weights, seed, version="v2" if training.out_indices == "spread" else "v1")
+    if settings.initial == ENCODER:
+        version = "v2" if training.out_indices == "spread" else "v1"
+        model = DepthAnything(settings.encoder, weights, seed, version=version)
+    else:
+        model = start_model(role, settings.initial, settings.encoder, training.out_indices)
     model.encoder.checkpointing = machine.gradient_checkpointing
     return model.to(best_device())
 
@@ -32,14 +50,15 @@ def initial_model(
 @dataclass(frozen=True)
 class Seen:
     """What the network makes of a batch: disparity (B, H, W), and its first rows, `on_labeled`, which are those of the
-    `labeled` part; the student's has the `unlabeled` part too, and the loss on features with the share of active ones.
+    `labeled` part, if there is one; the student's has the `unlabeled` part too, and the loss on features with the share
+    of active ones.
 
     Losses share one slice, so that their gradients meet in the order of one sum.
     """
 
     disparity: Tensor
     on_labeled: Tensor
-    labeled: Batch
+    labeled: Batch | None
     unlabeled: Batch | None = None
     features: tuple[Tensor, Tensor] | None = None
 
@@ -75,8 +94,28 @@ def unusable_term() -> Term:
 
 
 def _unusable(seen: Seen) -> Tensor:
-    own = seen.labeled["unusable"]
-    return own if seen.unlabeled is None else own + seen.unlabeled["unusable"]
+    return sum(part["unusable"] for part in (seen.labeled, seen.unlabeled) if part is not None)
+
+
+def anchor_terms(model: DepthAnything, initial: str, weight: float, images: Samples) -> list[Term]:
+    """Return the anchor against forgetting with its `weight`, nothing for 0: half the squared distance of the weights
+    from those that `model` has now (L2-SP: Li, Grandvalet and Davoine, ICML 2018).
+
+    A decoder that is new has nothing to forget: with `initial` "encoder" the encoder alone is held. `images` counts
+    those of a batch, over whose shares the term is divided.
+    """
+    if not weight:
+        return []
+    held = [
+        (parameter, parameter.detach().clone())
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and (initial != ENCODER or name.startswith("encoder."))
+    ]
+
+    def distance(seen: Seen) -> Tensor:
+        return torch.stack([(now - start).square().sum() for now, start in held]).sum() / 2
+
+    return [Term("anchor", distance, images, weight)]
 
 
 def check_shares(name: str, images: int, accumulation: int) -> None:

@@ -2,12 +2,15 @@
 
 Every step takes labeled and unlabeled images (paper: 1:2) through the network in one pass and minimizes the
 average of three losses: on the labels, on the pseudo labels of strongly perturbed images, and for the encoder's
-features. The student starts from the pre-trained encoder, not from the teacher.
+features. The student starts from the pre-trained encoder, not from the teacher; or from a whole model
+(`settings.initial`), whose encoder then is the frozen one. Without labels it learns from pseudo labels alone: the
+teacher is distilled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -16,25 +19,33 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from depth_model.errors import UserError
 from depth_model.networks import DepthAnything, Encoder, frozen_encoder
 from depth_model.objectives import cutmix, cutmix_loss, feature_alignment_loss, informative_mixes
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch, labeled_batch, network_input, unlabeled_batch
-from depth_model.training.collapse import check_learned, health_terms, unhealthy
+from depth_model.training.collapse import CONSTANT_LOSS, check_distilled, check_learned, health_terms, unhealthy
 from depth_model.training.history import History
 from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.processes import best_device
 from depth_model.training.relative_validation import relative_validation
 from depth_model.training.sampling import WHOLE, Share, steps_of
-from depth_model.training.settings import FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
-from depth_model.training.start import Seen, check_shares, initial_model, label_terms, unusable_term
+from depth_model.training.settings import ENCODER, FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
+from depth_model.training.start import (
+    Seen,
+    anchor_terms,
+    check_shares,
+    initial_model,
+    label_terms,
+    unusable_term,
+)
 from depth_model.training.terms import Term
 from depth_model.training.validation import HeldOut
 
 
 def train_student(
-    labeled: SamplePool,
+    labeled: SamplePool | None,
     unlabeled: SamplePool,
     weights: str,
     settings: StudentSettings,
@@ -48,14 +59,15 @@ def train_student(
 ) -> tuple[DepthAnything, History]:
     """Learn the student from `labeled` and the pseudo-labeled `unlabeled` samples (paper 3.2 and 3.3).
 
-    Student and frozen encoder both start from encoder `weights`. It is measured on `held_out` labeled samples, if
+    Student and frozen encoder both start from encoder `weights`, or from that of `settings.initial`. `labeled` None:
+    from pseudo labels alone, and `labeled_per_batch` counts as 0. It is measured on `held_out` labeled samples, if
     given. Continues from the checkpoints in `scratch`.
     Raises UserError when the result is no better than a constant, and what
-    `depth_model.training.loop.train` and `DepthAnything` raise.
+    `depth_model.training.loop.train` and `initial_model` raise.
     """
-    _check(settings, alignment, training.accumulation)
-    model = initial_model(settings.encoder, weights, seed, training, machine)
-    frozen = frozen_encoder(settings.encoder, weights, seed).to(best_device())
+    _check(settings, alignment, training.accumulation, labeled is not None)
+    model = initial_model("student", settings, weights, seed, training, machine)
+    frozen = _frozen(model, settings, weights, seed)
     if machine.compile:
         frozen.compile()
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
@@ -65,22 +77,38 @@ def train_student(
         optimizer=adamw(model, *rates, training.weight_decay),
         schedule=partial(linear_decay, training.warmup),
         steps=steps_of(settings.epochs, len(unlabeled), settings.unlabeled_per_batch),
-        images_per_step=settings.labeled_per_batch + settings.unlabeled_per_batch * settings.pseudo_labels,
+        images_per_step=(
+            settings.labeled_per_batch * (labeled is not None) + settings.unlabeled_per_batch * settings.pseudo_labels
+        ),
         make_batch=partial(student_batch, labeled, unlabeled, settings, training.crop, seed),
         forward=partial(student_output, model, frozen, alignment),
-        terms=student_terms(settings.trim, training, settings.pseudo_labels, alignment.images),
+        terms=[
+            *student_terms(settings.trim, training, settings.pseudo_labels, alignment.images, labeled is not None),
+            *anchor_terms(model, settings.initial, training.anchor, _all_images),
+        ],
         gradient_clip=training.gradient_clip,
         unhealthy=unhealthy,
         ema=settings.ema,
         validation=relative_validation(held_out, training.crop, model.encoder.patch),
     )
     history = train(run, training, scratch, on_metrics, machine)
-    check_learned("student", history)
+    (check_distilled if labeled is None else check_learned)("student", history)
     return model, history
 
 
-def _check(settings: StudentSettings, alignment: FeatureAlignment, accumulation: int) -> None:
-    """Raise UserError for shares too small, ValueError for alignment on images that no step takes."""
+def _frozen(model: DepthAnything, settings: StudentSettings, weights: str, seed: int) -> Encoder:
+    """Return the encoder that the features of `model`, which learned nothing yet, are held near."""
+    if settings.initial == ENCODER:
+        return frozen_encoder(settings.encoder, weights, seed).to(best_device())
+    return deepcopy(model.encoder).requires_grad_(False).eval()
+
+
+def _check(settings: StudentSettings, alignment: FeatureAlignment, accumulation: int, labels: bool) -> None:
+    """Raise UserError for shares too small and for nothing to learn from, ValueError for alignment on images that no
+    step takes."""
+    if not labels and not (settings.pseudo_labels and alignment.images != "labeled"):
+        key = "feature_alignment.images = 'labeled'" if settings.pseudo_labels else "student.pseudo_labels = false"
+        raise UserError(f"{key}: there are no labeled images; name a source in sources.labeled, or change it")
     if settings.pseudo_labels:
         check_shares("student.unlabeled_per_batch", settings.unlabeled_per_batch, accumulation)
     elif alignment.images == "unlabeled":
@@ -90,7 +118,7 @@ def _check(settings: StudentSettings, alignment: FeatureAlignment, accumulation:
 
 
 def student_batch(
-    labeled: SamplePool,
+    labeled: SamplePool | None,
     unlabeled: SamplePool,
     settings: StudentSettings,
     side: int,
@@ -98,9 +126,11 @@ def student_batch(
     step: int,
     share: Share = WHOLE,
 ) -> Batch:
-    """Return a share of the parts of batch `step`: `labeled` and, with pseudo labels, `unlabeled` (see
-    `depth_model.training.batches`)."""
-    batch = {"labeled": labeled_batch(labeled, seed, settings.labeled_per_batch, side, step, share)}
+    """Return a share of the parts of batch `step`: `labeled`, where there are labels, and, with pseudo labels,
+    `unlabeled` (see `depth_model.training.batches`)."""
+    batch = {}
+    if labeled is not None:
+        batch["labeled"] = labeled_batch(labeled, seed, settings.labeled_per_batch, side, step, share)
     if settings.pseudo_labels:
         count = settings.unlabeled_per_batch
         batch["unlabeled"] = unlabeled_batch(unlabeled, seed, count, side, settings.perturbation, step, share)
@@ -113,11 +143,12 @@ def student_output(model: DepthAnything, frozen: Encoder, alignment: FeatureAlig
     CutMix pastes a box of each perturbed image into its neighbor in the batch (equation 5). The frozen encoder sees
     what the student sees, so that tokens correspond.
     """
-    labeled, unlabeled = batch["labeled"], batch.get("unlabeled")
-    images = {"labeled": network_input(labeled["images"])}
+    labeled, unlabeled, images = batch.get("labeled"), batch.get("unlabeled"), {}
+    if labeled is not None:
+        images["labeled"] = network_input(labeled["images"])
     if unlabeled is not None:
         images["unlabeled"] = cutmix(*_pairs(network_input(unlabeled["images"]), unlabeled), unlabeled["box"])
-    count = len(images["labeled"])
+    count = len(images.get("labeled", ()))
     seen = torch.cat(list(images.values()))
     if alignment.images == "none":
         disparity = model(seen)
@@ -130,26 +161,39 @@ def student_output(model: DepthAnything, frozen: Encoder, alignment: FeatureAlig
 
 
 def student_terms(
-    trim: float, training: TrainingSettings, pseudo_labels: bool = True, aligned: str = "unlabeled"
+    trim: float,
+    training: TrainingSettings,
+    pseudo_labels: bool = True,
+    aligned: str = "unlabeled",
+    labels: bool = True,
 ) -> list[Term]:
     """Return the losses, whose average the student minimizes: on labels, pseudo labels and features (paper 3.3), or
-    those of them that an ablation leaves; and what is watched beside them. Features are those of `aligned` images."""
+    those of them that an ablation leaves, or that there are without `labels`; and what is watched beside them. Features
+    are those of `aligned` images."""
     on_aligned = partial(_image_count, (aligned,))
     others = []
     if pseudo_labels:
         others.append(Term("pseudo_label", partial(_on_pseudo_labels, trim), _informative_mixes, 1.0))
     if aligned != "none":
         others.append(Term("feature_alignment", lambda seen: seen.features[0], on_aligned, 1.0))
-    losses = [*label_terms(itemgetter("labeled"), training), *others]
-    watched = [unusable_term(), *health_terms(partial(_image_count, ("labeled", "unlabeled")))]
+    losses = [*(label_terms(itemgetter("labeled"), training) if labels else ()), *others]
+    watched = [unusable_term(), *health_terms(_all_images)]
+    if not labels:
+        watched.append(Term(CONSTANT_LOSS, partial(_of_a_constant, trim), _informative_mixes))
     if aligned != "none":
         watched.append(Term("feature_alignment/active_fraction", lambda seen: seen.features[1], on_aligned))
-    return [*(replace(term, weight=term.weight / (1 + len(others))) for term in losses), *watched]
+    return [*(replace(term, weight=term.weight / (labels + len(others))) for term in losses), *watched]
 
 
 def _on_pseudo_labels(trim: float, seen: Seen) -> Tensor:
     """Equations 5 to 8: the targets are the pseudo labels of both clean images of a mixed one."""
     mixed = seen.disparity[len(seen.on_labeled) :]
+    return cutmix_loss(mixed, *_pseudo_labels(seen.unlabeled), seen.unlabeled["box"], trim)
+
+
+def _of_a_constant(trim: float, seen: Seen) -> Tensor:
+    """Return what the loss on pseudo labels would be if the network said nothing."""
+    mixed = torch.zeros_like(seen.disparity[len(seen.on_labeled) :])
     return cutmix_loss(mixed, *_pseudo_labels(seen.unlabeled), seen.unlabeled["box"], trim)
 
 
@@ -160,8 +204,11 @@ def _informative_mixes(batch: Batch) -> Tensor:
 
 def _image_count(parts: Sequence[str], batch: Batch) -> int:
     """Return how many images the `parts` of a batch have; partners that only lend a region do not count."""
-    counts = {"labeled": len(batch["labeled"]["images"]), "unlabeled": len(batch.get("unlabeled", {}).get("box", ()))}
-    return sum(counts[part] for part in parts)
+    counted = {"labeled": "images", "unlabeled": "box"}
+    return sum(len(batch.get(part, {}).get(counted[part], ())) for part in parts)
+
+
+_all_images = partial(_image_count, ("labeled", "unlabeled"))
 
 
 def _pairs(values: Tensor, unlabeled: Batch) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,14 @@ from depth_model.training.optimizers import adamw, linear_decay
 from depth_model.training.relative_validation import relative_validation
 from depth_model.training.sampling import steps_of
 from depth_model.training.settings import TeacherSettings, TrainingMachine, TrainingSettings
-from depth_model.training.start import Seen, check_shares, initial_model, label_terms, unusable_term
+from depth_model.training.start import (
+    Seen,
+    anchor_terms,
+    check_shares,
+    initial_model,
+    label_terms,
+    unusable_term,
+)
 from depth_model.training.terms import Term
 from depth_model.training.validation import HeldOut
 
@@ -31,13 +38,14 @@ def train_teacher(
     machine: TrainingMachine = TrainingMachine(),
     held_out: HeldOut | None = None,
 ) -> tuple[DepthAnything, History]:
-    """Learn the teacher from the labeled samples of `pool`, starting from encoder `weights` (paper 3.1).
+    """Learn the teacher from the labeled samples of `pool`, starting from encoder `weights` (paper 3.1), or from the
+    model `settings.initial`.
 
     It is measured on `held_out` samples, if given. Continues from the checkpoints in `scratch`. Raises UserError when
-    the result is no better than a constant, and what `depth_model.training.loop.train` and `DepthAnything` raise.
+    the result is no better than a constant, and what `depth_model.training.loop.train` and `initial_model` raise.
     """
     check_shares("teacher.batch", settings.batch, training.accumulation)
-    model = initial_model(settings.encoder, weights, seed, training, machine)
+    model = initial_model("teacher", settings, weights, seed, training, machine)
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
     run = Run(
         name="teacher",
@@ -48,7 +56,7 @@ def train_teacher(
         images_per_step=settings.batch,
         make_batch=partial(labeled_batch, pool, seed, settings.batch, training.crop),
         forward=partial(teacher_output, model),
-        terms=teacher_terms(training),
+        terms=[*teacher_terms(training), *anchor_terms(model, settings.initial, training.anchor, image_count)],
         gradient_clip=training.gradient_clip,
         unhealthy=unhealthy,
         validation=relative_validation(held_out, training.crop, model.encoder.patch),
@@ -69,5 +77,10 @@ def teacher_terms(training: TrainingSettings) -> list[Term]:
     return [
         *label_terms(lambda batch: batch, training),
         unusable_term(),
-        *health_terms(lambda batch: len(batch["images"])),
+        *health_terms(image_count),
     ]
+
+
+def image_count(batch: Batch) -> int:
+    """Return how many images a batch has."""
+    return len(batch["images"])

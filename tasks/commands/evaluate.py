@@ -8,9 +8,10 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from depth_model.errors import UserError
+from depth_model.settings import Space
 from tasks.commands.outputs import add_out
 from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side, value_of, version_argument
 from tasks.settings import params
@@ -18,8 +19,6 @@ from tasks.settings import params
 if TYPE_CHECKING:
     from depth_model.comparison.adapters import Settings
     from depth_model.evaluation.protocols import Protocol
-
-SPACES = ("disparity", "depth", "metric_depth")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -35,7 +34,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     _add_data(one)
     _add_protocol(one)
     one.add_argument("--short-side", type=side, default=518, help="of our networks' input (default: 518)")
-    one.add_argument("--predictions", choices=SPACES, help="folders without a model hold predictions in this space")
+    one.add_argument(
+        "--predictions", choices=get_args(Space), help="folders without a model hold predictions in this space"
+    )
     one.add_argument("--unit", type=_positive, default=1.0, help="stored predictions are divided by it (default: 1)")
     one.add_argument("--model-maximum", type=_positive, help="meters a metric file is for whose name does not say")
     version_argument(one)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from depth_model.networks.variants import VARIANTS
 from tasks.commands.shared import purpose
 from tasks.settings import params, presets
+from tasks.workspace.paths import TEACHER
 
 if TYPE_CHECKING:
     from depth_model.planning.plan import Work
@@ -61,7 +62,7 @@ def _work(settings: params.Params, given: argparse.Namespace) -> tuple[Work, str
         labeled=counts["labeled"],
         unlabeled=counts["unlabeled"],
         teacher=settings.teacher.encoder,
-        teacher_epochs=settings.teacher.epochs,
+        teacher_epochs=0 if settings.teacher.model else settings.teacher.epochs,
         teacher_batch=settings.teacher.batch,
         student=given.encoder or student.encoder,
         student_epochs=student.epochs,
@@ -69,7 +70,7 @@ def _work(settings: params.Params, given: argparse.Namespace) -> tuple[Work, str
         unlabeled_per_batch=student.unlabeled_per_batch,
         crop=settings.training.crop,
         label_side=pseudo.short_side,
-        passes=1 + len(pseudo.teachers) + (pseudo.quality == "flip"),
+        passes=len({str(TEACHER), *pseudo.teachers}) + (pseudo.quality == "flip"),
     )
     return work, counted
 

@@ -29,7 +29,8 @@ def _training_curves(alpha: float) -> bytes:
 
     from depth_model.evaluation.figures import training_figure
 
-    return training_figure({model: pd.read_csv(Path("models", model, "history.csv")) for model in MODELS}, alpha)
+    paths = {model: Path("models", model, "history.csv") for model in MODELS}
+    return training_figure({model: pd.read_csv(path) for model, path in paths.items() if path.exists()}, alpha)
 
 
 def quarantine_reasons() -> list[tuple[str, str, int]]:
@@ -105,7 +106,9 @@ def _semantic(settings: params.Params) -> Markup:
 def run(workplace: Workplace, settings: params.Params) -> None:
     """Write reports/index.html."""
     sets = list(files.read_json(catalog_path("evaluation")))
+    student = settings.student.initial if settings.starts_whole("student") else ""
     content = sections.page(
+        history=sections.history(settings.teacher.model, student, bool(settings.sources.labeled)),
         figures=files.read_json(METRICS),
         sets={name: files.read_json(summary_path("relative", name)) for name in sets},
         examples={name: (evaluation_path("relative", name) / "examples.png").read_bytes() for name in sets},

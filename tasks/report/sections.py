@@ -37,8 +37,8 @@ def page(
     *, figures: Table, sets: Summaries, parameters: Mapping[str, Any], more: Mapping[str, Markup], **shown: Any
 ) -> str:
     """Return the whole page. `figures` is reports/metrics.json, `sets` the summary per evaluation set, `more` further
-    sections by title. `shown` are `examples` (by set) and `curves`, PNG bytes, `catalogs` by role, and `quarantine`,
-    (source, reason, count) of what was refused."""
+    sections by title. `shown` are `history` (see there), `examples` (by set) and `curves`, PNG bytes, `catalogs` by
+    role, and `quarantine`, (source, reason, count) of what was refused."""
     return render(
         "report",
         metrics=_SHOWN,
@@ -52,23 +52,38 @@ def page(
     )
 
 
+def history(teacher: str, start: str, labels: bool) -> str:
+    """Return in a sentence what was trained from what: by which `teacher` from elsewhere ("" for a trained one), the
+    student from which whole model `start` ("" for an encoder), and whether with `labels`."""
+    first = "A teacher learned affine-invariant disparity on labeled images and labeled the unlabeled ones"
+    if teacher:
+        first = f"{teacher} was the teacher, which labeled the unlabeled images"
+    student = f"a student that started as {start}" if start else "a re-initialized student"
+    return f"{first}; {student} learned from {'both' if labels else 'these labels alone'}."
+
+
 def _best(models: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]]:
     """Yield (model, key of metric) for the better of teacher and student, never for the constant."""
     for metric in _SHOWN:
         for model, rival in (_COMPARED, _COMPARED[::-1]):
-            if metric.better(models[model][metric.key], models[rival][metric.key]):
+            if rival not in models:
+                yield model, metric.key
+            elif model in models and metric.better(models[model][metric.key], models[rival][metric.key]):
                 yield model, metric.key
 
 
 def _verdict(models: Mapping[str, Mapping[str, float]]) -> str:
     """Return who has the lower AbsRel on a set, and who does not beat the constant."""
-    teacher, student, constant = (models[model]["abs_rel"] for model in (*_COMPARED, "constant"))
+    compared = [model for model in _COMPARED if model in models]  # a folder of predictions as teacher is not measured
+    teacher, student, constant = (models[model]["abs_rel"] for model in (compared[0], compared[-1], "constant"))
     change = (student - teacher) / teacher if teacher else 0.0
-    if student == teacher:
+    if len(compared) == 1:
+        sentence = f"the student's AbsRel is {student:.4f}"
+    elif student == teacher:
         sentence = "student and teacher have the same AbsRel"
     else:
         sentence = f"the student's AbsRel is {abs(change):.1%} {'lower' if change < 0 else 'higher'} than its teacher's"
-    beaten = [model for model in _COMPARED if models[model]["abs_rel"] >= constant]
+    beaten = [model for model in compared if models[model]["abs_rel"] >= constant]
     return f"{sentence}; not better than the constant: {' and '.join(beaten)}" if beaten else sentence
 
 

@@ -28,6 +28,7 @@ from depth_model.reading.settings import CollectSettings
 from depth_model.settings import NotNegative, setting
 from depth_model.sky.settings import SkySettings
 from depth_model.training.settings import (
+    ENCODER,
     AlignmentSettings,
     StudentSettings,
     TeacherSettings,
@@ -64,6 +65,7 @@ __all__ = [
     "Export",
     "FinetuneMetric",
     "FinetuneSemantic",
+    "Model",
     "Params",
     "Source",
     "check",
@@ -86,7 +88,9 @@ class Params:
     alpha: Annotated[float, Gt(0), Le(1)] = setting("tolerance of feature alignment (paper: 0.85)", 0.85)
     export: dict[Name, Export] = setting("parts of the rendered world in the layouts of real data sets", factory=dict)
     models: dict[Name, Model] = setting(
-        "from elsewhere, by name: {source: FILE, FOLDER, models:/NAME@ALIAS or packaged | hub | none}", factory=dict
+        "from elsewhere, by name: {source: FILE, FOLDER, ORG/NAME, models:/NAME@ALIAS or packaged | hub | none}, "
+        "docs/own-model.md",
+        factory=dict,
     )
     sources: Sources = setting("", Sources())
     data: Data = setting("", Data())
@@ -137,17 +141,26 @@ class Params:
                 f"student.minimum_quality = {self.student.minimum_quality}: "
                 "pseudo_label.quality = 'none' gives no scores"
             )
-        if self.encoder.weights == "packaged" and {self.teacher.encoder, self.student.encoder} - {"vits"}:
+        bare = {getattr(self, role).encoder for role in MODELS if self._starts_bare(role)}
+        if self.encoder.weights == "packaged" and bare - {"vits"}:
             raise ValueError(
                 "encoder.weights = 'packaged' is a ViT-S: teacher.encoder and student.encoder must be 'vits'"
             )
 
+    def _starts_bare(self, role: str) -> bool:
+        return not self.starts_whole(role) and not (role == "teacher" and self.teacher.model)
+
+    def starts_whole(self, role: str) -> bool:
+        """Return whether the training of `role`, teacher or student, starts from a whole model."""
+        return getattr(self, role).initial != ENCODER and not (role == "teacher" and self.teacher.model)
+
     def _check_sides(self) -> None:
-        teacher, student = (one.encoder for one in (self.teacher, self.student))
+        teacher = () if self.teacher.model else (self.teacher.encoder,)
+        student = (self.student.encoder,)
         sides = [
-            ("training.crop", self.training.crop, (teacher, student)),
-            ("pseudo_label.short_side", self.pseudo_label.short_side, (teacher,)),
-            ("evaluation.short_side", self.evaluation.short_side, (teacher, student)),
+            ("training.crop", self.training.crop, teacher + student),
+            ("pseudo_label.short_side", self.pseudo_label.short_side, teacher),
+            ("evaluation.short_side", self.evaluation.short_side, teacher + student),
         ]
         for section, keys in (("finetune_metric", ("height", "width")), ("finetune_semantic", ("crop",))):
             for name, one in getattr(self, section).items():
@@ -162,12 +175,21 @@ class Params:
                     raise ValueError(f"{key} = {side}: encoder {encoder!r} wants a multiple of {patch}")
 
     def _check_initials(self) -> None:
-        known = [f"models/{name}" for name in MODELS] + [f"data/models/{name}" for name in self.models]
+        brought = [f"data/models/{name}" for name in self.models]
+        trained = [f"models/{name}" for name in MODELS]
+        asked = [(f"{role}.initial", getattr(self, role).initial, [ENCODER, *brought]) for role in MODELS]
+        asked.append(("teacher.model", self.teacher.model, ["", *brought]))
         for section in ("finetune_metric", "finetune_semantic"):
             for name, one in getattr(self, section).items():
-                if one.initial not in known:
-                    hint = closest(one.initial, known)
-                    raise ValueError(f"{section}.{name}.initial = {one.initial!r}: no such model{hint}")
+                asked.append((f"{section}.{name}.initial", one.initial, [*trained, *brought]))
+        for key, model, known in asked:
+            if model not in known:
+                if model in trained:
+                    copy = f"bring a copy, models: {{NAME: {{source: {model}}}}}, and name data/models/NAME"
+                    raise ValueError(f"{key} = {model!r}: what a run trains cannot be its start; {copy}")
+                raise ValueError(
+                    f"{key} = {model!r}: no such model{closest(model, [one or repr(one) for one in known])}"
+                )
 
     def initial_encoder(self, initial: str) -> str:
         """Return the size of the encoder that fine-tuning from `initial` has: the teacher's, or else the student's."""

@@ -19,9 +19,10 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from depth_model import readers
 from depth_model.evaluation import protocols
+from depth_model.networks.variants import Version
 from depth_model.reading.engines import NetworkMachine
 from depth_model.reading.settings import CollectMachine
-from depth_model.settings import NotNegative, Positive, setting
+from depth_model.settings import NotNegative, Positive, PositiveNumber, Space, setting
 from depth_model.shards.store import SCHEME, Bucket
 from depth_model.training.settings import TrainingMachine
 from depth_model.world import DOMAINS, export
@@ -155,13 +156,21 @@ class Export:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model from elsewhere: a file, a folder, `models:/NAME@ALIAS`, or an encoder: packaged, hub, none.
+    """A model from elsewhere: a file, a folder, `models:/NAME@ALIAS`, `ORG/NAME[@REVISION]` of the model hub, or an
+    encoder: packaged, hub, none.
 
-    With `sha256`, the digest of the file, or of model.safetensors in the folder, no other weights are taken.
+    What it may not say itself: its `license`, the `version` of a Depth Anything, the `maximum` in meters of a metric
+    one, and of a folder of predictions their space (`predictions`) and the `unit` that they are divided by. With
+    `sha256`, the digest of the file, or of model.safetensors in the folder, no other weights are taken.
     """
 
     source: str
     sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
+    license: str | None = None
+    version: Version | None = None
+    maximum: PositiveNumber | None = None
+    predictions: Space | None = None
+    unit: PositiveNumber = 1.0
 
 
 def _known_store(text: str) -> str:

@@ -15,7 +15,15 @@ from depth_model.errors import UserError
 from tasks.settings import params
 from tasks.tracking import mlflow_runs, registry
 from tasks.training import processes
-from tasks.workspace.paths import ENCODER, HELD_OUT_OF, catalog_path, exclusions_path, held_out_path
+from tasks.workspace.paths import (
+    ENCODER,
+    HELD_OUT_OF,
+    MODELS,
+    catalog_path,
+    exclusions_path,
+    given_path,
+    held_out_path,
+)
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
@@ -91,11 +99,10 @@ def initial_weights(folder: str) -> str:
 
     Such a name is what `resolve_model` leaves of an encoder that needs no file.
     """
+    from depth_model.networks.provenance import weights_path
+
     named = Path(folder, ENCODER)
-    if named.is_file():
-        return files.read_json(named)["weights"]
-    inside = sorted(one for one in Path(folder).iterdir() if not one.name.startswith("."))
-    return str(inside[0]) if len(inside) == 1 else folder
+    return files.read_json(named)["weights"] if named.is_file() else str(weights_path(folder))
 
 
 def train(workplace: Workplace, settings: params.Params, learn: Learn) -> None:
@@ -105,6 +112,22 @@ def train(workplace: Workplace, settings: params.Params, learn: Learn) -> None:
         trained, history = learn(settings, workplace.key, workplace.scratch, run.metric_callback)
         folder, model = workplace.out(), Path(workplace.entry.outs[0]).relative_to("models").as_posix()
         trained.save(folder)
+        if model in MODELS and settings.starts_whole(model):
+            tell_origin(files.read_json(given_path(model))["initial"], folder, run, "initial")
         history.write(folder / "history.csv")
         version = registry.register_model(model, folder, run)
         print(f"{workplace.stage}: registered as {registry.registered_name(model)} version {version}")
+
+
+def tell_origin(given: Mapping[str, Any], folder: Path, run: mlflow_runs.Run, what: str) -> None:
+    """Leave in the folder of a model, and tell MLflow, where the model is from that it starts from or stands for.
+
+    `given` is the entry `what` of `data/given/<role>.json`.
+    """
+    from depth_model.networks.provenance import Provenance, write_provenance
+
+    origin = Provenance(**given["origin"])
+    write_provenance(folder, origin)
+    told = {"folder": given["folder"], "sha256": given["sha256"], "source": origin.source, "license": origin.license}
+    for name, value in told.items():
+        run.tag(f"{what}.{name}", value)

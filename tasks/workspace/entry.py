@@ -82,7 +82,7 @@ def is_code(dependency: str) -> bool:
 def foreign_files(parameters: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return the hashes of the files that `parameters` name outside of the graph: path as given -> name -> SHA-256."""
     named = [_value(parameters, key) for key in FOREIGN]
-    paths = [path for one in named for path in (one if isinstance(one, list) else [one]) if path]
+    paths = [path for one in named for path in (one if isinstance(one, dict) else [one]) if path]
     root = Path(os.environ.get("DVC_ROOT") or os.curdir)
     return {path: found for path in paths if (found := _hashes(root / path))}
 

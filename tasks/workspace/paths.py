@@ -23,6 +23,21 @@ HELD_OUT_OF = ("labeled", "metric", "semantic")
 """Roles of which samples may be held out for validation."""
 
 
+TEACHER = Path("models/teacher")
+REFERENCE = TEACHER / "teacher.json"
+"""Where the teacher is, in place of its weights, when it is a model of another kind or a folder of predictions."""
+
+
+def given_path(role: str) -> Path:
+    """Return where it is written which models from elsewhere the training of `role`, teacher or student, takes."""
+    return Path("data/given", f"{role}.json")
+
+
+def teacher_folder() -> Path:
+    """Return the folder of what labels: models/teacher, or the one that it refers to."""
+    return Path(files.read_json(REFERENCE)["folder"]) if REFERENCE.is_file() else TEACHER
+
+
 def inventory_path(role: str, name: str) -> Path:
     """Return where the inventory of one source lies."""
     return Path("data/inventory", role, f"{name}.json")

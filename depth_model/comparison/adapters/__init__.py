@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
-from depth_model.evaluation.estimator import Estimator
 from depth_model.networks.variants import Version
+from depth_model.prediction.estimator import Estimator
 
 PREDICTIONS = "predictions"
 
@@ -26,7 +26,7 @@ class Settings:
     `short_side` in pixels and `network_size` (height, width), which squashes the image, are for networks of this
     project; those of transformers keep the size of their processor. `maximum`: the range in meters of a metric model
     whose file does not say it, `version`: that of a Depth Anything whose file does not. `predictions`: the space of
-    predictions made elsewhere (see `fitting.SPACES`), which are divided by `unit`.
+    predictions made elsewhere (see `Estimator`), which are divided by `unit`.
     """
 
     short_side: int = 518

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from depth_model.comparison.adapters import Origin, Settings
-from depth_model.evaluation.estimator import Estimator
 from depth_model.metric.heads.checkpoints import is_metric
 from depth_model.metric.heads.metric_depth import MetricDepth, load_depth
 from depth_model.networks import DepthAnything, checkpoints
 from depth_model.networks.device import inference_device
 from depth_model.networks.preprocessing import check_short_side, network_size
 from depth_model.networks.releases import release_of
+from depth_model.prediction.estimator import Estimator
 from depth_model.prediction.predictor import network_image, resized
 
 

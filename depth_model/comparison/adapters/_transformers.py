@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from depth_model.comparison.adapters import Origin
-from depth_model.evaluation.estimator import Estimator
 from depth_model.networks.device import inference_device
+from depth_model.prediction.estimator import Estimator
 
 Depth = Callable[[Any, Any, tuple[int, int]], torch.Tensor]
 

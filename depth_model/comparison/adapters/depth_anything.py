@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from depth_model.comparison.adapters import Family, Origin, Settings
 from depth_model.comparison.adapters._own_networks import estimator, loaded
-from depth_model.evaluation.estimator import Estimator
 from depth_model.metric.prediction.estimator import of_metric
 from depth_model.networks import DepthAnything
+from depth_model.prediction.estimator import Estimator
 
 
 def _recognizes(origin: Origin) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from depth_model.comparison.adapters import Family, Origin, Settings
 from depth_model.comparison.adapters._transformers import estimator
-from depth_model.evaluation.estimator import Estimator
+from depth_model.prediction.estimator import Estimator
 
 
 def _recognizes(origin: Origin) -> bool:

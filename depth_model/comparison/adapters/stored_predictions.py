@@ -15,7 +15,7 @@ import numpy as np
 
 from depth_model.comparison.adapters import PREDICTIONS, Family, Origin, Settings
 from depth_model.errors import BadInput
-from depth_model.evaluation.estimator import Estimator
+from depth_model.prediction.estimator import Estimator
 from depth_model.reading import formats
 from depth_model.shards.sample import check_key
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from depth_model.evaluation.estimator import Estimator
 from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.metric.prediction.predictor import MetricPredictor
 from depth_model.networks.device import inference_device
+from depth_model.prediction.estimator import Estimator
 
 
 def of_metric(

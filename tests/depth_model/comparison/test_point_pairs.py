@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from depth_model.comparison.point_pairs import accuracies, evaluate_pairs
-from depth_model.evaluation.estimator import Estimator
+from depth_model.prediction.estimator import Estimator
 
 NEAR_LEFT = {"point1": [5, 3], "point2": [9, 20], "closer_point": "point1"}
 NEAR_RIGHT = {"point1": [5, 3], "point2": [9, 20], "closer_point": "point2"}

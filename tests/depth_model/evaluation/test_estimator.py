@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from depth_model.errors import BadInput
-from depth_model.evaluation.estimator import Estimator, cut, predicted
+from depth_model.evaluation.estimator import cut, predicted
 from depth_model.evaluation.protocols import GENERIC
+from depth_model.prediction.estimator import Estimator
 
 
 @pytest.fixture

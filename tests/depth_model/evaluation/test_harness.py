@@ -11,7 +11,6 @@ from depth_model import readers
 from depth_model.errors import BadInput
 from depth_model.evaluation import relative_depth_metrics
 from depth_model.evaluation.cases import CollectedCases
-from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.harness import evaluate, example
 from depth_model.evaluation.protocols import GENERIC
 from depth_model.evaluation.results import examples, worst
@@ -23,6 +22,7 @@ from depth_model.evaluation.summary import (
     summary_lines,
     summary_of,
 )
+from depth_model.prediction.estimator import Estimator
 from depth_model.reading.collecting import collect_source
 from depth_model.shards.source import SourceFolder
 

@@ -10,8 +10,8 @@ import pytest
 
 from depth_model.comparison.reader_cases import read_cases
 from depth_model.evaluation import protocols, truth
-from depth_model.evaluation.estimator import Estimator
 from depth_model.evaluation.harness import evaluate
+from depth_model.prediction.estimator import Estimator
 from tasks.settings import params
 
 VARIANTS = [protocol.name for dataset in protocols.set_names() for protocol in protocols.variants(dataset).values()]

@@ -63,7 +63,7 @@ def teacher(folder):
 
 @pytest.fixture
 def setup(folder):
-    return Labeling(teachers=(folder,), sha256="0" * 64, short_side=28, bits=14, batch=2)
+    return Labeling(teachers={folder: 1.0}, sha256="0" * 64, short_side=28, bits=14, batch=2)
 
 
 def label(source, setup, folder, progress=lambda images: None, **where):
@@ -77,7 +77,7 @@ def hashes(folder):
 
 @pytest.fixture(scope="module")
 def undisturbed(source, folder, tmp_path_factory):
-    one = Labeling(teachers=(folder,), sha256="0" * 64, short_side=28, bits=14, batch=2)
+    one = Labeling(teachers={folder: 1.0}, sha256="0" * 64, short_side=28, bits=14, batch=2)
     return label(source, one, tmp_path_factory.mktemp("undisturbed"))
 
 
@@ -173,7 +173,7 @@ def test_a_teacher_that_gives_nan_is_named(source, setup, tmp_path):
     with torch.no_grad():
         next(model.decoder.parameters()).fill_(float("nan"))
     model.save(tmp_path / "broken")
-    broken = dataclasses.replace(setup, teachers=(tmp_path / "broken",))
+    broken = dataclasses.replace(setup, teachers={tmp_path / "broken": 1.0})
     with pytest.raises(
         UserError, match=r"pictures, one of the images .*: the teacher's disparity is not finite; train it again"
     ):
@@ -182,10 +182,10 @@ def test_a_teacher_that_gives_nan_is_named(source, setup, tmp_path):
 
 def test_teachers_that_cannot_see_one_size_are_named(source, setup, folder, tmp_path):
     DepthAnything("dinov3_tiny16", seed=4).save(tmp_path / "three")
-    three = dataclasses.replace(setup, teachers=(tmp_path / "three",))
+    three = dataclasses.replace(setup, teachers={tmp_path / "three": 1.0})
     with pytest.raises(UserError, match=r"pseudo_label\.short_side = 28: must be a positive multiple of 16"):
         label(source, three, tmp_path / "one")
-    both = dataclasses.replace(setup, teachers=(folder, tmp_path / "three"), short_side=112)
+    both = dataclasses.replace(setup, teachers={folder: 1.0, tmp_path / "three": 1.0}, short_side=112)
     with pytest.raises(UserError, match="patches of 14 and 16 pixels"):
         label(source, both, tmp_path / "two")
 
@@ -275,20 +275,20 @@ def test_flip_consistency_knows_the_extremes():
 def test_several_teachers_are_averaged_in_the_scale_of_the_first():
     generator = np.random.default_rng(2)
     first = generator.random((20, 30), np.float32) + 1
-    np.testing.assert_allclose(averaged([first, 7 * first + 3, 0.1 * first]), first, rtol=1e-5)
+    np.testing.assert_allclose(averaged([first, 7 * first + 3, 0.1 * first], [1, 1, 1]), first, rtol=1e-5)
     noisy = [first, *(first + generator.normal(0, 0.05, first.shape).astype(np.float32) for _ in range(3))]
-    assert np.abs(averaged(noisy) - first).mean() < np.abs(noisy[1] - first).mean()
-    assert averaged([first - 1, -100 * first]).min() >= 0
+    assert np.abs(averaged(noisy, [1] * 4) - first).mean() < np.abs(noisy[1] - first).mean()
+    assert averaged([first - 1, -100 * first], [1, 1]).min() >= 0
 
 
 def test_a_second_teacher_changes_the_labels(source, teacher, setup, tmp_path):
     other = DepthAnything("tiny", seed=9)
     other.save(tmp_path / "other")
-    label(source, dataclasses.replace(setup, teachers=(*setup.teachers, tmp_path / "other")), tmp_path)
+    label(source, dataclasses.replace(setup, teachers={**setup.teachers, tmp_path / "other": 1.0}), tmp_path)
     second = DepthPredictor(other, short_side=28)
     for row in (0, len(source) - 1):
         maps = [one.network_disparity([source.image(row)])[0] for one in (teacher, second)]
-        wanted = averaged(maps)
+        wanted = averaged(maps, [1, 1])
         step = (wanted.max() - wanted.min()) / (2**14 - 2)
         raster = SidecarFolder(tmp_path / "result").raster(row)
         np.testing.assert_allclose(raster, wanted, atol=step + 1e-3 * wanted.max())

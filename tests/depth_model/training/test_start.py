@@ -11,11 +11,13 @@ from torch.autograd.graph import saved_tensors_hooks
 from depth_model.networks.variants import VARIANTS
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss
 from depth_model.training.settings import TeacherSettings
-from depth_model.training.start import Seen, initial_model, label_terms
+from depth_model.training.start import Seen, anchor_terms, initial_model, label_terms
 from depth_model.training.teacher import train_teacher
 from depth_model.training.terms import values
 
 from .small_run import MACHINE, SETTINGS
+
+VITS, TINY = (TeacherSettings(encoder=size) for size in ("vits", "tiny"))
 
 
 @pytest.fixture
@@ -43,13 +45,13 @@ def test_gradient_matching_is_added_with_its_weight(batch):
 
 def test_the_decoder_reads_the_blocks_of_either_version():
     spread = dataclasses.replace(SETTINGS, out_indices="spread")
-    assert initial_model("vits", "none", 0, SETTINGS, MACHINE).blocks == [8, 9, 10, 11]
-    assert initial_model("vits", "none", 0, spread, MACHINE).blocks == [2, 5, 8, 11]
+    assert initial_model("teacher", VITS, "none", 0, SETTINGS, MACHINE).blocks == [8, 9, 10, 11]
+    assert initial_model("teacher", VITS, "none", 0, spread, MACHINE).blocks == [2, 5, 8, 11]
     assert VARIANTS["vitl"].spread == (4, 11, 17, 23)
 
 
 def gradients_and_bytes(machine):
-    model = initial_model("tiny", "none", 1, SETTINGS, machine)
+    model = initial_model("teacher", TINY, "none", 1, SETTINGS, machine)
     kept = {}
 
     def keep(tensor):
@@ -79,3 +81,36 @@ def test_training_goes_through_the_options(pools, tmp_path):
     settings = TeacherSettings("tiny", 40, 4, 1e-3, 1e-3)
     _, history = train_teacher(pools[0], "none", settings, training, 3, tmp_path, lambda *_: None, machine)
     assert history.recent("gradient_matching", 10) < history.recent("gradient_matching", 60)
+
+
+def test_the_anchor_is_half_the_squared_distance_from_the_start_of_what_is_pre_trained():
+    model = initial_model("teacher", TINY, "none", 1, SETTINGS, MACHINE)
+    (whole,) = anchor_terms(model, "data/models/mine", 0.3, len)
+    (encoder,) = anchor_terms(model, "encoder", 0.3, len)
+    assert anchor_terms(model, "encoder", 0.0, len) == []
+    assert whole.weight == 0.3 and whole.value(None) == 0
+    with torch.no_grad():
+        model.decoder.scratch.output_conv1.bias += 2
+        model.encoder.norm.bias += 1
+    count = len(model.decoder.scratch.output_conv1.bias)
+    assert float(encoder.value(None)) == pytest.approx(48 / 2)
+    assert float(whole.value(None)) == pytest.approx((48 + 4 * count) / 2)
+    whole.value(None).backward()
+    torch.testing.assert_close(model.encoder.norm.bias.grad, torch.ones(48))
+
+
+def test_a_training_that_starts_from_a_whole_model_stays_near_it_by_the_anchor(pools, tmp_path):
+    start = initial_model("teacher", TINY, "none", 8, SETTINGS, MACHINE)
+    start.save(tmp_path / "start")
+    settings = dataclasses.replace(TINY, initial=str(tmp_path / "start"), epochs=4, batch=2)
+    settings = dataclasses.replace(settings, encoder_learning_rate=1e-3, decoder_learning_rate=1e-3)
+    moved = {}
+    for weight in (0.0, 10.0):
+        training = dataclasses.replace(SETTINGS, anchor=weight)
+        scratch = tmp_path / str(weight)
+        scratch.mkdir()
+        model, history = train_teacher(pools[0], "none", settings, training, 3, scratch, lambda *_: None, MACHINE)
+        pairs = zip(model.parameters(), start.parameters(), strict=True)
+        moved[weight] = sum(float((a - b).square().sum()) for a, b in pairs)
+        assert ("anchor" in history.columns) == (weight > 0)
+    assert 0 < moved[10.0] < moved[0.0] / 4

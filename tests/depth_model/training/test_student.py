@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from depth_model.errors import UserError
 from depth_model.networks import DepthAnything, frozen_encoder
 from depth_model.training import batches
 from depth_model.training.settings import FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
@@ -224,3 +225,38 @@ def test_the_labels_of_a_step_are_the_same_without_pseudo_labels(pools, step):
     alone = student_batch(*pools, dataclasses.replace(SETTINGS, pseudo_labels=False), 28, 3, step)
     assert set(alone) == {"labeled"}
     assert torch.equal(whole["labeled"]["images"], alone["labeled"]["images"])
+
+
+def test_without_labels_it_learns_from_pseudo_labels_alone(pools, tmp_path):
+    model, history = train_student(
+        None, pools[1], "none", SETTINGS, ALIGNMENT, TRAINING, 3, tmp_path, lambda *_: None, MACHINE
+    )
+    row = dict(zip(history.columns, history.rows[-1][1:], strict=True))
+    assert "affine_invariant" not in row
+    assert row["loss"] == pytest.approx((row["pseudo_label"] + row["feature_alignment"]) / 2, rel=1e-6)
+    assert row["pseudo_label"] < row["pseudo_label/constant"] <= 1 + 1e-6
+    assert model.encoder.size == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("settings", "alignment"),
+    [
+        ({"pseudo_labels": False}, {"images": "none"}),
+        ({}, {"images": "labeled"}),
+    ],
+)
+def test_without_labels_nothing_that_needs_them_is_done(pools, tmp_path, settings, alignment):
+    changed = dataclasses.replace(SETTINGS, **settings), dataclasses.replace(ALIGNMENT, **alignment)
+    with pytest.raises(UserError, match="there are no labeled images"):
+        train_student(None, pools[1], "none", *changed, TRAINING, 3, tmp_path, lambda *_: None, MACHINE)
+
+
+def test_a_student_that_starts_from_a_whole_model_is_held_near_its_own_encoder(pools, tmp_path):
+    DepthAnything("tiny", seed=21).save(tmp_path / "start")
+    settings = dataclasses.replace(SETTINGS, initial=str(tmp_path / "start"))
+    (tmp_path / "scratch").mkdir()
+    _, history = train_student(
+        *pools, "none", settings, ALIGNMENT, TRAINING, 3, tmp_path / "scratch", lambda *_: None, MACHINE
+    )
+    row = dict(zip(history.columns, history.rows[0][1:], strict=True))
+    assert row["feature_alignment"] == 0  # exactly, as the frozen encoder is the one that it starts with

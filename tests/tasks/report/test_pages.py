@@ -57,6 +57,7 @@ def report(name):
         sets={name: {"images": 1, "skipped": skipped, "constant_predictions": {name: 1}}},
         examples={name: b"png"},
         curves=b"png",
+        history=name,
         catalogs={name: {name: {"samples": 1}}},
         quarantine=[(name, name, 1)],
         parameters={name: name, "section": {name: name}},

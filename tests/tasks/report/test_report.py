@@ -72,6 +72,7 @@ def a_page(**changes):
         "sets": {"fog": {"images": 3, "skipped": [], "constant_predictions": {}}},
         "examples": {"fog": b"png"},
         "curves": b"png",
+        "history": sections.history("", "", True),
         "catalogs": {"labeled": {"rooms": {"samples": 5, "quarantined": 2}}},
         "more": {"Duplicates & leaks": "<p>nothing</p>"},
         "quarantine": [("labeled/rooms", "truncated <script>", 2)],
@@ -168,3 +169,17 @@ def test_scenes_are_shown_with_the_share_of_every_source():
     assert "Scene 1: 53.6 % of all. About unlabeled/&lt;hills&gt; 75" in section
     assert section.count("data:image/jpeg;base64,") == 2 and "<hills>" not in section
     assert sections.scenes_section(summary | {"scenes": []}, []).strip() == "<p>There are no training images.</p>"
+
+
+def test_a_teacher_that_was_not_measured_is_left_out_of_the_comparison():
+    models = {"student": measured(0.1), "constant": measured(0.6)}
+    text = text_of(a_page(figures={"fog": models, "mean": models}))
+    assert "the student's AbsRel is 0.1000" in text and "teacher's" not in text
+
+
+def test_the_first_sentence_says_what_was_trained_from_what():
+    said = sections.history("data/models/big", "data/models/mine", False)
+    assert said == (
+        "data/models/big was the teacher, which labeled the unlabeled images; a student that started as "
+        "data/models/mine learned from these labels alone."
+    )

@@ -107,6 +107,11 @@ def changed(content, path, value):
         ("sources.evaluation.columns.protocol", "ibims", ["'ibims'", "metric depth"]),
         ("validation.sources", ["room"], ["validation.sources = 'room'", "did you mean 'rooms'"]),
         ("validation.sources", ["rooms", "streets"], ["holds out every labeled source"]),
+        ("teacher.initial", "models/student", ["teacher.initial = 'models/student'", "cannot be its start", "a copy"]),
+        ("student.initial", "models/teacher", ["student.initial = 'models/teacher'", "cannot be its start"]),
+        ("student.initial", "data/models/mien", ["student.initial = 'data/models/mien'", "allowed: encoder"]),
+        ("teacher.model", "LiheYoung/depth-anything-large-hf", ["teacher.model = 'LiheYoung", "no such model"]),
+        ("pseudo_label.teachers", {"data/models/mine": 0}, ["pseudo_label.teachers", "greater than 0"]),
         ("student.perturbation.blur_sigma", [0.1], ["student.perturbation.blur_sigma", "at least 2"]),
     ],
 )
@@ -116,6 +121,17 @@ def test_a_wrong_key_or_value_is_refused_with_its_path(demo, path, value, said):
     for part in said:
         assert part in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_whole_model_as_start_needs_no_encoder_weights_of_its_size(demo):
+    content = changed(demo, "models", {"mine": {"source": "mine.pth", "version": "v2"}})
+    content = changed(content, "student.encoder", "vitb")
+    with pytest.raises(UserError, match="'packaged' is a ViT-S"):
+        params.check(content)
+    content = changed(content, "student.initial", "data/models/mine")
+    content = changed(changed(content, "teacher.model", "data/models/mine"), "teacher.encoder", "vitl")
+    found = params.check(content)
+    assert found.starts_whole("student") and not found.starts_whole("teacher")
 
 
 def test_all_faults_are_named_at_once(demo):
