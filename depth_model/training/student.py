@@ -50,8 +50,8 @@ def train_student(
     """Learn the student from `labeled` and the pseudo-labeled `unlabeled` samples (paper 3.2 and 3.3).
 
     Student and frozen encoder both start from encoder `weights`. It is measured on `held_out` labeled samples, if
-    given. Everything random is drawn from `seed` and the name of the stage. Continues from the checkpoints in `scratch`.
-    Raises UserError when the result is no better than a constant, and what
+    given. Everything random is drawn from `seed` and the name of the stage. Continues from the checkpoints in
+    `scratch`. Raises UserError when the result is no better than a constant, and what
     `depth_model.training.loop.train` and `DepthAnything` raise.
     """
     _check(settings, alignment, training.accumulation)
