@@ -88,7 +88,7 @@ def train_metric(
         forward=partial(metric_output, model),
         terms=metric_terms("zoedepth" if settings.recipe == "paper" else "second_version"),
         gradient_clip=settings.gradient_clip,
-        validation=metric_validation(held_out, settings),
+        validation=metric_validation(held_out, settings, model.encoder.patch),
     )
     return model, train(run, loop, scratch, on_metrics, machine)
 
@@ -133,14 +133,14 @@ def metric_output(model: MetricDepth, batch: Batch) -> tuple[Tensor, Tensor, Ten
     return predicted, depth, valid
 
 
-def metric_validation(held_out: HeldOut | None, settings: MetricSettings) -> Validation | None:
+def metric_validation(held_out: HeldOut | None, settings: MetricSettings, patch: int) -> Validation | None:
     """Return how a metric model is measured on `held_out`, in meters and as it was trained, but for the augmentation;
     None without any."""
     if held_out is None:
         return None
     return Validation(
         images=len(held_out.pool),
-        make=partial(plain_batch, held_out.pool, settings, settings.maximum),
+        make=partial(plain_batch, held_out.pool, settings, settings.maximum, patch),
         score=metric_score,
         sums=DEPTH_SUMS,
         figures=depth_figures,

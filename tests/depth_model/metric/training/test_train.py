@@ -183,9 +183,10 @@ def test_real_samples_are_trained_on_and_measured(tmp_path, samples, reader, fol
     assert table["abs_rel"].between(0, 2).all()
 
 
-def test_held_out_images_are_measured_in_meters_without_augmentation(pools):
-    wanted = settings()
-    validation = train.metric_validation(HeldOut(pools[0], ValidationSettings(fraction=0.5)), wanted)
+@pytest.mark.parametrize("recipe", ["paper", "v2"])
+def test_held_out_images_are_measured_in_meters_without_augmentation(pools, recipe):
+    wanted = settings(recipe=recipe)
+    validation = train.metric_validation(HeldOut(pools[0], ValidationSettings(fraction=0.5)), wanted, 14)
     model = train.initial_metric_model("none", "tiny", "indoor", wanted, 0)
     predict, errors = MetricPredictor(model), []
     with torch.no_grad():
