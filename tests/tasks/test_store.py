@@ -58,6 +58,8 @@ def run_all(monkeypatch, content, store):
     for role in ("metric", "semantic"):
         start(f"validate@{role}")
     start("audit")
+    for taught in ("teacher", "student"):
+        start(f"given_model@{taught}")
     start("describe")
     start("sky_mask@world")
     start("pseudo_label@world")

@@ -254,8 +254,9 @@ def test_the_labels_of_a_step_are_the_same_without_pseudo_labels(pools, step):
 
 
 def test_without_labels_it_learns_from_pseudo_labels_alone(pools, tmp_path):
+    settings = dataclasses.replace(SETTINGS, epochs=36.0)
     model, history = train_student(
-        None, pools[1], "none", SETTINGS, ALIGNMENT, TRAINING, 3, tmp_path, lambda *_: None, MACHINE
+        None, pools[1], "none", settings, ALIGNMENT, TRAINING, 3, tmp_path, lambda *_: None, MACHINE
     )
     row = dict(zip(history.columns, history.rows[-1][1:], strict=True))
     assert "affine_invariant" not in row

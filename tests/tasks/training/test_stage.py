@@ -66,6 +66,8 @@ def trained(tmp_path_factory, repository):
             start(f"validate@{role}")
         start("validate_sky")
         start("audit")
+        for taught in ("teacher", "student"):
+            start(f"given_model@{taught}")
         start("train_teacher")
         for name in ("hills", "photographs"):
             start(f"pseudo_label@{name}")
