@@ -16,6 +16,7 @@ from typing import Any
 from depth_model import files
 from depth_model.errors import UserError
 from tasks.commands.evaluate_run import chosen_cases, tell
+from tasks.commands.shared import model_path
 from tasks.settings import params
 
 SETS = ("kitti", "nyu", "sintel", "ddad", "eth3d", "diode")
@@ -68,7 +69,7 @@ def _models(folder: Path | None, hub: bool) -> dict[str, str]:
         if folder is not None and (folder / one.file).exists():
             found[title] = str(folder / one.file)
         elif hub:
-            found[title] = one.hub
+            found[title] = str(model_path(one.hub))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from depth_model.errors import UserError
 from tasks.commands.outputs import add_out
 from tasks.commands.shared import load_model, purpose, version_argument
+from tasks.tracking.named_models import MODEL_NAMES
 
 if TYPE_CHECKING:
     from depth_model.metric.heads.metric_depth import MetricDepth
@@ -22,7 +23,7 @@ TOLERANCE = 1e-4
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand to the parser."""
     one = commands.add_parser("convert", help="a model in another format", description=purpose(convert))
-    one.add_argument("model", help="a model folder, an official .pth, or models:/NAME@ALIAS")
+    one.add_argument("model", help=MODEL_NAMES)
     one.add_argument("--to", required=True, choices=list(FORMATS), help="folder is what transformers loads as it is")
     add_out(one, "the file, or the folder, to write", "model")
     one.add_argument("--blocks", type=int, nargs=4, help="encoder blocks a bare file was trained with (0-based)")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from depth_model.errors import UserError
 from tasks.commands.outputs import add_out
-from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side, value_of, version_argument
+from tasks.commands.shared import checked_source, key_value, model_path, purpose, side, value_of, version_argument
 from tasks.settings import params
+from tasks.tracking.named_models import MODEL_NAMES
 
 if TYPE_CHECKING:
     from depth_model.comparison.adapters import Settings
@@ -29,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--model",
         action="append",
         default=[],
-        help="a model folder or file, models:/NAME@ALIAS, a hub id, or with --predictions a folder of predictions; "
+        help=f"{MODEL_NAMES}, or with --predictions a folder of predictions; "
         "as NAME=MODEL to name it; several are compared with the first",
     )
     _add_data(one)
@@ -88,7 +89,7 @@ def evaluate(given: argparse.Namespace) -> None:
         return
     protocol = chosen_protocol(given)
     cases = chosen_cases(_source(given, protocol), given.list)
-    models = {title: model_folder(model) for title, model in titles(given.model).items()}
+    models = {title: str(model_path(model)) for title, model in titles(given.model).items()}
     folder = given.out / (given.set or given.reader) / protocol.name.rpartition("/")[2]
     plan = Plan(
         given.set or given.reader, models, settings_of(given, protocol), cases, protocol, folder, given.processes
