@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from depth_model.errors import UserError
 from depth_model.networks.variants import PATCHES, Version
 from tasks.settings import params
-from tasks.tracking.named_models import MODEL_NAMES, find_model
+from tasks.tracking.named_models import MODEL_NAMES, NamedModel, find_model
 
 if TYPE_CHECKING:
     from depth_model.metric.heads.metric_depth import MetricDepth
@@ -45,13 +46,26 @@ def load_model(
 
 def model_path(name: str) -> Path:
     """Return where the model called `name` is (see `find_model`); the revision of a hub is told on stderr."""
-    try:
-        found = find_model(name)
-    except UserError as error:  # which begins with the name
-        raise UserError(f"--model {error}") from error
+    found = named_model(name)
     if found.origin != name:
         print(f"model: {found.origin}", file=sys.stderr)
     return found.path
+
+
+def named_model(name: str) -> NamedModel:
+    """Return what `find_model` finds; raises UserError that says which option is wrong."""
+    try:
+        return find_model(name)
+    except UserError as error:  # which begins with the name
+        raise UserError(f"--model {error}") from error
+
+
+def positive(text: str) -> float:
+    """Return the positive number that `text` gives."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: must be a positive number")
+    return value
 
 
 def model_arguments() -> argparse.ArgumentParser:
