@@ -20,7 +20,8 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from depth_model.interchange.export import export_official, export_onnx, export_program
+from depth_model.interchange.export import export_official, export_program
+from depth_model.interchange.onnx_file import export_onnx
 from depth_model.interchange.openvino_runtime import OpenVinoModel
 from depth_model.networks import DepthAnything
 from depth_model.networks.variants import VARIANTS

@@ -32,7 +32,7 @@ class ModelRefused(UserError):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to evaluate: title -> model (path or hub id), how, on which cases, and the folder for the results."""
+    """What to evaluate: title -> path of a model, how, on which cases, and the folder for the results."""
 
     title: str
     models: Mapping[str, str]
@@ -83,12 +83,12 @@ def _fingerprint(job: Job) -> str:
 
 
 def _identity(path: Path) -> Any:
-    """Return what tells a model from another: checksums of its files; size and time of predictions; a hub's name."""
+    """Return what tells a model from another: checksums of its files; size and time of predictions."""
     if path.is_file():
         return files.sha256(path)
     if (path / "config.json").is_file():
         return {one.name: files.sha256(one) for one in sorted(path.iterdir()) if one.is_file()}
-    return list(files_below(path)) if path.is_dir() else str(path)
+    return list(files_below(path))
 
 
 def draw(plan: Plan, table: pd.DataFrame) -> None:

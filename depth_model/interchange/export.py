@@ -1,9 +1,9 @@
-"""A model as other programs take it: official `.pth`, ONNX, torch.export.
+"""A model as other programs take it: official `.pth`, torch.export; ONNX (see `onnx_file`) begins with the latter.
 
-ONNX and torch.export hold one graph for any batch and for any height and width that are multiples of the patch, from
-three patches on. The position embedding of the size at hand is computed in the graph, in either variant (see
-`Encoder`), as two matrix products: bicubic resizing is linear and separable, and an operator that resizes by a number
-known only at run time is not the same in every runtime. Folders are written by `DepthAnything.save`.
+A program holds one graph for any batch and for any height and width that are multiples of the patch, from three patches
+on, or for one image of one size. The position embedding of the size at hand is computed in the graph, in either variant
+(see `Encoder`), as two matrix products: bicubic resizing is linear and separable, and an operator that resizes by a
+number known only at run time is not the same in every runtime. Folders are written by `DepthAnything.save`.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ import io
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from depth_model import files
 from depth_model.errors import UserError
+from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.networks.depth_anything import DepthAnything, official_state
+from depth_model.networks.encoder import Encoder
+from depth_model.semantic.heads.segmentation import Segmentation
+
+AnyModel = DepthAnything | MetricDepth | Segmentation
 
 LEAST_ROWS = 3
 """Below, the coarsest map of the decoder would be a single pixel, for which export needs another graph."""
 
 MOST_ROWS = 1000
-OPSET = 23
-"""Of ONNX files: from 2025, the first in which attention is one operator."""
 BICUBIC = -0.75
 """The parameter a of the cubic kernel that torch.nn.functional.interpolate has, without antialiasing."""
 ANTIALIASED = -0.5
@@ -35,25 +37,26 @@ ANTIALIASED = -0.5
 class AnySize(nn.Module):
     """`model` as a graph without branches on the size of the image; the same function to rounding."""
 
-    def __init__(self, model: DepthAnything) -> None:
+    def __init__(self, model: AnyModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return disparity (B, H, W) float32 of normalized `images` (B, 3, H, W), sides multiples of the patch."""
-        encoder, decoder = self.model.encoder, self.model.decoder
+        """Return what the model does of normalized `images` (B, 3, H, W), sides multiples of the patch."""
+        encoder = self.model.encoder
         patches = encoder.patch_embed.proj(images)
         rows, columns = patches.shape[2:]
         tokens, first = patches.flatten(2).transpose(1, 2), encoder.cls_token
         if encoder.pos_embed is not None:
             tokens, first = tokens + self._positions(rows, columns), first + encoder.pos_embed[:, :1]
         tokens = encoder.with_registers(torch.cat([first.expand(images.shape[0], -1, -1), tokens], dim=1))
+        tokens = tokens.to(encoder.norm.weight.dtype)
         turned, taken = encoder.rotation(rows, columns), []
-        for index, block in enumerate(encoder.blocks):
+        for index, block in enumerate(encoder.blocks[: max(self.model.blocks) + 1]):
             tokens = block(tokens, turned)
             if index in self.model.blocks:
                 taken.append(encoder.norm(tokens)[:, encoder.prefix :])
-        return decoder(taken, rows, columns)
+        return self.model.of_tokens(taken, rows, columns)
 
     def _positions(self, rows: int, columns: int) -> Tensor:
         """Return the position embedding of a rows x columns grid, (rows * columns, D)."""
@@ -63,7 +66,8 @@ class AnySize(nn.Module):
         tall, wide = (torch.ones(1).expand(side).sum() for side in (rows, columns))
         excess = torch.zeros(())
         if self.model.encoder.position_embedding == "official":
-            excess = 0.1 * (1 - ((tall == native) & (wide == native)).float())
+            # A product, as Core ML's converter knows no "and".
+            excess = 0.1 * (1 - (tall == native).float() * (wide == native).float())
         if self.model.encoder.register_tokens is not None:
             by_row, by_column = (antialiased_matrix(native, *side) for side in ((rows, tall), (columns, wide)))
         else:
@@ -113,57 +117,26 @@ def export_official(model: nn.Module, path: Path) -> None:
     files.write_bytes(path, buffer.getvalue())
 
 
-def exported(model: DepthAnything) -> torch.export.ExportedProgram:
-    """Return `model` as a torch.export program of one input `images` (B, 3, H, W), any batch and size (see above)."""
+def exported(model: AnyModel, size: tuple[int, int] | None = None) -> torch.export.ExportedProgram:
+    """Return `model` as a torch.export program of one input `images` (B, 3, H, W): of any batch and size (see above),
+    or of one image of `size` (H, W). Raises UserError for MiDaS's encoder without a size."""
+    model = model.cpu().eval()
+    graph = AnySize(model) if isinstance(model.encoder, Encoder) else model
+    if size is not None:
+        return torch.export.export(graph, (torch.zeros(1, 3, *size),))
+    if graph is model:
+        raise UserError("a model with MiDaS's encoder is exported for one size of images only: name it (--size)")
     batch = torch.export.Dim("batch", min=1, max=1024)
     rows, columns = (torch.export.Dim(name, min=LEAST_ROWS, max=MOST_ROWS) for name in ("rows", "columns"))
     patch = model.encoder.patch
     shapes = {"images": {0: batch, 2: patch * rows, 3: patch * columns}}
     # An example away from every special case: more than one image, not square, not the native grid.
     example = torch.zeros(2, 3, 6 * patch, 9 * patch)
-    return torch.export.export(AnySize(model.cpu().eval()), (example,), dynamic_shapes=shapes)
+    return torch.export.export(graph, (example,), dynamic_shapes=shapes)
 
 
-def export_program(model: DepthAnything, path: Path) -> None:
-    """Write a torch.export program, which `torch.export.load(path).module()` runs without this project."""
+def export_program(model: AnyModel, path: Path, size: tuple[int, int] | None = None) -> None:
+    """Write what `exported` returns, which `torch.export.load(path).module()` runs without this project."""
     buffer = io.BytesIO()
-    torch.export.save(exported(model), buffer)
+    torch.export.save(exported(model, size), buffer)
     files.write_bytes(path, buffer.getvalue())
-
-
-def onnx_bytes(model: DepthAnything) -> bytes:
-    """Return an ONNX model: input `images` (batch, 3, height, width), output `disparity` (batch, height, width).
-
-    Raises UserError without the package onnxscript.
-    """
-    try:
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError("ONNX export needs onnxscript: pip install 'open-depth-anything[export]'") from error
-    names = {"output_names": ["disparity"], "opset_version": OPSET}
-    program = torch.onnx.export(exported(model), dynamo=True, verbose=False, **names)
-    return program.model_proto.SerializeToString(deterministic=True)
-
-
-def export_onnx(model: DepthAnything, path: Path) -> None:
-    """Write what `onnx_bytes` returns, and raise what it raises."""
-    files.write_bytes(path, onnx_bytes(model))
-
-
-def onnx_difference(model: DepthAnything, path: Path, rows: int = 9, columns: int = 13) -> float:
-    """Return the largest difference between `model` and the ONNX file on one random image, as a share of the range.
-
-    The image has `rows` x `columns` patches.
-    Raises UserError without the package onnxruntime.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError("checking ONNX needs onnxruntime: pip install 'open-depth-anything[export]'") from error
-    size = rows * model.encoder.patch, columns * model.encoder.patch
-    images = np.random.default_rng(0).standard_normal((1, 3, *size), np.float32)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found = session.run(["disparity"], {"images": images})[0]
-    with torch.inference_mode():
-        expected = model.eval()(torch.from_numpy(images)).numpy()
-    return float(np.abs(found - expected).max() / (expected.max() - expected.min()))

@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 
 from depth_model.errors import UserError
-from depth_model.interchange.export import LEAST_ROWS, onnx_bytes
+from depth_model.interchange.export import LEAST_ROWS
+from depth_model.interchange.onnx_file import OnnxOptions, onnx_bytes
 from depth_model.networks.depth_anything import DepthAnything
 
 SHAPES = 16
 """How many compiled shapes are kept, those used last."""
+ATTENTION = 23
+"""The first opset of ONNX in which attention is one operator, as OpenVINO has it."""
 HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -33,7 +36,7 @@ class OpenVinoModel:
             raise ValueError("OpenVINO is for the CPU, and the model is on another device")
         self._core = _core()
         self.least = LEAST_ROWS * model.encoder.patch
-        self._network = self._core.read_model(onnx_bytes(copy.deepcopy(model)))
+        self._network = self._core.read_model(onnx_bytes(copy.deepcopy(model), OnnxOptions(ATTENTION)))
         self._settings = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),

@@ -48,7 +48,11 @@ class DepthAnything(nn.Module):
         The images are RGB, normalized with ImageNet mean and deviation; H and W are multiples of the encoder's patch.
         Raises ValueError for other shapes.
         """
-        return self.decoder(self.encoder(images, self.blocks), *patch_grid(images, self.encoder.patch))
+        return self.of_tokens(self.encoder(images, self.blocks), *patch_grid(images, self.encoder.patch))
+
+    def of_tokens(self, tokens: Sequence[Tensor], rows: int, columns: int) -> Tensor:
+        """Return what `forward` does of the tokens (B, rows * columns, D) of the four `blocks`."""
+        return self.decoder(tokens, rows, columns)
 
     def predict_with_tokens(self, images: Tensor, block: int) -> tuple[Tensor, Tensor]:
         """Return what `forward` returns and the patch tokens (B, N, D) of one encoder block, from one pass.

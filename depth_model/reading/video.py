@@ -27,6 +27,8 @@ _LEAST = 16
 """Bytes of the smallest frame: an entry of an AVI's index. A head that announces more frames does not say the truth."""
 
 _SECONDS = 3600
+_FASTEST = 1000
+"""Frames per second of a video."""
 
 
 @apart(_SECONDS)
@@ -46,8 +48,22 @@ def announced_frames(path: Path) -> int:
         video.release()
 
 
-def frames(path: Path) -> Iterator[np.ndarray]:
-    """Yield the frames of a video as uint8 (H, W, 3) RGB, upright, one at a time.
+@apart(_SECONDS)
+def frame_rate(path: Path) -> float:
+    """Return the frames per second that the head of a video announces, 25 where it says nothing that can be.
+
+    Raises BadInput as `frames` does.
+    """
+    video = _opened(path)
+    try:
+        rate = float(video.get(cv2.CAP_PROP_FPS))
+        return rate if 0 < rate <= _FASTEST else 25.0
+    finally:
+        video.release()
+
+
+def frames(path: Path, step: int = 1) -> Iterator[np.ndarray]:
+    """Yield the frames of a video, or every `step`-th, as uint8 (H, W, 3) RGB, upright, one at a time.
 
     Raises FileNotFoundError for a path that leads nowhere, BadInput for a file that OpenCV cannot read as a video, for
     one without a single frame and for frames beyond the decode budget.
@@ -55,7 +71,7 @@ def frames(path: Path) -> Iterator[np.ndarray]:
     number = 0
     while (image := _at(path, number)) is not None:
         yield image
-        number += 1
+        number += step
     if not number:
         raise BadInput("not one frame of the video can be read")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from dataclasses import replace
@@ -13,8 +12,18 @@ from typing import TYPE_CHECKING, get_args
 from depth_model.errors import UserError
 from depth_model.settings import Space
 from tasks.commands.outputs import add_out
-from tasks.commands.shared import checked_source, key_value, model_folder, purpose, side, value_of, version_argument
+from tasks.commands.shared import (
+    checked_source,
+    key_value,
+    model_path,
+    positive,
+    purpose,
+    side,
+    value_of,
+    version_argument,
+)
 from tasks.settings import params
+from tasks.tracking.named_models import MODEL_NAMES
 
 if TYPE_CHECKING:
     from depth_model.comparison.adapters import Settings
@@ -28,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--model",
         action="append",
         default=[],
-        help="a model folder or file, models:/NAME@ALIAS, a hub id, or with --predictions a folder of predictions; "
+        help=f"{MODEL_NAMES}, or with --predictions a folder of predictions; "
         "as NAME=MODEL to name it; several are compared with the first",
     )
     _add_data(one)
@@ -37,8 +46,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument(
         "--predictions", choices=get_args(Space), help="folders without a model hold predictions in this space"
     )
-    one.add_argument("--unit", type=_positive, default=1.0, help="stored predictions are divided by it (default: 1)")
-    one.add_argument("--model-maximum", type=_positive, help="meters a metric file is for whose name does not say")
+    one.add_argument("--unit", type=positive, default=1.0, help="stored predictions are divided by it (default: 1)")
+    one.add_argument("--model-maximum", type=positive, help="meters a metric file is for whose name does not say")
     version_argument(one)
     one.add_argument("--processes", type=_count, default=1, help="at once, one core each (default: 1)")
     add_out(one, "for results (default: evaluation)", "root", "model", "checkpoints", default=Path("evaluation"))
@@ -63,8 +72,8 @@ def _add_protocol(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--change", nargs="*", type=key_value, default=[], metavar="KEY=VALUE", help="of the protocol, crop=none say"
     )
-    one.add_argument("--minimum", type=_positive, help="depth in meters that counts")
-    one.add_argument("--maximum", type=_positive, help="depth in meters that counts")
+    one.add_argument("--minimum", type=positive, help="depth in meters that counts")
+    one.add_argument("--maximum", type=positive, help="depth in meters that counts")
 
 
 def evaluate(given: argparse.Namespace) -> None:
@@ -76,11 +85,11 @@ def evaluate(given: argparse.Namespace) -> None:
     """
     from depth_model.comparison.compare import Plan, compare, draw
     from depth_model.evaluation.summary import summary_lines
-    from tasks.commands import calibrate, evaluate_pairs
+    from tasks.commands import evaluate_pairs, evaluate_published
     from tasks.commands.evaluate_run import chosen_cases, tell, titles
 
     if given.calibrate:
-        calibrate.calibrate(given)
+        evaluate_published.measure_published(given)
         return
     if not given.model:
         raise UserError("--model: name at least one")
@@ -89,7 +98,7 @@ def evaluate(given: argparse.Namespace) -> None:
         return
     protocol = chosen_protocol(given)
     cases = chosen_cases(_source(given, protocol), given.list)
-    models = {title: model_folder(model) for title, model in titles(given.model).items()}
+    models = {title: str(model_path(model)) for title, model in titles(given.model).items()}
     folder = given.out / (given.set or given.reader) / protocol.name.rpartition("/")[2]
     plan = Plan(
         given.set or given.reader, models, settings_of(given, protocol), cases, protocol, folder, given.processes
@@ -141,13 +150,6 @@ def _source(given: argparse.Namespace, protocol: Protocol) -> params.Source:
     if given.root is not None and not Path(given.root).is_dir():
         raise UserError(f"--root {given.root}: there is no such folder")
     return source
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text}: must be a positive number")
-    return value
 
 
 def _count(text: str) -> int:

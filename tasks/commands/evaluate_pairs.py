@@ -10,7 +10,7 @@ from depth_model import files
 from depth_model.errors import UserError, named
 from depth_model.shown import shown
 from tasks.commands.evaluate_run import titles
-from tasks.commands.shared import model_folder
+from tasks.commands.shared import model_path
 
 SET = "da2k"
 PUBLISHED = "published accuracy: Depth Anything ViT-L 88.5 %; V2 ViT-S, B, L, G 95.3, 97.0, 97.1, 97.4 %"
@@ -29,9 +29,10 @@ def evaluate_pairs_of(given: argparse.Namespace) -> None:
         given.short_side, version=given.version, predictions=given.predictions, unit=given.unit
     )
     for title, model in titles(given.model).items():
+        path = str(model_path(model))
         with named(f"--set {SET}, --model {model}", ValueError, OSError):
             count = len(da2k.pairs(root))
-            estimator = adapters.load(model_folder(model), settings)
+            estimator = adapters.load(path, settings)
         with progress_bar(f"evaluate {title}", count, "images") as bar:
             table, skipped = point_pairs.evaluate_pairs(estimator, root, bar.update)
         for one in skipped:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from depth_model.shown import run_command
 from tasks.commands import (
     accept,
+    calibrate,
     convert,
     data_docs,
     evaluate,
@@ -27,7 +28,7 @@ from tasks.commands import (
 )
 from tasks.workspace import repair as mending
 
-USE = (predict, segment, evaluate, tables, plan, convert, inspect, export_world, export_labels)
+USE = (predict, segment, evaluate, tables, plan, calibrate, convert, inspect, export_world, export_labels)
 PROJECT = (params, summary, accept, register, data_docs, repair, runs)
 
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from depth_model.errors import UserError
-from depth_model.shown import shown
+from tasks.commands import predict_video
+from tasks.commands.calibrate import verdict
 from tasks.commands.inputs import PICTURES, VIDEOS, decode_budget_argument, each, inputs, is_video
 from tasks.commands.outputs import add_out, check_free
 from tasks.commands.results import COLORS, WRITTEN, write_metric_results, write_results
-from tasks.commands.shared import load_model, model_arguments, purpose
+from tasks.commands.shared import load_model, model_arguments, model_path, positive, purpose
 
 if TYPE_CHECKING:
     import numpy as np
 
     from depth_model.interchange.openvino_runtime import OpenVinoModel
     from depth_model.networks import DepthAnything
+    from depth_model.prediction.calibration import Calibration
 
 FARTHEST = 10.0
 DEFAULTS = ("official", "fp32", "torch")
@@ -76,48 +78,91 @@ def add(commands: argparse._SubParsersAction) -> None:
         help=f"depth of the farthest point of a cloud, that of the nearest being 1 (default: {FARTHEST:g})",
     )
     decode_budget_argument(one)
+    one.add_argument("--frames", action="store_true", help="of a video, also the results of every frame")
+    one.add_argument("--focal", type=positive, help="of the camera in pixels, for a model calibrated with another one")
+    one.add_argument("--no-calibration", action="store_true", help="what the model says, not the meters of calibrate")
     one.set_defaults(run=predict)
 
 
 def predict(given: argparse.Namespace) -> None:
-    """Write for every picture, and every frame of a video, a 16-bit gray PNG (disparity from its least to its largest,
-    brighter is nearer), a colored PNG and the disparity itself as float32 .npy; with a field of view or intrinsics
-    also a colored point cloud, .ply. Of a metric model the .npy holds meters and the gray PNG millimeters.
+    """Write for every picture a 16-bit gray PNG (disparity from its least to its largest, brighter is nearer), a
+    colored PNG and the disparity itself as float32 .npy; with a field of view or intrinsics also a colored point cloud,
+    .ply. Of a metric or calibrated model the .npy holds meters and the gray PNG millimeters. A video gives a video of
+    its depth at one scale, and with --frames all this of every frame.
 
     Raises UserError at the end for what failed.
     """
+    from depth_model.prediction.predictor import rgb
+
     found = inputs(given.pictures)
     if not found:
         raise UserError(f"no picture or video ({', '.join(PICTURES + VIDEOS)}) was found in what you named")
     check_free(given.out, (place for place, path in found.items() if not is_video(path)), WRITTEN)
-    predictor, write = _predictor(given)
+    check_free(given.out, (place for place, path in found.items() if is_video(path)), predict_video.WRITTEN)
+    predictor, metric = _predictor(given)
+    write = write_metric_results if metric else write_results
 
     def work(place: Path, path: Path) -> None:
-        for stem, image in _images(path, given.out / place):
-            write(predictor(image), image, stem, given)
+        if is_video(path):
+            predict_video.predict_video(path, given.out / place, predictor, write, metric, given)
+        else:  # The suffix stays in the name: a.jpg and a.png are two pictures.
+            image = rgb(path)
+            write(predictor(image), image, given.out / place, given)
 
     each("predict", found, given.decode_budget, work)
     print(f"{len(found)} files: {os.path.relpath(given.out)}", file=sys.stderr)
 
 
-def _predictor(given: argparse.Namespace) -> tuple[Callable[[np.ndarray], np.ndarray], Callable[..., None]]:
-    """Return what predicts one image, and what writes its results: disparity, or meters of a metric model."""
+def _predictor(given: argparse.Namespace) -> tuple[predict_video.Predict, bool]:
+    """Return what predicts one image, and whether it gives meters: a metric model, or a calibrated one."""
+    from depth_model.prediction.calibration import read_calibration
+
+    path = model_path(given.model)
+    calibration = None if given.no_calibration else read_calibration(path)
+    if given.focal is not None and calibration is None:
+        raise UserError(f"--focal: {given.model} has no calibration for another camera; see depth-anything calibrate")
+    predictor, metric = _uncalibrated(given, path)
+    if calibration is None:
+        return predictor, metric
+    print(f"calibrated: {verdict(calibration)}; --no-calibration leaves it out", file=sys.stderr)
+    if calibration.short_side != given.short_side:
+        raise UserError(f"--short-side {given.short_side}: the calibration is for {calibration.short_side}")
+
+    def meters(image: np.ndarray) -> np.ndarray:
+        return calibration.meters(predictor(image), _focal(given, image, calibration))
+
+    return meters, True
+
+
+def _focal(given: argparse.Namespace, image: np.ndarray, calibration: Calibration) -> float | None:
+    """Return the focal length in shorter sides of `image`, None to take the camera for that of the calibration."""
+    from depth_model.media.point_cloud import camera
+
+    pixels = given.focal
+    if pixels is None and calibration.focal is not None:
+        if given.intrinsics is not None:
+            pixels = given.intrinsics[0]
+        elif given.field_of_view is not None:
+            pixels = camera(given.field_of_view, *image.shape[:2])[0]
+    return None if pixels is None else pixels / min(image.shape[:2])
+
+
+def _uncalibrated(given: argparse.Namespace, path: Path) -> tuple[predict_video.Predict, bool]:
     from depth_model.metric.heads.metric_depth import MetricDepth
     from depth_model.metric.prediction.predictor import MetricPredictor
     from depth_model.networks.device import inference_device
     from depth_model.prediction.predictor import DepthPredictor
 
-    model = load_model(given.model, given.version, given.maximum)
+    model = load_model(str(path), given.version, given.maximum)
     model = model.to("cpu" if given.runtime == "openvino" else inference_device())
     try:
         if isinstance(model, MetricDepth):
             if given.tile is not None or (given.preprocessing, given.precision, given.runtime) != DEFAULTS:
                 raise UserError("--tile, --preprocessing, --precision and --runtime are for relative models only")
-            predictor = MetricPredictor(model, flip_averaging=given.flip_averaging, short_side=given.short_side)
-            return predictor, write_metric_results
+            return MetricPredictor(model, flip_averaging=given.flip_averaging, short_side=given.short_side), True
         options = {name: getattr(given, name) for name in ("flip_averaging", "preprocessing", "tile", "precision")}
         compiled = _compiled(model, given.precision) if given.runtime == "openvino" else None
-        return DepthPredictor(model, given.short_side, compiled=compiled, **options), write_results
+        return DepthPredictor(model, given.short_side, compiled=compiled, **options), False
     except (ValueError, UserError) as error:
         raise UserError(f"--model {given.model}: {error}") from error
 
@@ -126,22 +171,6 @@ def _compiled(model: DepthAnything, precision: Literal["fp32", "bf16"]) -> OpenV
     from depth_model.interchange.openvino_runtime import OpenVinoModel
 
     return OpenVinoModel(model.eval(), precision)
-
-
-def _images(path: Path, stem: Path) -> Iterator[tuple[Path, np.ndarray]]:
-    """Yield what the results of each image in `path` are called, and the image: of a video its frames by number."""
-    from depth_model.prediction.predictor import rgb
-    from depth_model.progress import progress_bar
-    from depth_model.reading.video import announced_frames, frames
-
-    if not is_video(path):
-        # The suffix stays in the name: a.jpg and a.png are two pictures.
-        yield stem, rgb(path)
-        return
-    with progress_bar(shown(path.name), announced_frames(path), "frames") as bar:
-        for number, image in enumerate(frames(path)):
-            yield stem / f"{number:06d}", image
-            bar.update()
 
 
 def _color_map(name: str) -> str:

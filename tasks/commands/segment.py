@@ -13,7 +13,8 @@ from depth_model.errors import UserError, named
 from tasks.commands.inputs import PICTURES, decode_budget_argument, each, inputs, is_video
 from tasks.commands.outputs import add_out, check_free
 from tasks.commands.results import write_png
-from tasks.commands.shared import model_folder, purpose, side
+from tasks.commands.shared import model_path, purpose, side
+from tasks.tracking.named_models import MODEL_NAMES
 
 if TYPE_CHECKING:
     from depth_model.semantic.prediction.predictor import Segmenter
@@ -23,7 +24,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand to the parser."""
     one = commands.add_parser("segment", help="classes of pictures", description=purpose(segment))
     one.add_argument("pictures", nargs="+", help="pictures, folders of them, or quoted patterns")
-    one.add_argument("--model", required=True, help="a folder of finetune_semantic, or models:/NAME@ALIAS")
+    one.add_argument("--model", required=True, help=f"a segmentation model: {MODEL_NAMES}")
     one.add_argument("--short-side", type=side, help="shorter side for the network (default: as trained)")
     one.add_argument("--multi-scale", action="store_true", help="mean over seven scales and mirrored pictures")
     add_out(one, "folder for the results", "pictures", "model")
@@ -64,7 +65,8 @@ def _segmenter(given: argparse.Namespace) -> Segmenter:
     from depth_model.semantic.heads.segmentation import Segmentation
     from depth_model.semantic.prediction.predictor import MULTI_SCALE, Segmenter
 
+    path = model_path(given.model)
     with named(f"--model {given.model}"):
-        model = Segmentation.load(model_folder(given.model)).to(inference_device())
+        model = Segmentation.load(path).to(inference_device())
     scales = {"scales": MULTI_SCALE, "flip": True} if given.multi_scale else {}
     return Segmenter(model, given.short_side, **scales)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,7 +14,7 @@ import yaml
 from depth_model.errors import UserError
 from depth_model.networks.variants import PATCHES, Version
 from tasks.settings import params
-from tasks.tracking.registry import registered_folder
+from tasks.tracking.named_models import MODEL_NAMES, NamedModel, find_model
 
 if TYPE_CHECKING:
     from depth_model.metric.heads.metric_depth import MetricDepth
@@ -26,7 +28,7 @@ def load_model(
     blocks: list[int] | None = None,
     position_embedding: str | None = None,
 ) -> DepthAnything | MetricDepth:
-    """Load a model, relative or metric, by folder, file or registry name (`models:/depth-anything-student@champion`).
+    """Load a model, relative or metric, by any name that `find_model` knows; a hub's revision is told on stderr.
 
     What a bare file cannot say: its `version`, the `maximum` of a metric one in meters, `blocks` and
     `position_embedding` of a relative one. Raises UserError for a name that leads nowhere or to a file that is no such
@@ -34,25 +36,42 @@ def load_model(
     """
     from depth_model.metric.heads.metric_depth import load_depth
 
-    folder = Path(model_folder(name))
-    if not folder.exists():
-        raise UserError(f"--model {name}: there is no such file or folder")
+    path = model_path(name)
     try:
-        return load_depth(folder, version, maximum, blocks, position_embedding)
+        return load_depth(path, version, maximum, blocks, position_embedding)
     except (ValueError, UserError) as error:
         hint = " (--maximum)" if "largest depth it is for" in str(error) else ""
         raise UserError(f"--model {name}: {error}{hint}") from error
 
 
-def model_folder(name: str) -> str:
-    """Return `name`, or the folder of a model of the registry (`models:/NAME@ALIAS`); raises UserError for none."""
-    return str(registered_folder(name)) if name.startswith("models:/") else name
+def model_path(name: str) -> Path:
+    """Return where the model called `name` is (see `find_model`); the revision of a hub is told on stderr."""
+    found = named_model(name)
+    if found.origin != name:
+        print(f"model: {found.origin}", file=sys.stderr)
+    return found.path
+
+
+def named_model(name: str) -> NamedModel:
+    """Return what `find_model` finds; raises UserError that says which option is wrong."""
+    try:
+        return find_model(name)
+    except UserError as error:  # which begins with the name
+        raise UserError(f"--model {error}") from error
+
+
+def positive(text: str) -> float:
+    """Return the positive number that `text` gives."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: must be a positive number")
+    return value
 
 
 def model_arguments() -> argparse.ArgumentParser:
     """Return the arguments of every command that runs a model, as a parent parser."""
     arguments = argparse.ArgumentParser(add_help=False)
-    arguments.add_argument("--model", required=True, help="a model folder, an official .pth, or models:/NAME@ALIAS")
+    arguments.add_argument("--model", required=True, help=MODEL_NAMES)
     arguments.add_argument("--short-side", type=side, default=518, help="shorter side for the network (default: 518)")
     version_argument(arguments)
     return arguments

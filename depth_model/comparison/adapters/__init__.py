@@ -39,15 +39,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of a model before it is loaded: its name (path or hub id) and its config.json, {} for none."""
+    """What is known of a model before it is loaded: its path and its config.json, {} for none."""
 
     name: str
     config: Mapping[str, Any]
-    local: bool
 
     @property
     def kind(self) -> str:
-        """The `model_type` of transformers; for a local model without one "file" or "folder"."""
+        """The `model_type` of transformers; for a model without one "file" or "folder"."""
         stated = str(self.config.get("model_type", ""))
         return stated or ("folder" if Path(self.name).is_dir() else "file")
 
@@ -73,7 +72,7 @@ def families() -> dict[str, Family]:
 
 
 def load(name: str, settings: Settings) -> Estimator:
-    """Load a model by folder, file or hub id (`owner/model`, fetched by transformers), or a folder of predictions.
+    """Load a model by folder or file, or a folder of predictions.
 
     Raises ValueError that names what there is for a model of no known family and for a name that leads nowhere.
     """
@@ -88,23 +87,15 @@ def load(name: str, settings: Settings) -> Estimator:
 def _origin(name: str, settings: Settings) -> Origin:
     path = Path(name)
     if not path.exists():
-        return _hub_origin(name)
+        raise ValueError(f"{name}: there is no such file or folder")
     config_file = path / "config.json"
     if config_file.is_file():
         try:
-            return Origin(name, files.read_json(config_file), local=True)
+            return Origin(name, files.read_json(config_file))
         except ValueError as error:
             raise ValueError(f"{config_file}: not valid JSON: {error}") from error
     if path.is_dir() and settings.predictions is not None:
-        return Origin(name, {"model_type": PREDICTIONS}, local=True)
+        return Origin(name, {"model_type": PREDICTIONS})
     if path.is_dir():
         raise ValueError(f"{name}: no model (there is no config.json); of predictions made elsewhere say their space")
-    return Origin(name, {}, local=True)
-
-
-def _hub_origin(name: str) -> Origin:
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise ValueError(f"{name}: there is no such file or folder, and no hub has a model of that name (owner/model)")
-    from depth_model.comparison.adapters._transformers import hub_config
-
-    return Origin(name, hub_config(name), local=False)
+    return Origin(name, {})

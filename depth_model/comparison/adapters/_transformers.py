@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,15 +24,6 @@ def _transformers() -> Any:
             f"this model needs transformers, which is not here ({error}): pip install 'open-depth-anything[adapters]'"
         ) from error
     return transformers
-
-
-def hub_config(name: str) -> Mapping[str, Any]:
-    """Return the config.json of a hub model; raises ValueError in one line when it cannot be fetched."""
-    try:
-        return _transformers().PreTrainedConfig.get_config_dict(name)[0]
-    except OSError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ValueError(f"{name}: no such file or folder, and not to be had from the hub: {reason}") from error
 
 
 def predicted_depth(processor: Any, outputs: Any, size: tuple[int, int]) -> torch.Tensor:

@@ -10,7 +10,7 @@ from depth_model.prediction.estimator import Estimator
 
 
 def _recognizes(origin: Origin) -> bool:
-    return origin.local and (origin.kind == "file" or (origin.kind == "depth_anything" and not origin.is_metric))
+    return origin.kind == "file" or (origin.kind == "depth_anything" and not origin.is_metric)
 
 
 def _load(origin: Origin, settings: Settings) -> Estimator:

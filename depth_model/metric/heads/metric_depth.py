@@ -107,7 +107,11 @@ class MetricDepth(nn.Module):
 
         Raises ValueError for sides that are no multiples of the patch.
         """
-        return self.head(self.decoder.maps(self.encoder(images, self.blocks), *patch_grid(images, self.encoder.patch)))
+        return self.of_tokens(self.encoder(images, self.blocks), *patch_grid(images, self.encoder.patch))
+
+    def of_tokens(self, tokens: Sequence[Tensor], rows: int, columns: int) -> Tensor:
+        """Return what `forward` does of the tokens (B, rows * columns, D) of the four `blocks`."""
+        return self.head(self.decoder.maps(tokens, rows, columns))
 
     @classmethod
     def load(cls, path: str | Path, maximum: float | None = None, version: Version | None = None) -> MetricDepth:

@@ -5,6 +5,7 @@ Released segmentation checkpoints are MMSegmentation's, with names and layers of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,17 +70,26 @@ class Segmentation(nn.Module):
         Logits of a linear head, sums of probabilities (>= 0) of a Mask2Former: the largest names the class. Raises
         ValueError for sides that are no multiples of the patch.
         """
-        output, size = self.output(images), (images.shape[2], images.shape[3])
+        return self.of_tokens(self.encoder(images, self.blocks), *patch_grid(images, self.encoder.patch))
+
+    @property
+    def blocks(self) -> range:
+        """The encoder's blocks that the head reads."""
+        return range(self.encoder.depth - MAPS, self.encoder.depth)
+
+    def of_tokens(self, tokens: Sequence[Tensor], rows: int, columns: int) -> Tensor:
+        """Return what `forward` does of the tokens (B, rows * columns, D) of the `blocks`."""
+        output, size = self._said(tokens, rows, columns), (self.encoder.patch * rows, self.encoder.patch * columns)
         if isinstance(output, QueryOutput):
             return query_scores(output, size)
         return functional.interpolate(output.float(), size=size, mode="bilinear", align_corners=False)
 
     def output(self, images: Tensor) -> Tensor | QueryOutput:
         """Return what the head says, which its loss takes: logits (B, C, h, w) per patch, or what queries say."""
-        grid = patch_grid(images, self.encoder.patch)
-        depth = self.encoder.depth
-        tokens = self.encoder(images, range(depth - MAPS, depth))
-        return self.head([one.transpose(1, 2).unflatten(2, grid) for one in tokens])
+        return self._said(self.encoder(images, self.blocks), *patch_grid(images, self.encoder.patch))
+
+    def _said(self, tokens: Sequence[Tensor], rows: int, columns: int) -> Tensor | QueryOutput:
+        return self.head([one.transpose(1, 2).unflatten(2, (rows, columns)) for one in tokens])
 
     def save(self, folder: str | Path) -> None:
         """Write config.json (sizes, class names, palette) and model.safetensors; equal models give equal bytes."""
@@ -115,6 +125,15 @@ class Segmentation(nn.Module):
             raise BadCheckpoint(f"{folder}/config.json describes no segmentation model ({error!r})") from error
         checkpoints.load_strictly(model, checkpoints.read_tensors(folder), str(folder))
         return model
+
+
+def is_segmentation(path: str | Path) -> bool:
+    """Whether `path` is a folder of a segmentation model, by its config.json."""
+    try:
+        _read_settings(Path(path))
+    except BadCheckpoint:
+        return False
+    return True
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

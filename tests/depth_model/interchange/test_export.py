@@ -7,14 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from depth_model.interchange.export import (
-    OPSET,
-    bicubic_matrix,
-    export_official,
-    export_onnx,
-    export_program,
-    onnx_difference,
-)
+from depth_model.interchange.export import bicubic_matrix, export_official, export_program
+from depth_model.interchange.onnx_file import OPSET, export_onnx, onnx_difference
 from depth_model.networks import DepthAnything
 
 SHAPES = [(1, 518, 518), (3, 126, 84), (1, 252, 350), (2, 42, 42), (1, 42, 518)]
@@ -66,7 +60,7 @@ def test_the_file_says_the_opset_that_the_documentation_says(session, repository
 
     stored = onnx.load(session._model_path)
     assert [(one.domain, one.version) for one in stored.opset_import] == [("", OPSET)]
-    assert f"opset {OPSET}" in (repository / "docs/interchange.md").read_text()
+    assert f"opset {OPSET}" in (repository / "docs/export.md").read_text()
 
 
 @pytest.mark.parametrize("shape", SHAPES)

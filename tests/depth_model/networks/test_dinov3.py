@@ -9,7 +9,8 @@ import timm
 import torch
 from timm.models.eva import Eva
 
-from depth_model.interchange.export import AnySize, export_official, export_onnx
+from depth_model.interchange.export import AnySize, export_official
+from depth_model.interchange.onnx_file import export_onnx
 from depth_model.networks import BadCheckpoint, DepthAnything, Encoder, build_encoder
 from depth_model.networks.rotary import rotation
 from depth_model.networks.variants import VARIANTS

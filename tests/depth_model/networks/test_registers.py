@@ -8,7 +8,8 @@ import timm
 import torch
 from torch.nn import functional
 
-from depth_model.interchange.export import AnySize, antialiased_matrix, export_official, export_onnx
+from depth_model.interchange.export import AnySize, antialiased_matrix, export_official
+from depth_model.interchange.onnx_file import export_onnx
 from depth_model.networks import BadCheckpoint, DepthAnything, Encoder, build_encoder
 from depth_model.networks.variants import VARIANTS
 

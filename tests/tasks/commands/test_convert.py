@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import pickle
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from transformers import DepthAnythingForDepthEstimation
 
-from depth_model.networks import DepthAnything
+from depth_model.networks import DepthAnything, build_encoder
+from depth_model.semantic.classes import ClassList
+from depth_model.semantic.heads.segmentation import Segmentation
 from tasks.commands import main
 
 IMAGES = torch.randn(1, 3, 518, 518, generator=torch.Generator().manual_seed(0))
@@ -96,3 +100,35 @@ def test_what_is_no_model_is_one_line_and_nothing_is_run(call, model, capsys, tm
     assert path.name in said
     assert not (tmp_path / "executed").exists()
     assert not (tmp_path / "out").exists()
+
+
+def test_an_onnx_file_is_checked_on_the_pictures_of_the_user(call, model, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)).save(tmp_path / "a.png")
+    more = ("--to", "onnx", "--size", 42, 70, "--check", tmp_path / "a.png")
+    printed = call(tmp_path / "depth_anything_vits14.pth", *more, "-o", tmp_path / "model.onnx")
+    assert "of the range (1 pictures)" in printed
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--to", "onnx", "--size", 40, 70), "both must be positive multiples of 14"),
+        (("--to", "onnx", "--tolerance", 1e-12), "not kept"),
+        (("--to", "official", "--opset", 18), "--opset: is not for --to official"),
+    ],
+)
+def test_an_export_that_cannot_be_is_refused(call, model, capsys, tmp_path, more, said):
+    with pytest.raises(SystemExit):
+        call(tmp_path / "depth_anything_vits14.pth", *more, "-o", tmp_path / "out.onnx")
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_segmentation_model_is_told_what_there_is(call, capsys, tmp_path):
+    classes = ClassList("two", ("wall", "door"), ((0, 0, 0), (1, 1, 1)))
+    Segmentation(build_encoder("tiny"), classes, "linear", 56).save(tmp_path / "semantic")
+    with pytest.raises(SystemExit):
+        call(tmp_path / "semantic", "--to", "official", "-o", tmp_path / "out.pth")
+    assert "a segmentation one goes to folder, onnx, torch-export" in capsys.readouterr().err
+    call(tmp_path / "semantic", "--to", "folder", "-o", tmp_path / "copy")
+    assert Segmentation.load(tmp_path / "copy").classes == classes

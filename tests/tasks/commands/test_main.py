@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from PIL import Image
 
 from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.metric.prediction.predictor import MetricPredictor
+from depth_model.metrics.alignment import align_disparity
 from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
 from depth_model.reading.video import frames
@@ -111,14 +113,29 @@ def video(album):
     return album / "walk.avi"
 
 
-def test_every_frame_of_a_video_gets_its_maps(monkeypatch, model, album, video, tmp_path):
-    call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 56)
+def test_a_video_becomes_a_video_of_one_scale(monkeypatch, capsys, model, album, video, tmp_path):
+    call(monkeypatch, "predict", video, "--model", model, "-o", tmp_path / "out", "--short-side", 56, "--side-by-side")
+    written = {"walk.avi.color.mp4", "walk.avi.json"}
+    assert {one.name for one in (tmp_path / "out").iterdir() if not one.name.startswith(".")} == written
+    shown = list(frames(tmp_path / "out" / "walk.avi.color.mp4"))
+    assert [one.shape for one in shown] == [(48, 128, 3)] * 2
+    assert abs(shown[1][:, :60].astype(int) - 200).max() < 12
+    told = json.loads((tmp_path / "out" / "walk.avi.json").read_text())
+    assert (told["frames"], told["unit"]) == (2, "share of the range")
+    assert "walk.avi: 2 frames, " in capsys.readouterr().err
+
+
+def test_every_frame_of_a_video_gets_its_maps_when_asked_for(monkeypatch, model, album, video, tmp_path):
+    call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", "--short-side", 56, "--frames")
     written = sorted(one.name for one in (tmp_path / "out" / "walk.avi").iterdir())
     suffixes = (".color.png", ".npy", ".png")
     assert written == [f"{number:06d}{suffix}" for number in (0, 1) for suffix in suffixes]
-    second = list(frames(video))[1]
-    expected = DepthPredictor(DepthAnything.load(model), 56)(second)
-    np.testing.assert_array_equal(np.load(tmp_path / "out" / "walk.avi" / "000001.npy"), expected)
+    for number, image in enumerate(frames(video)):
+        expected = DepthPredictor(DepthAnything.load(model), 56)(image)
+        found = np.load(tmp_path / "out" / "walk.avi" / f"{number:06d}.npy")
+        scale, shift = align_disparity(expected, found)  # every frame at the scale of the clip
+        np.testing.assert_allclose(found, expected * scale + shift, rtol=1e-4)
+    assert number == 1
     assert (tmp_path / "out" / "a.png.npy").exists()
 
 
