@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 OPENED = 200
 """Images of a source that are opened before a training; all are listed."""
 
+LARGEST_CODE = 65535
+"""Of 16 bits; sensors store it where they saw nothing, so that it is taken for no label where it occurs."""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -67,7 +70,10 @@ def labeled(given: argparse.Namespace) -> Folder | None:
     for option, pattern in zip(("--color", "--depth"), patterns):
         if not glob.glob(str(Path(root, pattern.replace("{}", "*"))), recursive=True):
             raise UserError(f"{option} {pattern!r}: nothing in {root} matches; {_instead(root)}")
-    return _opened("--color and --depth", "", "rgbd_folder", root, options)
+    found = _opened("--color and --depth", "", "rgbd_folder", root, options)
+    if round(found.opened.high * given.unit) != LARGEST_CODE:
+        return found
+    return _opened("--color and --depth", "", "rgbd_folder", root, options | {"invalid": [0, LARGEST_CODE]})
 
 
 def _root(given: argparse.Namespace) -> tuple[str, list[str]]:

@@ -111,7 +111,7 @@ def _kept(path: Path, command: str, force: bool) -> str:
     if unedited:
         return ""
     raise UserError(
-        f"{path}: was edited, and not for this command; 'dvc repro' runs it, --force replaces it, -o FILE writes another"
+        f"{path}: was edited, not for this command; 'dvc repro' runs it, --force replaces it, -o FILE writes another"
     )
 
 

@@ -101,8 +101,8 @@ def _comment(given: Any, key: str) -> str:
     """Return the comment that stands behind `key` in the preset."""
     for token in (given.ca.items.get(key) or ()) if isinstance(given, CommentedMap) else ():
         for one in token if isinstance(token, list) else [token]:
-            if one is not None and one.value.startswith("#"):
-                return one.value.partition("\n")[0].lstrip("# ").rstrip()
+            if one is not None and (text := one.value.lstrip(" ")).startswith("#"):
+                return text.partition("\n")[0].lstrip("# ").rstrip()
     return ""
 
 

@@ -46,7 +46,9 @@ def evidence(kind: str, sets: Sequence[str], models: Sequence[str], minimum: int
     from depth_model.evaluation.verdict import refusal, scores
 
     found = scores(tables(kind, sets))
-    return {one: Evidence(refusal(found, one, minimum), found[one].dropna().to_dict()) for one in models}
+    return {
+        one: Evidence(refusal(found, one, minimum), found[one].dropna().to_dict()) for one in models if one in found
+    }
 
 
 def learned_from(learned: Path, measured: Path) -> str:

@@ -21,7 +21,7 @@ from depth_model.errors import UserError
 from depth_model.shown import redacted
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
-from tasks.workspace.paths import HELD_OUT, HELD_OUT_KEYS, catalog_path, measured_sets
+from tasks.workspace.paths import HELD_OUT, catalog_path, held_out_path, measured_sets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -172,7 +172,7 @@ def evaluation_hash() -> str:
     Figures of two models may be compared only under the same hash.
     """
     catalog, short_side = files.read_json(catalog_path("evaluation")), params.load().evaluation.short_side
-    held_out = files.sha256(HELD_OUT_KEYS) if HELD_OUT in measured_sets() else None
+    held_out = files.sha256(held_out_path("labeled")) if HELD_OUT in measured_sets() else None
     given = {"catalog": catalog, "evaluation": {"short_side": short_side}}
     return files.sha256_of_json(given | ({"held_out": held_out} if held_out else {}))
 

@@ -18,8 +18,6 @@ COMPARISON = TABLES / "comparison.json"
 """What `depth_model.evaluation.verdict.comparison` finds of the student."""
 HELD_OUT = "held_out"
 """The evaluation set that is the held-out part of the labeled sources."""
-HELD_OUT_KEYS = Path("data/exclusions/held_out.parquet")
-"""Which samples are held out of training."""
 MODELS = ("teacher", "student")
 """Names below `models/` of what the pipeline trains for relative depth."""
 AUDITED = ("labeled", "unlabeled")

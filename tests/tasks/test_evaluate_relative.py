@@ -13,11 +13,13 @@ from PIL import Image
 
 from depth_model import files, readers
 from depth_model.errors import UserError
+from depth_model.evaluation import verdict
 from depth_model.networks import DepthAnything
 from depth_model.reading.collecting import collect_source
 from tasks import report, summarise
 from tasks.settings import params, presets
-from tasks.workspace.paths import AUDIT_REPORT, MODELS, SCENES_REPORT, statistics_path
+from tasks.tracking import evaluations
+from tasks.workspace.paths import AUDIT_REPORT, COMPARISON, MODELS, SCENES_REPORT, statistics_path
 from tests.tasks.starting import start
 
 OPTIONS = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 100.0}
@@ -43,7 +45,7 @@ def write_project(folder, repository, kind):
     parameters["sources"] = {role: {} for role in params.ROLES} | {"evaluation": {"pairs": source}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
     parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
-    parameters["evaluation"] = {"short_side": 28}
+    parameters["evaluation"] = {"short_side": 28, "minimum_images": 2}
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
     write_pairs(folder / "pairs")
     reader = readers.get("rgbd_folder")
@@ -81,6 +83,9 @@ def outs(folder):
 def run_both(monkeypatch, folder):
     start("evaluate_relative@pairs")
     files.write_json(folder / "reports" / "metrics.json", summarise.joined(["pairs"]))
+    found = verdict.scores(evaluations.tables("relative", ["pairs"]))
+    compared = verdict.comparison(found, "student", ["start", "teacher", "constant"], 2)
+    files.write_json(folder / COMPARISON, compared)
     for role in params.ROLES:
         files.write_json(folder / statistics_path(role), {"sources": {}})
     files.write_json(folder / AUDIT_REPORT / "summary.json", {"sources": {}, "finetuning": {}, "pairs": []})

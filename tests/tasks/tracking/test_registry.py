@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -46,7 +47,7 @@ def project(tmp_path, repository, empty_store, monkeypatch):
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
     parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
-    parameters["evaluation"] = {"short_side": 70}
+    parameters["evaluation"] = {"short_side": 70, "minimum_images": 20}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters))
     return tmp_path
 
@@ -255,7 +256,11 @@ def test_the_command_registers_what_lies_there_and_refuses_figures_of_other_mode
     )
     (project / "figures.json").write_text(json.dumps(figures(0.3)))
     (project / "data" / "catalog").mkdir(parents=True)
-    (project / "data" / "catalog" / "evaluation.json").write_text("{}")
+    (project / "data" / "catalog" / "evaluation.json").write_text('{"columns": {}}')
+    table = [(str(n), model, value, "") for model, value in (("student", 0.3), ("constant", 0.6)) for n in range(30)]
+    folder = project / "reports" / "evaluation" / "relative" / "columns"
+    folder.mkdir(parents=True)
+    pd.DataFrame(table, columns=["key", "model", "abs_rel", "failure"]).to_parquet(folder / "per_image.parquet")
     repro = [sys.executable, "-m", "dvc", "repro", "-q"]
     subprocess.run(repro, cwd=project, check=True)
     done = command(project, "--promote")
