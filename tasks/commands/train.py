@@ -21,6 +21,7 @@ from depth_model.shown import shown
 from tasks.commands import own_images
 from tasks.commands.shared import purpose
 from tasks.settings import own, params
+from tasks.settings.sections import Evaluation
 from tasks.tracking.named_models import MODEL_NAMES, find_model
 from tasks.workspace import repair
 from tasks.workspace.outs import refuse_unknown_files
@@ -140,7 +141,7 @@ def _planned(given: argparse.Namespace, command: str) -> str:
         seconds=given.time,
     )
     fit = fitting.fit(wanted, machine)
-    print("\n".join(_plan_lines(fit, machine, given.time)))
+    print("\n".join([*_plan_lines(fit, machine, given.time), *_held_out_lines(wanted.labeled)]))
     found = {one.partition("_")[0]: one for one in models}
     spread = start is not None and start.blocks == list(VARIANTS[size].out_indices("spread"))
     chosen = own.Choices(
@@ -210,6 +211,13 @@ def _plan_lines(fit: Fit, machine: Machine, wanted: float) -> Iterator[str]:
     yield f"  {'memory of a step':20}{fit.memory / 1e9:8.1f} GB of {machine.memory / 1e9:.1f} GB, computed"
     if fit.total > 1.05 * wanted:
         yield f"  the time is too short: {_duration(fit.total)} is the least that makes sense"
+
+
+def _held_out_lines(labeled: int) -> Iterator[str]:
+    if labeled:
+        needed, share = Evaluation().minimum_images, own.held_out_share(labeled)
+        held_out = f"about {share * labeled:.0f}"
+        yield f"  {'held out':20}{held_out:>10} of {labeled} pairs; {needed} are needed to tell what is better"
 
 
 def _duration(seconds: float) -> str:

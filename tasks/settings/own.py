@@ -142,8 +142,12 @@ def _validation(chosen: Choices) -> dict[str, Any]:
     if not chosen.labeled:
         return {}
     steps = chosen.fit.student_epochs * chosen.unlabeled / chosen.fit.unlabeled_per_batch
-    fraction = min(LARGEST_SHARE, max(0.1, FEWEST_HELD_OUT / chosen.labeled))
-    return {"fraction": round(fraction, 2), "every": max(5, round(steps / 8))}
+    return {"fraction": held_out_share(chosen.labeled), "every": max(5, round(steps / 8))}
+
+
+def held_out_share(labeled: int) -> float:
+    """Return which share of so many labeled images is held out."""
+    return round(min(LARGEST_SHARE, max(0.1, FEWEST_HELD_OUT / labeled)), 2)
 
 
 def _measured_side(chosen: Choices) -> int:

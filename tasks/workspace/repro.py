@@ -22,6 +22,15 @@ OUTCOMES = {
     "unchanged": "Stage '{stage}' didn't change, skipping",
 }
 GRACE_SECONDS = 20.0
+_UNTOLD = (
+    "> ",
+    "Updating lock file",
+    "Generating lock file",
+    "To track the changes",
+    "To enable auto",
+    "Use `dvc push`",
+)
+"""How lines of DVC begin that say nothing of a stage: the command, its own files, advice."""
 
 
 def stage_graph() -> dict[str, list[str]]:
@@ -62,7 +71,7 @@ def repro(say: Callable[[str], None]) -> None:
             number += bool(stage)
             if stage:
                 say(f"stage {number} of {len(stages)}: {stage}" + f" ({outcome})" * (outcome != "ran"))
-            elif text and not text.startswith("> python -m tasks "):
+            elif text and not text.startswith(_UNTOLD):
                 say(f"  {text}")
         if process.wait():
             raise UserError(f"dvc repro ended with {process.returncode}; the lines above say why")
