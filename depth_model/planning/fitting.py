@@ -14,7 +14,18 @@ from typing import Any
 
 from depth_model.errors import UserError
 from depth_model.networks.variants import VARIANTS
-from depth_model.planning.plan import REFERENCE_SIDE, Work, device_row, seconds_per_image, stages, table, training_bytes
+from depth_model.planning.plan import (
+    REFERENCE_SIDE,
+    Work,
+    figures,
+    like,
+    seconds_per_image,
+    stages,
+    table,
+    training_bytes,
+    training_factor,
+    value,
+)
 
 SIDES = (518, 392, 294, 224, 168, 126, 98)
 """Crops that are tried, the largest first, in pixels; each is brought to whole patches."""
@@ -31,7 +42,7 @@ MEASURED_SIDE = 126
 
 @dataclass(frozen=True)
 class Machine:
-    """What trains: its row as in plan.yaml (see `plan.device_row`), memory in bytes, the precision it is best at."""
+    """What trains: what plan.yaml holds of it (see `plan.figures`), memory in bytes, the precision it is best at."""
 
     name: str
     row: Mapping[str, Any]
@@ -84,14 +95,15 @@ class Fit:
 
 def card(name: str) -> Machine:
     """Return a card of plan.yaml by its name (`RTX 4090`); raises UserError that lists those whose memory is known."""
-    known = [one for one, row in table()["devices"].items() if "memory" in row]
+    known = [one for one, row in table()["devices"].items() if "card" in row]
     try:
-        row = device_row(name)
+        row = figures(name)
     except UserError:
         row = {}
-    if "memory" not in row:
+    if "card" not in row:
         raise UserError(f"card {name!r} is unknown: choose one of {', '.join(known)}")
-    return Machine(name, {"name": name} | row, row["memory"] * 1e9, max(row["peak"], key=row["peak"].get), is_gpu=True)
+    peak = row["card"]["peak"]
+    return Machine(name, {"name": name} | row, row["card"]["memory"] * 1e9, max(peak, key=peak.get), is_gpu=True)
 
 
 def this_machine(sizes: set[str]) -> Machine:
@@ -101,15 +113,25 @@ def this_machine(sizes: set[str]) -> Machine:
     from depth_model.networks.device import inference_device
 
     device = inference_device()
-    milliseconds = {size: 1000 * _forward(size, device) for size in sizes}
-    row = {"name": f"this machine's {device.type}", "milliseconds": milliseconds}
-    source = f"measured now: a forward pass of {MEASURED_SIDE} pixels, in proportion to the pixels"
+    row = {
+        "name": f"this machine's {device.type}",
+        "milliseconds": _all_sizes({size: 1000 * _forward(size, device) for size in sizes}),
+        "source": f"measured now: a forward pass of {MEASURED_SIDE} pixels, in proportion to the pixels",
+    }
     if device.type == "cuda":
         precision = "bf16" if torch.cuda.is_bf16_supported() else "fp32"
         memory = torch.cuda.get_device_properties(device).total_memory
-        return Machine(torch.cuda.get_device_name(device), row | {"source": source}, memory, precision, is_gpu=True)
+        return Machine(torch.cuda.get_device_name(device), row, memory, precision, is_gpu=True)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return Machine("this machine", row | {"source": source}, memory, "fp32", is_gpu=device.type != "cpu")
+    return Machine("this machine", row, memory, "fp32", is_gpu=device.type != "cpu")
+
+
+def _all_sizes(measured: Mapping[str, float]) -> dict[str, float]:
+    """Return the milliseconds of every size, by operations from the largest one measured where it was not."""
+    operations = table()["operations"]
+    largest = max(measured, key=lambda size: operations[like(size)])
+    rate = measured[largest] / operations[like(largest)]
+    return {size: rate * operations[like(size)] for size in VARIANTS} | dict(measured)
 
 
 def _forward(size: str, device: Any) -> float:
@@ -178,7 +200,7 @@ def _at(wanted: Wanted, machine: Machine, crop: int) -> Fit | None:
     )
     once = {one.name: 3600 * one.hours for one in stages(work, machine.row, 1, machine.cores)}
     learned = {"train teacher": once.pop("train teacher"), "train student": once.pop("train student")}
-    fixed = once | {"all else": table()["other_seconds"]["value"]}
+    fixed = once | {"all else": value("other_seconds")}
     epochs = _epochs(wanted, learned, _metric_epoch(wanted, machine, crop), wanted.seconds - sum(fixed.values()))
     seconds = fixed | {name: epochs[name] * one for name, one in learned.items()}
     memory = training_bytes(wanted.student, crop, labeled + unlabeled, machine.precision)
@@ -198,8 +220,8 @@ def _batch(wanted: Wanted, machine: Machine, crop: int) -> tuple[int, int]:
 
 
 def _metric_epoch(wanted: Wanted, machine: Machine, crop: int) -> float:
-    forward = seconds_per_image(machine.row, wanted.student, crop, table()["aspect"]["value"])
-    return wanted.labeled * forward * table()["training_factor"]["value"]
+    forward = seconds_per_image(machine.row, wanted.student, crop, value("aspect"))
+    return wanted.labeled * forward * training_factor(machine.row, wanted.student)
 
 
 def _epochs(wanted: Wanted, once: Mapping[str, float], metric: float, seconds: float) -> dict[str, float]:
@@ -207,6 +229,6 @@ def _epochs(wanted: Wanted, once: Mapping[str, float], metric: float, seconds: f
     shares = {"train teacher": TEACHER * wanted.trains_teacher, "metric": METRIC * wanted.metric}
     shares |= {"train student": 1 - sum(shares.values())}
     times = {name: shares[name] * seconds / one if one else 0.0 for name, one in (once | {"metric": metric}).items()}
-    found = {name: round(min(max(value, 0.1), MOST), 1) for name, value in times.items()}
+    found = {name: round(min(max(one, 0.1), MOST), 1) for name, one in times.items()}
     whole_times = float(max(1, int(found["train teacher"]))) if wanted.trains_teacher else 0.0
     return found | {"train teacher": whole_times, "metric": found["metric"] * wanted.metric}

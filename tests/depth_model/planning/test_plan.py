@@ -72,7 +72,7 @@ def test_networks_have_the_published_number_of_parameters(size, count):
     assert plan.parameters(size) == count
 
 
-@pytest.mark.parametrize(("device", "size", "said"), [("mi300", "vits", "choose one of v100"), ("v100", "vitg", "vitb")])
+@pytest.mark.parametrize(("device", "size", "said"), [("mi3", "vits", "choose one of v100"), ("v100", "vitg", "vitb")])
 def test_what_was_not_measured_is_refused(device, size, said):
     with pytest.raises(UserError, match=said):
         plan.seconds_per_image(device, size, 518)

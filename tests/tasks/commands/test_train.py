@@ -32,7 +32,7 @@ def project(tmp_path, repository, monkeypatch):
             tmp_path / "pairs/depth" / f"{number}.png", generator.integers(1000, 3001, (140, 140)).astype(np.uint16)
         )
     monkeypatch.chdir(tmp_path)
-    speed = {"name": "a test", "source": "given", "milliseconds": {"tiny": 5.0, "vits": 500.0}}
+    speed = {"name": "a test", "source": "given", "milliseconds": {"tiny": 5.0, "vits": 500.0, "vitl": 5000.0}}
     machine = fitting.Machine("a test", speed, 8e9, "fp32", is_gpu=False)
     monkeypatch.setattr(fitting, "this_machine", lambda sizes: machine)
     return tmp_path
