@@ -39,12 +39,8 @@ from tasks.settings import params
 from tasks.tracking.mlflow_runs import FLOW_RUN_URL
 from tasks.workspace import repair
 from tasks.workspace.outs import refuse_unknown_files
+from tasks.workspace.repro import OUTCOMES, environment, stage_graph
 
-OUTCOMES = {
-    "ran": "Running stage '{stage}':",
-    "restored": "Stage '{stage}' is cached - skipping run",
-    "unchanged": "Stage '{stage}' didn't change, skipping",
-}
 _BUSY = "is busy, it is being blocked by"
 _KILLED = re.compile(r"exited with (-9|137)\b")  # by the kernel, for memory, as a rule
 _BUSY_SECONDS = 30.0
@@ -63,22 +59,6 @@ class StageFailed(UserError):
         self.killed = killed
 
 
-def stage_graph() -> dict[str, list[str]]:
-    """Return every stage of dvc.yaml in the current folder with the stages it waits for, by their DVC addresses.
-
-    Data tracked by `.dvc` files have no command and are left out.
-    """
-    from dvc.repo import Repo
-
-    with Repo() as repository:
-        graph = repository.index.graph
-        stages = [stage for stage in graph.nodes if stage.cmd]
-        return {
-            stage.addressing: sorted(needed.addressing for needed in graph.successors(stage) if needed.cmd)
-            for stage in sorted(stages, key=lambda stage: stage.addressing)
-        }
-
-
 def stage_command(stage: str) -> list[str]:
     """Return the command that brings one stage up to date and touches no other."""
     return [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
@@ -86,11 +66,8 @@ def stage_command(stage: str) -> list[str]:
 
 def stage_environment(flow_run_url: str) -> dict[str, str]:
     """Return the environment of a stage: this interpreter first on PATH, lines as they come, the flow run's page."""
-    scripts = str(Path(sys.executable).parent)
-    quiet = {"PYTHONUNBUFFERED": "1", "TQDM_MININTERVAL": "30"}
-    path = {"PATH": scripts + os.pathsep + os.environ.get("PATH", os.defpath)}
-    inherited = {name: value for name, value in os.environ.items() if name not in (access.SERVER, access.CLIENT)}
-    return {**quiet, **inherited, **path, FLOW_RUN_URL: flow_run_url}
+    given = {name: value for name, value in environment().items() if name not in (access.SERVER, access.CLIENT)}
+    return {"TQDM_MININTERVAL": "30"} | given | {FLOW_RUN_URL: flow_run_url}
 
 
 def execute(stage: str, flow_run_url: str, log: Callable[[str], None]) -> str:

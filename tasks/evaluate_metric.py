@@ -44,11 +44,15 @@ def run(workplace: Workplace, settings: params.Params) -> None:
 
 def conclude(key: str, settings: params.Params) -> None:
     """Let the figures of a model on its own set decide on its champion in the registry."""
-    model = f"metric/{key}"
+    model, wanted = f"metric/{key}", settings.section("evaluate_metric", key)
     if model not in _models(settings):
         return
-    measured = files.read_json(summary_path("metric", key))["models"][model]
-    for sentence in registry.promote({key: {model: measured}, "mean": {model: measured}}, _evaluated(key, settings)):
+    figures = {model: files.read_json(summary_path("metric", key))["models"][model]}
+    learned, measured = (Path("data/metric", one.source) for one in (settings.finetune_metric[key], wanted))
+    evidence = evaluations.evidence("metric", [key], [model], settings.evaluation.minimum_images)
+    if leaked := evaluations.learned_from(learned, measured):
+        evidence[model] = registry.Evidence(leaked, evidence[model].scores)
+    for sentence in registry.promote({key: figures, "mean": figures}, _evaluated(key, settings), evidence):
         print(sentence)
 
 

@@ -28,17 +28,34 @@ def run(workplace: Workplace, settings: params.Params) -> None:
     from depth_model.shards.source import SourceFolder
 
     name, where = workplace.key, f"sources.evaluation.{workplace.key}"
-    models = _models(settings.evaluation.short_side)
     protocol = protocols.get(settings.sources.evaluation[name].protocol)
     with mlflow_runs.stage_run(workplace) as run:
         with named(where):
             cases = CollectedCases(SourceFolder(Path("data/evaluation", name)))
         folder, summary = evaluations.details(workplace), evaluations.summary_file(workplace)
-        evaluate_set(name, where, models, cases, protocol, folder, summary, MODELS[-1])
+        evaluate_set(name, where, models(settings), cases, protocol, folder, summary, MODELS[-1])
         evaluations.log(run, workplace)
 
 
-def _models(short_side: int) -> dict[str, Estimator]:
+def models(settings: params.Params) -> dict[str, Estimator]:
+    """Return what is measured: teacher, student, and the whole model that the student started as, if there is one."""
+    short_side = settings.evaluation.short_side
+    return _trained(short_side) | (_start(settings, short_side) if settings.starts_whole("student") else {})
+
+
+def _start(settings: params.Params, short_side: int) -> dict[str, Estimator]:
+    from depth_model.evaluation.verdict import START
+    from depth_model.networks.device import inference_device
+    from depth_model.networks.provenance import start_model
+    from depth_model.prediction.estimator import of_predictor
+    from depth_model.prediction.predictor import DepthPredictor
+
+    wanted = settings.student
+    model = start_model("student", wanted.initial, wanted.encoder, settings.training.out_indices)
+    return {START: of_predictor(DepthPredictor(model.to(inference_device()), short_side))}
+
+
+def _trained(short_side: int) -> dict[str, Estimator]:
     from depth_model.networks import DepthAnything
     from depth_model.networks.device import inference_device
     from depth_model.prediction.estimator import of_predictor

@@ -49,12 +49,22 @@ def run(workplace: Workplace, settings: params.Params) -> None:
 
 def conclude(key: str, settings: params.Params) -> None:
     """Let the figures of a model on its own set, at one scale, decide on its champion in the registry."""
+    from depth_model.evaluation.verdict import too_few
+
     model = f"semantic/{key}"
     if model not in applicable(key, settings) or settings.evaluate_semantic[key].multi_scale:
         return
-    measured = files.read_json(summary_path("semantic", key))["models"][model]
-    for sentence in registry.promote({key: {model: measured}, "mean": {model: measured}}, _evaluated(key, settings)):
+    summary = files.read_json(summary_path("semantic", key))
+    refusal = too_few(summary["images"], settings.evaluation.minimum_images) or _learned_from(key, settings)
+    evidence = {model: registry.Evidence(refusal)}
+    figures = {model: summary["models"][model]}
+    for sentence in registry.promote({key: figures, "mean": figures}, _evaluated(key, settings), evidence):
         print(sentence)
+
+
+def _learned_from(name: str, settings: params.Params) -> str:
+    learned, measured = settings.finetune_semantic[name].source, settings.evaluate_semantic[name].source
+    return evaluations.learned_from(Path("data/semantic", learned), Path("data/semantic", measured))
 
 
 def _evaluated(name: str, settings: params.Params) -> str:

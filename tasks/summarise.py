@@ -1,4 +1,5 @@
-"""Stage `summarise`: the evaluations of all sets in one file and one table; moves the registry alias `champion`."""
+"""Stage `summarise`: the evaluations of all sets in one file and one table, and whether the student got better; moves
+the registry alias `champion`."""
 
 from __future__ import annotations
 
@@ -8,20 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from depth_model import files
-from depth_model.errors import UserError
 from tasks.settings import params
-from tasks.tracking import registry
-from tasks.workspace.paths import METRICS, TABLES, catalog_path, summary_path
+from tasks.tracking import evaluations, registry
+from tasks.workspace.paths import COMPARISON, METRICS, MODELS, TABLES, measured_sets, summary_path
 from tasks.workspace.work import Workplace
 
 Figures = dict[str, dict[str, dict[str, float]]]
 
 
 def joined(sets: list[str]) -> Figures:
-    """Return set -> model -> metric -> value of `sets`, and under `mean` the plain mean over the sets.
+    """Return set -> model -> metric -> value of `sets`, and under `mean` the plain mean over the sets; {} of none.
 
     Only metrics that every set measures: the sharpness of boundaries, for one, needs dense truth.
     """
+    if not sets:
+        return {}
     measured = {name: _summary(name)["models"] for name in sets}
     firsts = [next(iter(models.values())) for models in measured.values()]
     common = [metric for metric in firsts[0] if all(one.get(metric) is not None for one in firsts)]
@@ -53,17 +55,29 @@ def table(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
 
 
 def run(workplace: Workplace, settings: params.Params) -> None:
-    """Join the evaluations of the sets that the catalog lists; raises UserError when it lists none."""
-    sets = list(files.read_json(catalog_path("evaluation")))
-    if not sets:
-        raise UserError("params.yaml: sources.evaluation is empty: nothing can be summarised; name a set")
-    figures = joined(sets)
-    files.write_text(workplace.out(TABLES) / "relative.csv", table(figures))
+    """Join the evaluations of all sets; where there is none, say in the comparison that nothing was measured."""
+    from depth_model.evaluation.verdict import CONSTANT, START, comparison, scores
+
+    figures = joined(measured_sets())
+    tables = workplace.out(TABLES)
+    files.write_text(tables / "relative.csv", table(figures) if figures else "")
+    found = scores(evaluations.tables("relative", measured_sets()))
+    teacher, student = MODELS
+    compared = comparison(found, student, (START, teacher, CONSTANT), settings.evaluation.minimum_images)
+    files.write_json(tables / COMPARISON.name, compared)
     files.write_json(workplace.out(METRICS), figures)
 
 
 def conclude(key: str, settings: params.Params) -> None:
     """Judge the models in the registry by the figures."""
-    figures = files.read_json(METRICS)
-    for sentence in registry.promote(figures, registry.evaluation_hash()):
+    for sentence in promoted(settings):
         print(sentence)
+
+
+def promoted(settings: params.Params) -> list[str]:
+    """Let the figures and what is known image by image decide on the champions; return what became of each model."""
+    figures = files.read_json(METRICS)
+    if not figures:
+        return ["nothing was measured: no champion moves"]
+    evidence = evaluations.evidence("relative", measured_sets(), MODELS, settings.evaluation.minimum_images)
+    return registry.promote(figures, registry.evaluation_hash(), evidence)

@@ -9,6 +9,7 @@ import numpy as np
 
 from depth_model.errors import BadInput
 from depth_model.evaluation.protocols import check_kind
+from depth_model.shards.pool import SamplePool
 from depth_model.shards.source import SourceFolder
 
 
@@ -63,3 +64,26 @@ class CollectedCases:
         if target is None:
             raise BadInput("no ground truth")
         return Case(self.key(index), self.source.image(index), target, str(self.source.target_kind))
+
+
+@dataclass(frozen=True)
+class PooledCases:
+    """The cases of samples of several sources, such as those that are held out of training."""
+
+    pool: SamplePool
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.pool)
+
+    def key(self, index: int) -> str:
+        """Return `source/key` of sample `index`."""
+        return self.pool.key(index)
+
+    def load(self, index: int) -> Case:
+        """Return sample `index`; raises BadInput without truth, or with one that leaves no depth (see `check_kind`)."""
+        sample = self.pool.load(index)
+        if sample.target is None:
+            raise BadInput("no ground truth")
+        check_kind(sample.target_kind)
+        return Case(self.key(index), sample.image, sample.target, str(sample.target_kind))

@@ -20,13 +20,13 @@ from depth_model.evaluation.fitting import fit, remark
 from depth_model.evaluation.image_metrics import image_metrics, metrics_of
 from depth_model.evaluation.protocols import Protocol
 from depth_model.evaluation.truth import Truth, truth_of
+from depth_model.evaluation.verdict import CONSTANT
 from depth_model.metrics.alignment import is_constant
 from depth_model.prediction.estimator import Estimator
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CONSTANT = "constant"
 COLLAPSED, FAILURE, REMARK = "constant_prediction", "failure", "remark"
 Result = dict[str, Any]
 """Of one image: key and `rows`, or key and the `reason` why it cannot be measured for any model."""

@@ -77,34 +77,63 @@ def parameters(size: str) -> int:
         return sum(one.numel() for one in DepthAnything(size).parameters())
 
 
-def seconds_per_image(device: str, size: str, side: int, aspect: float = 1.0) -> float:
+Device = str | Mapping[str, Any]
+"""The name of a device in plan.yaml (`RTX 4090` is `rtx-4090`), or what is known of one, as there, with its `name`."""
+
+
+def seconds_per_image(device: Device, size: str, side: int, aspect: float = 1.0) -> float:
     """Return the seconds of one forward pass of network `size` on an image of `side` x `side * aspect` pixels.
 
-    Raises UserError for a device or size that the table lacks.
+    As measured, or else computed from operations and the peak of the card. Raises UserError for a device or size that
+    the table lacks.
     """
-    known = figures(device)["milliseconds"]
-    if size not in known:
-        raise UserError(f"encoder {size!r} was not measured on {device}: choose one of {', '.join(known)}")
-    return known[size] / 1000 * (side / REFERENCE_SIDE) ** 2 * aspect
+    row, counted = figures(device), table()["operations"]
+    known = row.get("milliseconds", {})
+    if size in known:
+        seconds = known[size] / 1000
+    elif "card" in row and like(size) in counted:
+        seconds = counted[like(size)] * 1e9 / (value("efficiency") * 1e12 * max(row["card"]["peak"].values()))
+    else:
+        sizes = ", ".join(dict.fromkeys([*known, *(counted if "card" in row else ())]))
+        raise UserError(f"encoder {size!r} was not measured on {_called(device)}: choose one of {sizes}")
+    return seconds * (side / REFERENCE_SIDE) ** 2 * aspect
 
 
-def figures(device: str) -> dict[str, Any]:
-    """Return what the table knows of `device`; raises UserError for one that it lacks."""
-    devices = table()["devices"]
-    if device not in devices:
+def figures(device: Device) -> Mapping[str, Any]:
+    """Return what is known of `device`; raises UserError for one that the table lacks."""
+    if not isinstance(device, str):
+        return device
+    devices, name = table()["devices"], device.strip().lower().replace(" ", "-")
+    if name not in devices:
         raise UserError(f"device {device!r} is unknown: choose one of {', '.join(devices)}")
-    return devices[device]
+    return devices[name]
 
 
-def training_factor(device: str, size: str) -> float:
+def _called(device: Device) -> str:
+    return device if isinstance(device, str) else device["name"]
+
+
+def like(size: str) -> str:
+    """Return the size of DINOv2 that costs about the same as `size`: registers and DINOv3 change little."""
+    return size.removesuffix("_reg").removeprefix("dinov3_").removesuffix("16")
+
+
+def training_bytes(size: str, side: int, images: int, precision: str) -> float:
+    """Return how much memory a step takes at least: weights, gradients and both moments of AdamW in fp32, and what the
+    backward pass needs of `images` of `side` x `side` pixels, half of it in bf16."""
+    activations = table()["kept"][like(size)] * 1e6 * (side / REFERENCE_SIDE) ** 2 * images
+    return 4 * _FLOAT32 * parameters(size) + activations * (0.5 if precision == "bf16" else 1)
+
+
+def training_factor(device: Device, size: str) -> float:
     """Return how many forward passes a training step of one image takes, by the device's own figure if it has one."""
     return figures(device).get("training_factor", {}).get(size, value("training_factor"))
 
 
-def student_step_seconds(work: Work, device: str, labeled: float, unlabeled: float) -> float:
+def student_step_seconds(work: Work, device: Device, labeled: float, unlabeled: float) -> float:
     """Return the seconds in which one `device` computes a student's step of so many images."""
     forward = seconds_per_image(device, work.student, work.crop)
-    share = table()["encoder_share"][work.student]  # the frozen encoder sees unlabeled images, forward only
+    share = table()["encoder_share"][like(work.student)]  # the frozen encoder sees unlabeled images, forward only
     return forward * ((labeled + unlabeled) * training_factor(device, work.student) + unlabeled * share)
 
 
@@ -113,7 +142,7 @@ def student_steps(work: Work) -> float:
     return work.student_epochs * work.unlabeled / work.unlabeled_per_batch
 
 
-def stages(work: Work, device: str, workers: int, cores: int) -> list[Stage]:
+def stages(work: Work, device: Device, workers: int, cores: int) -> list[Stage]:
     """Return the cost of each stage on `workers` devices, and on `cores` for each of them where no network runs.
 
     Raises UserError as `seconds_per_image` does.
@@ -158,34 +187,34 @@ def _collect(role: str, count: int, cores: int) -> Stage:
     return Stage(f"collect {role}", "core", core_hours, core_hours / cores, reads=moved, writes=moved, stores=moved)
 
 
-def _sky_mask(work: Work, device: str, workers: int) -> Stage:
+def _sky_mask(work: Work, device: Device, workers: int) -> Stage:
     hours = work.labeled * seconds_per_image(device, "vitl", REFERENCE_SIDE) * value("sky_share") / 3600
-    return Stage("sky masks", device, hours, hours / workers, reads=_images(work.labeled))
+    return Stage("sky masks", _called(device), hours, hours / workers, reads=_images(work.labeled))
 
 
-def _teacher(work: Work, device: str, workers: int) -> Stage:
+def _teacher(work: Work, device: Device, workers: int) -> Stage:
     images = work.labeled * work.teacher_epochs
     one = seconds_per_image(device, work.teacher, work.crop) * training_factor(device, work.teacher)
     hours = images * one / 3600
     exchanged = _exchanged(work.teacher, images / work.teacher_batch, workers)
-    return Stage("train teacher", device, hours, hours / workers, reads=_images(images), exchanges=exchanged)
+    return Stage("train teacher", _called(device), hours, hours / workers, reads=_images(images), exchanges=exchanged)
 
 
-def _pseudo_label(work: Work, device: str, workers: int) -> Stage:
+def _pseudo_label(work: Work, device: Device, workers: int) -> Stage:
     one = seconds_per_image(device, work.teacher, work.label_side, value("aspect")) * work.passes
     hours = work.unlabeled * one / figures(device).get("labeling_share", value("labeling_share")) / 3600
     written = _labels(work, work.unlabeled)
     read = _images(work.unlabeled)
-    return Stage("pseudo-label", device, hours, hours / workers, reads=read, writes=written, stores=written)
+    return Stage("pseudo-label", _called(device), hours, hours / workers, reads=read, writes=written, stores=written)
 
 
-def _student(work: Work, device: str, workers: int) -> Stage:
+def _student(work: Work, device: Device, workers: int) -> Stage:
     steps = student_steps(work)
     labeled, unlabeled = steps * work.labeled_per_batch, steps * work.unlabeled_per_batch
     hours = student_step_seconds(work, device, labeled, unlabeled) / 3600
     read = _images(labeled + unlabeled) + _labels(work, unlabeled)
     exchanged = _exchanged(work.student, steps, workers)
-    return Stage("train student", device, hours, hours / workers, reads=read, exchanges=exchanged)
+    return Stage("train student", _called(device), hours, hours / workers, reads=read, exchanges=exchanged)
 
 
 def markdown(plan: list[Stage], workers: int) -> str:
@@ -206,8 +235,8 @@ def _sums(plan: list[Stage]) -> list[str]:
     return [f"{sum(getattr(one, name) for one in plan):,.1f}" for name in ("reads", "writes", "stores", "exchanges")]
 
 
-def sources(device: str) -> list[str]:
+def sources(device: Device) -> list[str]:
     """Return a line for each figure of the table that a plan for `device` uses, with where it is from."""
     known: Mapping[str, Any] = table()
     every = [f"{name} = {one['value']}: {one['source']}" for name, one in known.items() if "value" in one]
-    return [f"{device}: {figures(device)['source']}", *every]
+    return [f"{_called(device)}: {figures(device)['source']}", *every]

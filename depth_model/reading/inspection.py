@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from depth_model.errors import BadInput
+from depth_model.reading.reader import Reader
 from depth_model.shards.disparity import labeled_pixels
 from depth_model.shards.images import decode_rgb
 from depth_model.shards.sample import Sample
@@ -66,3 +70,19 @@ class Statistics:
                 shown.append(f"warning        {strange}")
         refused = self.refused.most_common(5)
         return shown + [f"refused        {count}: {reason}" for reason, count in refused]
+
+
+def inspected(reader: Reader, root: Path, options: Any, limit: int | None = None) -> Statistics:
+    """Return the statistics of what `reader` finds below `root`, of the first `limit` samples if given.
+
+    A sample that cannot be read is counted with its reason. Raises BadInput for a root that is missing or incomplete.
+    """
+    found = Statistics()
+    for item in islice(reader.everything(root, options), limit):
+        try:
+            if item.fault:
+                raise BadInput(item.fault)
+            found.add(reader.load(root, item, options))
+        except (BadInput, OSError) as error:
+            found.refused[str(error)] += 1
+    return found

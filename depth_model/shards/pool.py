@@ -87,6 +87,11 @@ class SamplePool:
     def __len__(self) -> int:
         return int(self._ends[-1]) if self._ends.size else 0
 
+    def key(self, index: int) -> str:
+        """Return `source/key` of sample `index`; raises IndexError out of range."""
+        source, row = self._place(index)
+        return f"{source.name}/{source.stored.key(row)}"
+
     def load(self, index: int) -> StoredSample:
         """Read and decode sample `index`; raises IndexError out of range and BadInput for a damaged shard."""
         source, row = self._place(index)

@@ -27,20 +27,11 @@ def inspect(given: argparse.Namespace) -> None:
     Raises UserError for a wrong reader or option, BadInput for a root that is missing or incomplete.
     """
     from depth_model import readers
-    from depth_model.errors import BadInput
-    from depth_model.reading.inspection import Statistics
+    from depth_model.reading.inspection import inspected
 
     source = checked_source(given.reader, given.root, {key: value_of(value) for key, value in given.options})
     reader, root, options = readers.get(source.reader), Path(given.root or ""), source.chosen_options()
     keys = [item.key for item in islice(reader.listed(root, options), _SHOWN)]
     print(f"first keys     {', '.join(keys) or 'none'}")
     print(f"listed         {sum(1 for _ in reader.listed(root, options))}")
-    found = Statistics()
-    for item in islice(reader.everything(root, options), given.limit):
-        try:
-            if item.fault:
-                raise BadInput(item.fault)
-            found.add(reader.load(root, item, options))
-        except (BadInput, OSError) as error:
-            found.refused[str(error)] += 1
-    print("\n".join(found.lines()))
+    print("\n".join(inspected(reader, root, options, given.limit).lines()))

@@ -25,10 +25,11 @@ from tasks.commands import (
     segment,
     summary,
     tables,
+    train,
 )
 from tasks.workspace import repair as mending
 
-USE = (predict, segment, evaluate, tables, plan, calibrate, convert, inspect, export_world, export_labels)
+USE = (train, predict, segment, evaluate, tables, plan, calibrate, convert, inspect, export_world, export_labels)
 PROJECT = (params, summary, accept, register, data_docs, repair, runs)
 
 
@@ -56,7 +57,7 @@ def _guarded_run(given: argparse.Namespace) -> None:
 
 
 def _writes_a_file(given: argparse.Namespace) -> bool:
-    return given.command == "params" or (given.command == "convert" and given.to != "folder")
+    return given.command in ("params", "train") or (given.command == "convert" and given.to != "folder")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from depth_model import files
 from depth_model.errors import UserError
 from tasks.commands.shared import purpose
+from tasks.settings import params
+from tasks.summarise import promoted
 from tasks.tracking import mlflow_runs, registry
 from tasks.workspace.paths import METRICS
 
@@ -38,5 +39,5 @@ def register(given: argparse.Namespace) -> None:
         print(f"{registry.registered_name(model)} version {registry.version_of_folder(client, model).version}")
     if given.promote:
         _check_figures()
-        for sentence in registry.promote(files.read_json(METRICS), registry.evaluation_hash()):
+        for sentence in promoted(params.load()):
             print(sentence)

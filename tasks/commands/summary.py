@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from depth_model import files
 from depth_model.errors import UserError
 from tasks.commands.shared import purpose
-from tasks.workspace.paths import METRICS
+from tasks.workspace.paths import COMPARISON, METRICS
 
 VIEWS = """
 report      reports/index.html
@@ -35,10 +35,19 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.set_defaults(run=summary)
 
 
+def verdict() -> Iterator[str]:
+    """Yield in words whether the student of the last run got better."""
+    from depth_model.evaluation.verdict import told
+
+    yield from told(files.read_json(COMPARISON))
+
+
 def summary(given: argparse.Namespace) -> None:
-    """Print teacher beside student on every evaluation set, and where to look further."""
+    """Print whether the student got better, teacher beside student on every set, and where to look further."""
     if not METRICS.exists():
         raise UserError(f"{METRICS} is not there; run 'dvc repro' first")
-    print("\nZero-shot relative depth (AbsRel: lower is better, delta1: higher is better)\n")
-    print("\n".join(lines(files.read_json(METRICS))))
+    print("\n".join(verdict()))
+    if figures := files.read_json(METRICS):
+        print("\nRelative depth (AbsRel: lower is better, delta1: higher is better)\n")
+        print("\n".join(lines(figures)))
     print(VIEWS)

@@ -11,11 +11,13 @@ from tasks.report import sections
 from tasks.settings import params
 from tasks.workspace.paths import (
     AUDIT_REPORT,
+    COMPARISON,
     METRICS,
     MODELS,
     SCENES_REPORT,
     catalog_path,
     evaluation_path,
+    measured_sets,
     statistics_path,
     summary_path,
 )
@@ -105,10 +107,11 @@ def _semantic(settings: params.Params) -> Markup:
 
 def run(workplace: Workplace, settings: params.Params) -> None:
     """Write reports/index.html."""
-    sets = list(files.read_json(catalog_path("evaluation")))
+    sets = measured_sets()
     student = settings.student.initial if settings.starts_whole("student") else ""
     content = sections.page(
         history=sections.history(settings.teacher.model, student, bool(settings.sources.labeled)),
+        comparison=files.read_json(COMPARISON),
         figures=files.read_json(METRICS),
         sets={name: files.read_json(summary_path("relative", name)) for name in sets},
         examples={name: (evaluation_path("relative", name) / "examples.png").read_bytes() for name in sets},

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from depth_model.evaluation.verdict import BETTER, sentence, told
 from depth_model.metrics.depth import METRIC_DEPTH_METRICS, METRICS, Metric
 from depth_model.shards.target_statistics import DEPTH_EDGES, degenerate, median_bin
 from tasks.gate.statistics import ACCEPTED, beyond
@@ -34,13 +35,24 @@ Summaries = Mapping[str, Mapping[str, Any]]
 
 
 def page(
-    *, figures: Table, sets: Summaries, parameters: Mapping[str, Any], more: Mapping[str, Markup], **shown: Any
+    *,
+    comparison: Mapping[str, Any],
+    figures: Table,
+    sets: Summaries,
+    parameters: Mapping[str, Any],
+    more: Mapping[str, Markup],
+    **shown: Any,
 ) -> str:
-    """Return the whole page. `figures` is reports/metrics.json, `sets` the summary per evaluation set, `more` further
-    sections by title. `shown` are `history` (see there), `examples` (by set) and `curves`, PNG bytes, `catalogs` by
-    role, and `quarantine`, (source, reason, count) of what was refused."""
+    """Return the whole page. `comparison` is reports/tables/comparison.json, which is told first, `figures`
+    reports/metrics.json, `sets` the summary per evaluation set, `more` further sections by title.
+
+    `shown` are `history` (see there), `examples` (by set) and `curves`, PNG bytes, `catalogs` by role, and
+    `quarantine`, (source, reason, count) of what was refused.
+    """
     return render(
         "report",
+        told=list(told(comparison)),
+        by_set=[(rival, *row) for rival, one in comparison["against"].items() for row in _by_set(one["sets"])],
         metrics=_SHOWN,
         sets={name: {"models": one, "images": sets.get(name, {}).get("images", "")} for name, one in figures.items()},
         best={(name, *one) for name, models in figures.items() for one in _best(models)},
@@ -50,6 +62,12 @@ def page(
         more=more,
         **shown,
     )
+
+
+def _by_set(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield (set, what came out) of the comparison with one model."""
+    for name, one in sets.items():
+        yield name, f"{sentence(one)}{'' if one['outcome'] == BETTER else ': ' + one['outcome']}"
 
 
 def history(teacher: str, start: str, labels: bool) -> str:
@@ -92,6 +110,9 @@ def _caption(summary: Mapping[str, Any]) -> str:
     if skipped := Counter(one["reason"] for one in summary["skipped"]):
         reasons = "; ".join(f"{reason} ({images})" for reason, images in skipped.most_common(3))
         caption += f" {_counted(skipped.total(), 'image')} could not be measured: {reasons}."
+    for model, images in summary["failures"].items():
+        if images:
+            caption += f" The {model} failed on {_counted(images, 'image')}."
     for model, images in summary["constant_predictions"].items():
         caption += f" The {model}'s prediction is one constant on {_counted(images, 'image')}."
     return caption

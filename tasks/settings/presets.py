@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -20,6 +20,7 @@ from tasks.settings.params import Params, check, read
 from tasks.settings.structure import completed, entry_of, hints, section_of
 
 FOLDER = Path("presets")
+CHECKED = "Every key is checked before anything runs."
 COLUMN = 34
 _CHOICES_SHOWN = 4
 _PLAIN = re.compile(r"[A-Za-z_/][\w./@-]*")
@@ -46,11 +47,16 @@ def load(path: Path) -> Params:
 
 def written(path: Path) -> str:
     """Return params.yaml as the preset in `path` gives it, with a comment to every setting."""
-    whole = content(path)
     given = YAML().load(path.read_text(encoding="utf-8"))
     head = [line.value.rstrip() for line in (given.ca.comment or (None, None))[1] or ()]
-    lines = [*head, f"# Written by 'depth-anything params {path.stem}'. Every key is checked before anything runs."]
-    for key, value in whole.items():
+    return text_of(given, [*head, f"# Written by 'depth-anything params {path.stem}'. {CHECKED}"])
+
+
+def text_of(given: CommentedMap, head: Iterable[str]) -> str:
+    """Return params.yaml with the comment lines `head`, the values of `given` and defaults for all others; every value
+    with the comment that `given` has behind it, or with what its setting says."""
+    lines = list(head)
+    for key, value in completed(Params, given).items():
         lines += [""] * isinstance(value, Mapping) + list(_lines({key: value}, given, Params, ""))
     return "\n".join(lines) + "\n"
 
@@ -95,8 +101,8 @@ def _comment(given: Any, key: str) -> str:
     """Return the comment that stands behind `key` in the preset."""
     for token in (given.ca.items.get(key) or ()) if isinstance(given, CommentedMap) else ():
         for one in token if isinstance(token, list) else [token]:
-            if one is not None and one.value.startswith("#"):
-                return one.value.partition("\n")[0].lstrip("# ").rstrip()
+            if one is not None and (text := one.value.lstrip(" ")).startswith("#"):
+                return text.partition("\n")[0].lstrip("# ").rstrip()
     return ""
 
 

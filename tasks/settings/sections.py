@@ -208,6 +208,7 @@ class Evaluation:
     """How models are evaluated."""
 
     short_side: Positive = setting("pixels, whole patches (paper: 518)", 518)
+    minimum_images: Positive = setting("with fewer nothing is called better, and no model becomes champion", 20)
 
 
 @dataclass(frozen=True, kw_only=True)

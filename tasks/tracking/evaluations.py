@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from depth_model import files
 from tasks.tracking.mlflow_runs import Run
+from tasks.tracking.registry import Evidence
 from tasks.workspace.paths import evaluation_path, summary_path
 from tasks.workspace.work import Workplace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def details(workplace: Workplace) -> Path:
@@ -22,7 +27,42 @@ def summary_file(workplace: Workplace) -> Path:
 
 
 def _reports(workplace: Workplace) -> tuple[str, str]:
-    return workplace.stage.partition("@")[0].removeprefix("evaluate_"), workplace.key
+    kind = workplace.stage.partition("@")[0].removeprefix("evaluate_")
+    return (kind, workplace.key) if workplace.key else ("relative", kind)
+
+
+def tables(kind: str, sets: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return the tables of `harness.joined` that the evaluations of `sets` left."""
+    import pandas as pd
+
+    return {name: pd.read_parquet(evaluation_path(kind, name) / "per_image.parquet") for name in sets}
+
+
+def evidence(kind: str, sets: Sequence[str], models: Sequence[str], minimum: int) -> dict[str, Evidence]:
+    """Return what the evaluations of `sets` say of each of `models`, image by image; fewer than `minimum` say little.
+
+    The images are none that a model was trained on: the audit leaves those out of training.
+    """
+    from depth_model.evaluation.verdict import refusal, scores
+
+    found = scores(tables(kind, sets))
+    return {
+        one: Evidence(refusal(found, one, minimum), found[one].dropna().to_dict()) for one in models if one in found
+    }
+
+
+def learned_from(learned: Path, measured: Path) -> str:
+    """Return what speaks against a model that learned from the collected source `learned` and was measured on
+    `measured`: images that are in both, byte for byte; "" for nothing."""
+    import numpy as np
+
+    from depth_model.shards import manifest
+
+    digests = (
+        manifest.read_table(one / manifest.MANIFEST, ["image_digest"])["image_digest"] for one in (learned, measured)
+    )
+    common = np.intersect1d(*(one.to_numpy() for one in digests))
+    return f"it was trained on {len(common)} of the images that it was measured on" if len(common) else ""
 
 
 def log(run: Run, workplace: Workplace, pictures: Iterable[str] = ("examples.png", "worst.png")) -> None:

@@ -14,6 +14,10 @@ ENCODER = "encoder.json"
 """The file in a folder of `data/models` that names an encoder which needs no file: packaged, hub or none."""
 METRICS = Path("reports/metrics.json")
 TABLES = Path("reports/tables")
+COMPARISON = TABLES / "comparison.json"
+"""What `depth_model.evaluation.verdict.comparison` finds of the student."""
+HELD_OUT = "held_out"
+"""The evaluation set that is the held-out part of the labeled sources."""
 MODELS = ("teacher", "student")
 """Names below `models/` of what the pipeline trains for relative depth."""
 AUDITED = ("labeled", "unlabeled")
@@ -41,6 +45,13 @@ def teacher_folder() -> Path:
 def inventory_path(role: str, name: str) -> Path:
     """Return where the inventory of one source lies."""
     return Path("data/inventory", role, f"{name}.json")
+
+
+def measured_sets() -> list[str]:
+    """Return the sets that models of relative depth are measured on: the catalog's, and first what is held out."""
+    held_out = summary_path("relative", HELD_OUT)
+    own = [HELD_OUT] if held_out.exists() and files.read_json(held_out)["images"] else []
+    return [*own, *files.read_json(catalog_path("evaluation"))]
 
 
 def known_path(role: str, name: str) -> Path:

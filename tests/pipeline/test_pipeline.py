@@ -17,6 +17,7 @@ AFTER_STUDENT = [
     "train_student",
     "finetune_metric@nyu",
     "evaluate_relative@columns",
+    "evaluate_held_out",
     "evaluate_metric@nyu",
     "finetune_semantic@cityscapes",
     "evaluate_semantic@cityscapes",

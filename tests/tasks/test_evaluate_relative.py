@@ -7,17 +7,31 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from PIL import Image
 
 from depth_model import files, readers
+from depth_model.audit.held_out import HELD_OUT_SCHEMA
 from depth_model.errors import UserError
+from depth_model.evaluation import verdict
 from depth_model.networks import DepthAnything
 from depth_model.reading.collecting import collect_source
+from depth_model.shards import manifest
 from tasks import report, summarise
 from tasks.settings import params, presets
-from tasks.workspace.paths import AUDIT_REPORT, MODELS, SCENES_REPORT, statistics_path
+from tasks.tracking import evaluations
+from tasks.workspace.paths import (
+    AUDIT_REPORT,
+    COMPARISON,
+    MODELS,
+    SCENES_REPORT,
+    given_path,
+    held_out_path,
+    measured_sets,
+    statistics_path,
+)
 from tests.tasks.starting import start
 
 OPTIONS = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 100.0}
@@ -43,7 +57,7 @@ def write_project(folder, repository, kind):
     parameters["sources"] = {role: {} for role in params.ROLES} | {"evaluation": {"pairs": source}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
     parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
-    parameters["evaluation"] = {"short_side": 28}
+    parameters["evaluation"] = {"short_side": 28, "minimum_images": 2}
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
     write_pairs(folder / "pairs")
     reader = readers.get("rgbd_folder")
@@ -53,10 +67,18 @@ def write_project(folder, repository, kind):
     for role in report.CATALOGS:
         catalog = {"pairs": {"samples": 3, "quarantined": 1}} if role == "evaluation" else {}
         files.write_json(folder / "data" / "catalog" / f"{role}.json", catalog)
+    files.write_json(folder / given_path("student"), {})
+    hold_out(folder, [])
     for seed, model in enumerate(MODELS):
         DepthAnything("tiny", seed=seed).save(folder / "models" / model)
         history = "step,affine_invariant,feature_alignment/active_fraction\n1,1.0,0.0\n2,0.5,0.25\n"
         (folder / "models" / model / "history.csv").write_text(history)
+
+
+def hold_out(folder, keys):
+    rows = [{"source": "pairs", "key": key, "reason": "held_out"} for key in keys]
+    path = folder / held_out_path("labeled")
+    manifest.write_table(path, [pa.Table.from_pylist(rows, schema=HELD_OUT_SCHEMA)], HELD_OUT_SCHEMA, {})
 
 
 @pytest.fixture
@@ -81,6 +103,9 @@ def outs(folder):
 def run_both(monkeypatch, folder):
     start("evaluate_relative@pairs")
     files.write_json(folder / "reports" / "metrics.json", summarise.joined(["pairs"]))
+    found = verdict.scores(evaluations.tables("relative", ["pairs"]))
+    compared = verdict.comparison(found, "student", ["start", "teacher", "constant"], 2)
+    files.write_json(folder / COMPARISON, compared)
     for role in params.ROLES:
         files.write_json(folder / statistics_path(role), {"sources": {}})
     files.write_json(folder / AUDIT_REPORT / "summary.json", {"sources": {}, "finetuning": {}, "pairs": []})
@@ -119,3 +144,34 @@ def test_a_set_that_has_no_depth_is_named_in_one_line(project, monkeypatch):
     project("affine_disparity")
     with pytest.raises(UserError, match=r"evaluation\.pairs: .*affine_disparity"):
         start("evaluate_relative@pairs")
+
+
+def test_what_is_held_out_is_measured_like_a_set_and_nothing_is_no_set(project):
+    folder = project()
+    start("evaluate_held_out")
+    assert measured_sets() == ["pairs"]
+    shutil.copytree(folder / "data/evaluation/pairs", folder / "data/labeled/pairs")
+    files.write_json(folder / "data/catalog/labeled.json", {"pairs": {"samples": 3, "quarantined": 1}})
+    hold_out(folder, ["0", "2"])
+    start("evaluate_held_out")
+    assert measured_sets() == ["held_out", "pairs"]
+    start("evaluate_relative@pairs")
+    own, other = (evaluations.tables("relative", [name])[name] for name in ("held_out", "pairs"))
+    assert set(own["key"]) == {"pairs/0"}  # no truth of the other counts: it is too far
+    for model in ("teacher", "student", "constant"):
+        one, same = own[own["model"] == model], other[(other["model"] == model) & (other["key"] == "0")]
+        assert one["abs_rel"].item() == same["abs_rel"].item()
+
+
+def test_what_a_student_started_as_is_measured_beside_it(project):
+    folder = project()
+    shutil.copytree(folder / "models" / "teacher", folder / "data" / "models" / "old")
+    content = yaml.safe_load((folder / "params.yaml").read_text())
+    content["models"] = {"old": {"source": "old"}}
+    content["student"] |= {"encoder": "tiny", "initial": "data/models/old"}
+    content["feature_alignment"]["block"] = 3
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    start("evaluate_relative@pairs")
+    measured = json.loads((folder / "reports/evaluation/relative/pairs.json").read_text())["models"]
+    assert list(measured) == ["teacher", "student", "start", "constant"]
+    assert measured["start"] == measured["teacher"] != measured["student"]

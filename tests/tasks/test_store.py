@@ -7,9 +7,11 @@ import json
 import pytest
 import yaml
 
+from depth_model import files
 from depth_model.errors import UserError
 from depth_model.networks import DepthAnything
 from depth_model.shards import shard_store, store
+from depth_model.shards.pool import SamplePool
 from depth_model.shards.store import StoreError
 from depth_model.shown import run_command
 from depth_model.training.batches import labeled_batch, loader
@@ -17,7 +19,7 @@ from depth_model.training.sampling import WHOLE
 from tasks.settings import presets
 from tasks.tracking import mlflow_runs
 from tasks.training import stage
-from tasks.workspace.paths import SCENES_REPORT
+from tasks.workspace.paths import SCENES_REPORT, catalog_path
 from tests.tasks.starting import start
 
 ROLES = ("labeled", "unlabeled", "evaluation")
@@ -101,7 +103,7 @@ def test_a_shard_that_is_gone_stops_the_gate_and_a_store_that_is_down_the_traini
     start("inventory")
     start("collect_labeled@world")
     start("validate@labeled")
-    pool = stage.source_pool("labeled", "world")
+    pool = SamplePool(tmp_path / "data", "labeled", files.read_json(catalog_path("labeled")))
     bucket[2].fault = lambda method, path, number: "drop"
     with pytest.raises(StoreError, match="run the same command again") as caught:
         list(loader(lambda step, share: labeled_batch(pool, 0, 2, 28, step, share), [WHOLE], 0, 1, 1))

@@ -277,7 +277,7 @@ def champion(monkeypatch, tmp_path, model, repository):
     workplace.scratch.mkdir(parents=True)
     with mlflow_runs.stage_run(workplace) as run:
         registry.register_model("depth-anything-student", Path("models/student"), run)
-    registry.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64)
+    registry.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64, {"student": registry.Evidence()})
     return "models:/depth-anything-student@champion"
 
 

@@ -71,5 +71,8 @@ def test_the_catalogs_are_counted(monkeypatch, capsys, repository, tmp_path):
 def test_an_unknown_device_is_one_line(monkeypatch, capsys, repository):
     monkeypatch.chdir(repository)
     with pytest.raises(SystemExit):
-        call(monkeypatch, "--preset", "paper-vitl", "--device", "h100")
-    assert "error: device 'h100' is unknown: choose one of v100, a100, cpu-core" in capsys.readouterr().err
+        call(monkeypatch, "--preset", "paper-vitl", "--device", "mi300")
+    assert (
+        "error: device 'mi300' is unknown: choose one of v100, a100, t4, l4, a10, h100, rtx-4090, cpu-core"
+        in capsys.readouterr().err
+    )

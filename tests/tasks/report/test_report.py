@@ -68,8 +68,9 @@ def a_page(**changes):
         "mean": {"teacher": measured(0.2), "student": measured(0.1), "constant": measured(0.6)},
     }
     values = {
+        "comparison": {"model": "student", "images": 3, "against": {}, "failures": {}, "refusal": ""},
         "figures": figures,
-        "sets": {"fog": {"images": 3, "skipped": [], "constant_predictions": {}}},
+        "sets": {"fog": {"images": 3, "skipped": [], "constant_predictions": {}, "failures": {}}},
         "examples": {"fog": b"png"},
         "curves": b"png",
         "history": sections.history("", "", True),
@@ -79,6 +80,25 @@ def a_page(**changes):
         "parameters": {"alpha": 0.85, "student": {"trim": 0.1}},
     }
     return sections.page(**(values | changes))
+
+
+def test_the_page_begins_with_whether_it_got_better():
+    one = {"images": 50, "better": 41, "before": 0.112, "after": 0.087, "low": -0.031, "high": -0.019}
+    better, worse = one | {"outcome": "better"}, one | {"outcome": "not better"}
+    against = {
+        "start": {"all": better, "sets": {"held_out": better}},
+        "teacher": {"all": worse, "sets": {"fog": worse}},
+    }
+    comparison = {"model": "student", "images": 50, "minimum": 20, "against": against}
+    text = text_of(
+        a_page(comparison=comparison | {"failures": {"student": 1}, "refusal": "it failed on 1 of 51 images"})
+    )
+    told = "better on 41 of 50 images, AbsRel 0.112 -> 0.087 [-0.031, -0.019]"
+    assert f"The student against the model it started from: {told}: use the new one." in text
+    assert f"The student against its teacher: not better, {told}." in text
+    assert "The student failed on 1 of 50 images." in text
+    assert "It does not become the champion: it failed on 1 of 51 images." in text
+    assert text.index("use the new one") < text.index("Below, both are measured")
 
 
 def test_the_page_fetches_nothing_and_escapes_what_it_shows():
@@ -116,10 +136,16 @@ def test_what_does_not_beat_the_constant_is_said_so():
 
 def test_images_that_were_not_measured_and_dead_predictions_are_counted():
     skipped = [{"key": str(key), "reason": "no ground truth"} for key in range(2)]
-    fog = {"images": 1, "skipped": skipped, "constant_predictions": {"student": 1}}
+    fog = {
+        "images": 1,
+        "skipped": skipped,
+        "constant_predictions": {"student": 1},
+        "failures": {"student": 2, "teacher": 0},
+    }
     text = text_of(a_page(sets={"fog": fog}))
     assert "1 image measured. 2 images could not be measured: no ground truth (2)." in text
     assert "The student's prediction is one constant on 1 image." in text
+    assert "The student failed on 2 images." in text and "The teacher failed" not in text
     assert "could not" not in text_of(a_page())
 
 

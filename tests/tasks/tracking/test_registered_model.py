@@ -42,7 +42,7 @@ def project(tmp_path_factory, repository):
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
     parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
-    parameters["evaluation"] = {"short_side": SHORT_SIDE}
+    parameters["evaluation"] = {"short_side": SHORT_SIDE, "minimum_images": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
     DepthAnything("tiny", weights="none", seed=1).save(folder / "models" / "student")
     workplace = Workplace(Entry("train_student"), "f" * 64, folder / ".work")
@@ -54,7 +54,7 @@ def project(tmp_path_factory, repository):
         patch.chdir(folder)
         with mlflow_runs.stage_run(workplace) as run:
             registry.register_model("student", Path("models/student"), run)
-        registry.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64)
+        registry.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64, {"student": registry.Evidence()})
     return folder
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -46,7 +47,7 @@ def project(tmp_path, repository, empty_store, monkeypatch):
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
     parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
-    parameters["evaluation"] = {"short_side": 70}
+    parameters["evaluation"] = {"short_side": 70, "minimum_images": 20}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters))
     return tmp_path
 
@@ -89,6 +90,15 @@ def figures(abs_rel, model="student"):
     }
 
 
+def evidence(abs_rel, model="student", refusal=""):
+    """The scores of 30 images around a mean: what another model differs by is the same on each."""
+    return {model: registry.Evidence(refusal, {f"columns/{n}": abs_rel + 0.001 * n for n in range(30)})}
+
+
+def promote(abs_rel, sets=SETS, **known):
+    return registry.promote(figures(abs_rel), sets, evidence(abs_rel, **known))
+
+
 def champion():
     aliases = mlflow_runs.connect().get_registered_model(STUDENT).aliases
     return str(aliases["champion"]) if "champion" in aliases else None
@@ -108,29 +118,49 @@ def test_the_same_weights_are_one_version(project):
 def test_the_first_version_is_champion_until_a_better_one_comes(project):
     trained(project, b"one")
     assert champion() is None
-    assert registry.promote(figures(0.3), SETS) == [
-        f"{STUDENT} version 1 (mean AbsRel 0.3000) is the champion now: there was none"
-    ]
+    assert promote(0.3) == [f"{STUDENT} version 1 (mean AbsRel 0.3000) is the champion now: there was none"]
     trained(project, b"two")
-    (worse,) = registry.promote(figures(0.31), SETS)
-    assert worse.endswith("is not better than version 1 (mean AbsRel 0.3000), which stays the champion")
+    (worse,) = promote(0.31)
+    its = "version 1 (mean AbsRel 0.3000), better on 0 of 30 images, AbsRel 0.315 -> 0.325 [+0.010, +0.010]"
+    assert worse.endswith(f"is not better than {its}, which stays the champion")
     assert champion() == "1"
     trained(project, b"three")
-    (better,) = registry.promote(figures(0.2), SETS)
-    assert better.endswith("is the champion now: better than version 1 (mean AbsRel 0.3000)")
+    (better,) = promote(0.2)
+    assert "is the champion now: better than version 1 (mean AbsRel 0.3000), better on 30 of 30 images" in better
     assert champion() == "3"
-    (same,) = registry.promote(figures(0.2), SETS)
+    (same,) = promote(0.2)
     assert same.endswith("is the champion")
+
+
+def test_a_lower_mean_is_not_enough(project):
+    trained(project, b"one")
+    promote(0.3)
+    trained(project, b"two")
+    scores = {f"columns/{number}": 0.3 + 0.001 * number for number in range(30)}
+    scores["columns/0"] = 0.0  # one image is far better, the others are the same
+    (sentence,) = registry.promote(figures(0.29), SETS, {"student": registry.Evidence("", scores)})
+    assert "is not better than version 1 (mean AbsRel 0.3000), better on 1 of 30 images" in sentence
+    assert champion() == "1"
+
+
+def test_what_speaks_against_a_model_keeps_it_from_the_alias(project):
+    trained(project, b"one")
+    (sentence,) = promote(0.3, refusal="it failed on 2 of 30 images")
+    assert sentence.endswith("does not become the champion: it failed on 2 of 30 images")
+    assert champion() is None
+    promote(0.3)
+    (sentence,) = promote(0.3, refusal="it failed on 2 of 30 images")
+    assert sentence.endswith("is the champion, although it failed on 2 of 30 images")
 
 
 def test_models_measured_on_different_sets_are_not_compared(project):
     trained(project, b"one")
-    registry.promote(figures(0.3), SETS)
+    promote(0.3)
     trained(project, b"two")
-    (sentence,) = registry.promote(figures(0.1), "b" * 64)
+    (sentence,) = promote(0.1, "b" * 64)
     assert "version 1, the champion, was never measured on these evaluation sets" in sentence
     assert champion() == "1"
-    (sentence,) = registry.promote(figures(0.1), SETS)
+    (sentence,) = promote(0.1)
     assert "better than version 1" in sentence
     assert champion() == "2"
 
@@ -138,20 +168,20 @@ def test_models_measured_on_different_sets_are_not_compared(project):
 def test_experiments_never_move_the_champion(project, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "mossy-crow")
     trained(project, b"one")
-    (sentence,) = registry.promote(figures(0.1), SETS)
+    (sentence,) = promote(0.1)
     assert "experiments never move the champion" in sentence
     assert champion() is None
     version = mlflow_runs.connect().get_model_version(STUDENT, "1")
     assert version.tags["pipeline"] == "experiment"
     monkeypatch.delenv("DVC_EXP_NAME")
-    registry.promote(figures(0.1), SETS)
+    promote(0.1)
     assert champion() == "1"
 
 
 def test_the_figures_stand_on_the_training_run_beside_its_parameters(project):
     _, run_id = trained(project, b"one")
-    registry.promote(figures(0.3), SETS)
-    registry.promote(figures(0.3), SETS)
+    promote(0.3)
+    promote(0.3)
     client = mlflow_runs.connect()
     run = client.get_run(run_id)
     assert run.data.params["alpha"] == "0.85"
@@ -168,7 +198,7 @@ def test_the_figures_stand_on_the_training_run_beside_its_parameters(project):
 def test_weights_restored_from_a_cache_get_a_version_and_a_run(project):
     trained(project, b"one")
     (project / "models" / "student" / "model.safetensors").write_bytes(b"restored")
-    (sentence,) = registry.promote(figures(0.3), SETS)
+    (sentence,) = promote(0.3)
     assert sentence.startswith(f"{STUDENT} version 2")
     client = mlflow_runs.connect()
     run = client.get_run(client.get_model_version(STUDENT, "2").run_id)
@@ -226,7 +256,11 @@ def test_the_command_registers_what_lies_there_and_refuses_figures_of_other_mode
     )
     (project / "figures.json").write_text(json.dumps(figures(0.3)))
     (project / "data" / "catalog").mkdir(parents=True)
-    (project / "data" / "catalog" / "evaluation.json").write_text("{}")
+    (project / "data" / "catalog" / "evaluation.json").write_text('{"columns": {}}')
+    table = [(str(n), model, value, "") for model, value in (("student", 0.3), ("constant", 0.6)) for n in range(30)]
+    folder = project / "reports" / "evaluation" / "relative" / "columns"
+    folder.mkdir(parents=True)
+    pd.DataFrame(table, columns=["key", "model", "abs_rel", "failure"]).to_parquet(folder / "per_image.parquet")
     repro = [sys.executable, "-m", "dvc", "repro", "-q"]
     subprocess.run(repro, cwd=project, check=True)
     done = command(project, "--promote")

@@ -1,0 +1,100 @@
+"""`dvc repro` as commands of ours start it: the stages that there are, what DVC says of each, and how it is ended.
+
+Knows nothing of what stages do. The flow, which runs each stage as a task of its own, shares graph and outcomes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from depth_model.errors import UserError
+from depth_model.shown import printable
+
+OUTCOMES = {
+    "ran": "Running stage '{stage}':",
+    "restored": "Stage '{stage}' is cached - skipping run",
+    "unchanged": "Stage '{stage}' didn't change, skipping",
+}
+GRACE_SECONDS = 20.0
+_UNTOLD = (
+    "> ",
+    "Updating lock file",
+    "Generating lock file",
+    "To track the changes",
+    "To enable auto",
+    "Use `dvc push`",
+)
+"""How lines of DVC begin that say nothing of a stage: the command, its own files, advice."""
+
+
+def stage_graph() -> dict[str, list[str]]:
+    """Return every stage of dvc.yaml in the current folder with the stages it waits for, by their DVC addresses.
+
+    Data tracked by `.dvc` files have no command and are left out.
+    """
+    from dvc.repo import Repo
+
+    with Repo() as repository:
+        graph = repository.index.graph
+        stages = [stage for stage in graph.nodes if stage.cmd]
+        return {
+            stage.addressing: sorted(needed.addressing for needed in graph.successors(stage) if needed.cmd)
+            for stage in sorted(stages, key=lambda stage: stage.addressing)
+        }
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of stages: this interpreter first on PATH, lines as they come."""
+    path = str(Path(sys.executable).parent) + os.pathsep + os.environ.get("PATH", os.defpath)
+    return {"PYTHONUNBUFFERED": "1"} | os.environ | {"PATH": path}
+
+
+def repro(say: Callable[[str], None]) -> None:
+    """Bring the whole graph in the current folder up to date; `say` gets a line for each stage and what it prints.
+
+    Bars of progress and errors stay on stderr. Raises UserError when a stage fails. On Ctrl-C stages end first, and
+    what they have finished is kept.
+    """
+    stages = list(stage_graph())
+    begun = {form.format(stage=stage): (stage, outcome) for stage in stages for outcome, form in OUTCOMES.items()}
+    number = 0
+    with _started([sys.executable, "-m", "dvc", "--wait-for-lock", "repro"], environment()) as process:
+        for line in process.stdout:
+            text = printable(line.rstrip())
+            stage, outcome = next((one for start, one in begun.items() if text.startswith(start)), ("", ""))
+            number += bool(stage)
+            if stage:
+                say(f"stage {number} of {len(stages)}: {stage}" + f" ({outcome})" * (outcome != "ran"))
+            elif text and not text.startswith(_UNTOLD):
+                say(f"  {text}")
+        if process.wait():
+            raise UserError(f"dvc repro ended with {process.returncode}; the lines above say why")
+
+
+@contextmanager
+def _started(command: list[str], variables: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a command at the head of its own process group, and end the group when the block is left early."""
+    process = subprocess.Popen(
+        command, env=dict(variables), stdout=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+    )
+    try:
+        yield process
+    except KeyboardInterrupt:
+        _end(process)
+        raise
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process group: SIGTERM, and SIGKILL for what is left of it after `GRACE_SECONDS`."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.communicate(timeout=GRACE_SECONDS)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
