@@ -209,11 +209,11 @@ def _received(
     highlight = np.zeros_like(diffuse)
     glossy = np.flatnonzero(gloss > 0)
     for light, share in zip(scene.lights, seen.lights):
-        toward, strength = _arriving(light, points, share)
-        cosine = np.clip(dot(normals, toward), 0, None)
+        to_light, strength = _arriving(light, points, share)
+        cosine = np.clip(dot(normals, to_light), 0, None)
         color = light.color.astype(np.float32)
         diffuse += (cosine * strength)[:, None] * color
-        half = unit(toward[glossy] - toward[glossy])
+        half = unit(to_light[glossy] - toward[glossy])
         sharp = np.clip(dot(normals[glossy], half), 0, 1) ** (20 + 200 * gloss[glossy])
         bright = sharp * gloss[glossy] * (cosine[glossy] > 0) * strength[glossy]
         highlight[glossy] += bright[:, None] * color
