@@ -121,6 +121,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 by name of the file `path`, or of the files side by side in the folder; {} for neither."""
+    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    return {one.name: sha256(one) for one in inside if one.is_file()}
+
+
 def sha256_of_json(value: Any) -> str:
     """Return the SHA-256 of `value` in canonical JSON (sorted keys, no spaces): equal values, equal digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

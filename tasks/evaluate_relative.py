@@ -17,6 +17,7 @@ from tasks.workspace.paths import MODELS, REFERENCE, teacher_folder
 from tasks.workspace.work import Workplace
 
 if TYPE_CHECKING:
+    from depth_model.networks import DepthAnything
     from depth_model.prediction.estimator import Estimator
 
 
@@ -45,30 +46,27 @@ def models(settings: params.Params) -> dict[str, Estimator]:
 
 def _start(settings: params.Params, short_side: int) -> dict[str, Estimator]:
     from depth_model.evaluation.verdict import START
-    from depth_model.networks.device import inference_device
     from depth_model.networks.provenance import start_model
-    from depth_model.prediction.estimator import of_predictor
-    from depth_model.prediction.predictor import DepthPredictor
 
     wanted = settings.student
     model = start_model("student", wanted.initial, wanted.encoder, settings.training.out_indices)
-    return {START: of_predictor(DepthPredictor(model.to(inference_device()), short_side))}
+    return {START: _of(model, short_side)}
 
 
 def _trained(short_side: int) -> dict[str, Estimator]:
     from depth_model.networks import DepthAnything
+
+    trained = MODELS[1:] if REFERENCE.is_file() else MODELS
+    found = {model: _of(DepthAnything.load(Path("models", model)), short_side) for model in trained}
+    return found if trained == MODELS else _foreign_teacher(short_side) | found
+
+
+def _of(model: DepthAnything, short_side: int) -> Estimator:
     from depth_model.networks.device import inference_device
     from depth_model.prediction.estimator import of_predictor
     from depth_model.prediction.predictor import DepthPredictor
 
-    trained = MODELS[1:] if REFERENCE.is_file() else MODELS
-    found = {
-        model: of_predictor(
-            DepthPredictor(DepthAnything.load(Path("models", model)).to(inference_device()), short_side)
-        )
-        for model in trained
-    }
-    return found if trained == MODELS else _foreign_teacher(short_side) | found
+    return of_predictor(DepthPredictor(model.to(inference_device()), short_side))
 
 
 def _foreign_teacher(short_side: int) -> dict[str, Estimator]:

@@ -65,17 +65,16 @@ def _known(folder: Path) -> dict[str, Any]:
 def _teacher(settings: params.Params) -> dict[str, Any]:
     """Return what is known of `teacher.model`, with the space of its maps, and whether it is a relative Depth Anything
     itself, which models/teacher then holds."""
-    from depth_model.pseudo_label.teachers import estimator_of, relative_model
+    from depth_model.pseudo_label.teachers import estimator_of, is_relative
     from depth_model.shards.source import SourceFolder
 
     folder = Path(settings.teacher.model)
     with named(f"teacher.model = {settings.teacher.model!r}"):
-        relative = relative_model(folder) is not None
         estimator = estimator_of(folder, settings.pseudo_label.short_side)
         if not estimator.stored:
             labeled = files.read_json(catalog_path("labeled"))
             look(estimator, (SourceFolder(Path("data/labeled", name)) for name in labeled))
-    return _known(folder) | {"space": estimator.space, "relative": relative}
+    return _known(folder) | {"space": estimator.space, "relative": is_relative(folder)}
 
 
 def look(estimator: Estimator, sources: Iterable[SourceFolder]) -> None:

@@ -87,7 +87,7 @@ def _identity(path: Path) -> Any:
     if path.is_file():
         return files.sha256(path)
     if (path / "config.json").is_file():
-        return {one.name: files.sha256(one) for one in sorted(path.iterdir()) if one.is_file()}
+        return files.hashes(path)
     return list(files_below(path))
 
 

@@ -118,11 +118,16 @@ def like(size: str) -> str:
     return size.removesuffix("_reg").removeprefix("dinov3_").removesuffix("16")
 
 
+def state_bytes(size: str) -> float:
+    """Return how much memory a network of `size` takes in training: weights, gradients and both moments, in fp32."""
+    return 4 * _FLOAT32 * parameters(size)
+
+
 def training_bytes(size: str, side: int, images: int, precision: str) -> float:
     """Return how much memory a step takes at least: weights, gradients and both moments of AdamW in fp32, and what the
     backward pass needs of `images` of `side` x `side` pixels, half of it in bf16."""
     activations = table()["kept"][like(size)] * 1e6 * (side / REFERENCE_SIDE) ** 2 * images
-    return 4 * _FLOAT32 * parameters(size) + activations * (0.5 if precision == "bf16" else 1)
+    return state_bytes(size) + activations * (0.5 if precision == "bf16" else 1)
 
 
 def training_factor(device: Device, size: str) -> float:

@@ -11,13 +11,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from depth_model.planning.plan import Work, figures, parameters, student_step_seconds, table, value
+from depth_model.planning.plan import Work, figures, parameters, state_bytes, student_step_seconds, value
 
 GPUS = (8, 64, 512)
 BACKWARD = 2 / 3
 """Share of a step's computing that is the backward pass, behind which the exchange can hide."""
-_ADAM = 16
-"""Bytes of a parameter in training: weight, gradient and two moments, float32."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def markdown(work: Work, device: str, counts: Sequence[int] = GPUS) -> str:
         taken = "not measured" if one.memory is None else f"{one.memory:.1f}"
         lines.append([str(count), *numbers, f"{one.efficiency:.0%}", f"{one.store:.2g}", taken, one.limit])
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    held = _ADAM * parameters(work.student) / 2**30
+    held = state_bytes(work.student) / 2**30
     return f"{text}\n\nWeights, gradients and AdamW of {work.student} take {held:.1f} GiB on each GPU" + (
         ", so that sharding them gains little." if held < 8 else "; shard the optimizer if a batch does not fit."
     )
@@ -100,4 +98,4 @@ def markdown(work: Work, device: str, counts: Sequence[int] = GPUS) -> str:
 
 def is_gpu(device: str) -> bool:
     """Return whether `device` is one that this page is about."""
-    return table()["devices"][device]["kind"] == "gpu"
+    return figures(device)["kind"] == "gpu"

@@ -31,7 +31,7 @@ from depth_model.pseudo_label.teachers import Foreign, estimator_of, relative_mo
 from depth_model.reading.engines import HELPERS, ahead, ordered, slot
 from depth_model.settings import Engine
 from depth_model.shards import rasters
-from depth_model.shards.source import SourceFolder, finished_shards, join_sidecar, write_sidecar_shard
+from depth_model.shards.source import SourceFolder, join_sidecar, missing_parts, write_sidecar_shard
 from depth_model.shards.store import Bucket
 
 SUFFIX = f"target.{rasters.SUFFIX}"
@@ -82,10 +82,7 @@ def label_source(
     teacher gives a value that is not finite, for a GPU that is not there and when a worker is killed time and again,
     BadCheckpoint for no model, and StoreError when a store cannot be used.
     """
-    done = finished_shards(scratch)
-    shards = source.shards()
-    progress(sum(len(rows) for shard, rows in shards if shard in done))
-    missing = (source.part(shard) for shard, _ in shards if shard not in done)
+    missing = missing_parts(source, scratch, progress)
     cpus, gpus = labeling.threads or torch.get_num_threads(), int(labeling.device == "gpu")
     shared = labeling, Path(scratch).absolute(), store
     damaged = []
@@ -93,7 +90,7 @@ def label_source(
         damaged += [fault] if fault else []
         progress(images)
     if damaged:
-        count = f"{len(damaged)} of {len(shards)} shards have no labels for this; those of the others are kept"
+        count = f"{len(damaged)} of {len(source.shards())} shards have no labels for this; those of the others are kept"
         raise BadInput("\n".join([*damaged, f"{source.folder.name}: {count}"]))
     join_sidecar(scratch, result, source)
 

@@ -33,16 +33,19 @@ def relative_model(folder: Path) -> DepthAnything | None:
 
     Only such a model is run in batches; it is what a student starts as, too.
     """
-    path, known = weights_path(folder), read_provenance(folder)
-    if known.predictions or not _is_relative(path, known.maximum):
+    if not is_relative(folder):
         return None
-    return DepthAnything.load(path, known.version)
+    return DepthAnything.load(weights_path(folder), read_provenance(folder).version)
 
 
-def _is_relative(path: Path, maximum: float | None) -> bool:
+def is_relative(folder: Path) -> bool:
+    """Return whether `folder` says that it holds a relative Depth Anything; its weights are not read."""
+    path, known = weights_path(folder), read_provenance(folder)
+    if known.predictions:
+        return False
     config = checkpoints.config_file(path)
     if not config.is_file():
-        return path.is_file() and not is_metric(path, maximum)
+        return path.is_file() and not is_metric(path, known.maximum)
     with named(str(config), json.JSONDecodeError):
         content = files.read_json(config)
     return content.get("model_type") == "depth_anything" and content.get("depth_estimation_type") != "metric"

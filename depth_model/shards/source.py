@@ -7,7 +7,7 @@ engine that is killed goes on with the shards that are missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
@@ -172,6 +172,16 @@ class SidecarFolder(_Members):
         """Return raster `index`: float32 (h, w) with NaN = no label of a `.dar`, bool (h, w) of a `.sky.png`."""
         decode = rasters.decode if self.suffix.endswith(rasters.SUFFIX) else rasters.decode_mask
         return decode(self.member(index))
+
+
+def missing_parts(source: SourceFolder, scratch: Path, progress: Callable[[int], None]) -> Iterator[SourceFolder]:
+    """Return the parts of `source`, a shard each, whose sidecar is not finished in `scratch`.
+
+    `progress` is told at once how many images are in those that are.
+    """
+    done, shards = finished_shards(scratch), source.shards()
+    progress(sum(len(rows) for shard, rows in shards if shard in done))
+    return (source.part(shard) for shard, _ in shards if shard not in done)
 
 
 def finished_shards(scratch: Path) -> set[str]:

@@ -21,29 +21,14 @@ from depth_model.networks.preprocessing import network_size
 from depth_model.shards.disparity import labeled_pixels
 from depth_model.shards.pool import SamplePool, resized_nearest
 from depth_model.training.batches import Batch, network_input
-from depth_model.training.validation import (
-    DECIDES_DEPTH,
-    DEPTH_SUMS,
-    HeldOut,
-    Validation,
-    depth_figures,
-    depth_sums,
-)
+from depth_model.training.validation import DEPTH_SUMS, HeldOut, Validation, depth_sums, depth_validation
 
 
 def relative_validation(held_out: HeldOut | None, side: int, patch: int) -> Validation | None:
     """Return how a relative model is measured on `held_out`, seeing images of shorter side `side`; None without any."""
     if held_out is None:
         return None
-    return Validation(
-        images=len(held_out.pool),
-        make=partial(whole_image, held_out.pool, side, patch),
-        score=relative_score,
-        sums=DEPTH_SUMS,
-        figures=depth_figures,
-        decides=DECIDES_DEPTH,
-        settings=held_out.settings,
-    )
+    return depth_validation(held_out, partial(whole_image, held_out.pool, side, patch), relative_score)
 
 
 def whole_image(pool: SamplePool, side: int, patch: int, number: int) -> Batch:

@@ -33,14 +33,7 @@ from depth_model.training.processes import best_device
 from depth_model.training.relative_validation import relative_validation
 from depth_model.training.sampling import WHOLE, Share, stage_seed, steps_of
 from depth_model.training.settings import ENCODER, FeatureAlignment, StudentSettings, TrainingMachine, TrainingSettings
-from depth_model.training.start import (
-    Seen,
-    anchor_terms,
-    check_shares,
-    initial_model,
-    label_terms,
-    unusable_term,
-)
+from depth_model.training.start import Seen, anchor_terms, check_shares, initial_model, label_terms, unusable_term
 from depth_model.training.terms import Term
 from depth_model.training.validation import HeldOut
 

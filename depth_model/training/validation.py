@@ -27,7 +27,6 @@ from depth_model.training.settings import ValidationSettings
 PREFIX = "validation/"
 """Before the names of figures in histories."""
 DEPTH_FIGURES = ("abs_rel", "delta1")
-DECIDES_DEPTH = ALL_METRICS["abs_rel"]
 DEPTH_SUMS = len(DEPTH_FIGURES) + 1
 
 
@@ -128,3 +127,18 @@ def depth_figures(sums: np.ndarray) -> dict[str, float]:
     """Return AbsRel and delta1, means over the images of `depth_sums`; NaN without any."""
     means = sums[:2] / sums[2] if sums[2] else np.full(2, np.nan)
     return dict(zip(DEPTH_FIGURES, means.tolist(), strict=True))
+
+
+def depth_validation(
+    held_out: HeldOut, make: Callable[[int], Batch], score: Callable[[nn.Module, Batch], np.ndarray]
+) -> Validation:
+    """Return how a depth model is measured on `held_out`, by a `score` that gives `depth_sums`."""
+    return Validation(
+        images=len(held_out.pool),
+        make=make,
+        score=score,
+        sums=DEPTH_SUMS,
+        figures=depth_figures,
+        decides=ALL_METRICS["abs_rel"],
+        settings=held_out.settings,
+    )

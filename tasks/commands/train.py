@@ -176,7 +176,7 @@ def _models(given: argparse.Namespace) -> tuple[dict[str, str], DepthAnything | 
             continue
         with named(option):
             found = find_model(str(Path(source).expanduser()) if source.startswith("~") else source)
-        models[f"{role}_{_digest(found.path)}"] = found.origin
+        models[f"{role}_{files.sha256_of_json(files.hashes(found.path))[:8]}"] = found.origin
         try:
             model = DepthAnything.load(found.path)
         except (ValueError, UserError) as error:
@@ -185,11 +185,6 @@ def _models(given: argparse.Namespace) -> tuple[dict[str, str], DepthAnything | 
             continue  # any model may label
         start, size = (model, size) if role == "start" else (start, model.encoder.size)
     return models, start, size
-
-
-def _digest(path: Path) -> str:
-    inside = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
-    return files.sha256_of_json({one.name: files.sha256(one) for one in inside})[:8]
 
 
 def _check_size(given: argparse.Namespace, size: str, start: DepthAnything | None) -> None:

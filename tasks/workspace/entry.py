@@ -84,14 +84,9 @@ def foreign_files(parameters: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     named = [_value(parameters, key) for key in FOREIGN]
     paths = [path for one in named for path in (one if isinstance(one, dict) else [one]) if path]
     root = Path(os.environ.get("DVC_ROOT") or os.curdir)
-    return {path: found for path in paths if (found := _hashes(root / path))}
+    return {path: found for path in paths if (found := files.hashes(root / path))}
 
 
 def _value(parameters: Mapping[str, Any], key: str) -> Any:
     section, _, name = key.partition(".")
     return parameters.get(section, {}).get(name)
-
-
-def _hashes(path: Path) -> dict[str, str]:
-    inside = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
-    return {one.name: files.sha256(one) for one in inside if one.is_file()}

@@ -11,7 +11,6 @@ then everything is thrown away and the next begins from nothing.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import signal
 import sqlite3
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from tests.pipeline.conftest import make_project
 from tests.pipeline.kill_matrix import digests
+from tests.tasks.workspace import dvc_kills
 from tests.tasks.workspace.dvc_kills import HOOK, KILLS, is_damaged
 
 LONGEST = 30.0
@@ -62,7 +62,7 @@ class Struck:
             process.wait(None if aimed else self.choose.uniform(0.3, LONGEST))
         except subprocess.TimeoutExpired:
             how = self.choose.choice(KILLS)
-            _strike(process, how)
+            dvc_kills.strike(process, how)
             return how
         if process.returncode == -signal.SIGKILL:
             return "SIGKILL in a write"
@@ -70,16 +70,10 @@ class Struck:
             self.fault(f"dvc repro ended with {process.returncode}:\n{self.log.read_text()[-3000:]}")
         return None
 
-    def _start(self, seed: int | None) -> subprocess.Popen[bytes]:
+    def _start(self, seed: int | None) -> subprocess.Popen[str]:
         """Start `dvc repro` at the head of a group of its own; with a seed it kills itself in a random write."""
-        environment = dict(self.project.environment)
-        if seed is not None:
-            environment |= {"KILL_SEED": str(seed), "PYTHONPATH": str(self.hook)}
         with open(self.log, "w") as log:
-            command = [sys.executable, "-m", "dvc", "repro"]
-            return subprocess.Popen(
-                command, cwd=self.project.folder, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
+            return dvc_kills.start(self.project.folder, seed, self.hook, self.project.environment, log)
 
     def fault(self, what: str) -> None:
         """Count and tell what must not be."""
@@ -105,14 +99,6 @@ class Struck:
             if (said := database.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
                 self.fault(f"mlflow.db: {said}")
         self.project.run("git", "clean", "-fdxq")
-
-
-def _strike(process: subprocess.Popen[bytes], how: str) -> None:
-    if how == "SIGKILL of DVC alone":
-        process.kill()
-    else:
-        os.killpg(process.pid, signal.SIGKILL if how.startswith("SIGKILL") else signal.SIGTERM)
-    process.wait()
 
 
 def kill_often(struck: Struck, kills: int, minutes: float) -> Counter[str]:

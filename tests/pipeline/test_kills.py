@@ -1,4 +1,7 @@
-"""Killed at a bad moment and started again, the pipeline ends in the bytes of an undisturbed run."""
+"""Killed at a bad moment and started again, the pipeline ends in the bytes of an undisturbed run.
+
+All of this is slow; the quick one of its tests stands in test_pipeline.py, whose project it shares.
+"""
 
 from __future__ import annotations
 
@@ -77,11 +80,3 @@ def undisturbed(project):
             path.unlink()
     project.run("dvc", "repro")
     return {model: project.weights(model) for model in ("teacher", "student")}
-
-
-def test_a_killed_training_continues_in_the_same_bytes(project, fresh_project):
-    process = fresh_project.start("dvc", "repro", "train_teacher")
-    wait_for(scratch_holds(fresh_project, "train_teacher", "checkpoint*"), process)
-    stop_group(process)
-    fresh_project.run("dvc", "repro", "train_teacher")
-    assert fresh_project.weights("teacher") == undisturbed(project)["teacher"]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 from tasks.__main__ import run_stage
+from tasks.tracking import mlflow_runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -26,3 +30,23 @@ def make_project(folder):
     for name in ("depth_model", "tasks"):
         if not (folder / name).exists():
             (folder / name).symlink_to(REPOSITORY / name)
+
+
+@contextmanager
+def changeable(path):
+    """Give what changes the parameters in `path` by a function of their content; afterwards they are as before."""
+    before = path.read_text()
+
+    def apply(changed):
+        content = yaml.safe_load(before)
+        changed(content)
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    yield apply
+    path.write_text(before)
+
+
+def runs(stage):
+    """Return the runs of `stage` in MLflow, the newest first."""
+    client = mlflow_runs.connect()
+    return client.search_runs([mlflow_runs.experiment_id(client)], f"tags.stage = '{stage}'")

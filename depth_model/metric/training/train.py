@@ -37,14 +37,7 @@ from depth_model.training.sampling import stage_seed, steps_of
 from depth_model.training.settings import LoopSettings, TrainingMachine
 from depth_model.training.start import check_shares
 from depth_model.training.terms import Term
-from depth_model.training.validation import (
-    DECIDES_DEPTH,
-    DEPTH_SUMS,
-    HeldOut,
-    Validation,
-    depth_figures,
-    depth_sums,
-)
+from depth_model.training.validation import DEPTH_SUMS, HeldOut, Validation, depth_sums, depth_validation
 
 LOWEST_MOMENTUM, HIGHEST_MOMENTUM = 0.85, 0.95
 RISING_SHARE = 0.7
@@ -138,14 +131,8 @@ def metric_validation(held_out: HeldOut | None, settings: MetricSettings, patch:
     None without any."""
     if held_out is None:
         return None
-    return Validation(
-        images=len(held_out.pool),
-        make=partial(plain_batch, held_out.pool, settings, settings.maximum, patch),
-        score=metric_score,
-        sums=DEPTH_SUMS,
-        figures=depth_figures,
-        decides=DECIDES_DEPTH,
-        settings=held_out.settings,
+    return depth_validation(
+        held_out, partial(plain_batch, held_out.pool, settings, settings.maximum, patch), metric_score
     )
 
 

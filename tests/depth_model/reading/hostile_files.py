@@ -25,6 +25,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from scipy.io import savemat
 from depth_model.errors import BadInput
 from depth_model.progress import progress_bar
 from depth_model.reading import archives, formats, matlab, video
+from depth_model.reading.archives.common import Member
 from depth_model.shards import apart, decoding, images, rasters
 
 Decoder = Callable[[bytes], object]
@@ -104,14 +106,21 @@ def _video(colors: np.ndarray, suffix: str, code: str) -> bytes:
         return Path(file.name).read_bytes()
 
 
+@contextmanager
+def _listed(data: bytes, suffix: str) -> Iterator[tuple[Path, list[Member]]]:
+    """Give a file of `data`, and the first thousand members that it lists."""
+    with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+        file.write(data)
+        file.flush()
+        path = Path(file.name)
+        yield path, list(islice(archives.members(path), 1000))
+
+
 def _frames(suffix: str) -> Decoder:
     def decode(data: bytes) -> list[object]:
-        with tempfile.NamedTemporaryFile(suffix=suffix) as file:
-            file.write(data)
-            file.flush()
-            listed = list(islice(archives.members(Path(file.name)), 1000))
+        with _listed(data, suffix) as (path, listed):
             assert listed, "a video with neither frames nor a reason"
-            return [listed, *video.frames(Path(file.name))]
+            return [listed, *video.frames(path)]
 
     return decode
 
@@ -120,11 +129,8 @@ def _members(suffix: str) -> Decoder:
     """Return what lists an archive and reads every member; the first one that is refused refuses the archive."""
 
     def decode(data: bytes) -> list[bytes]:
-        with tempfile.NamedTemporaryFile(suffix=suffix) as file:
-            file.write(data)
-            file.flush()
-            listed = list(islice(archives.members(Path(file.name)), 1000))
-            read = [archives.read(Path(file.name), one.place) for one in listed if not one.reason]
+        with _listed(data, suffix) as (path, listed):
+            read = [archives.read(path, one.place) for one in listed if not one.reason]
         if refused := [one.reason for one in listed if one.reason]:
             raise BadInput(refused[0])
         return read

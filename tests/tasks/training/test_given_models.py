@@ -16,8 +16,7 @@ from depth_model.prediction.predictor import DepthPredictor
 from depth_model.shards.source import SidecarFolder, SourceFolder
 from tasks import resolve_model
 from tasks.settings import params
-from tasks.tracking import mlflow_runs
-from tests.tasks.starting import start
+from tests.tasks.starting import changeable, runs, start
 
 EMPTY = ("labeled", "metric", "semantic", "sky")
 STAGES = ["resolve_model@mine", "inventory", "collect_unlabeled@hills", "collect_evaluation@columns"]
@@ -66,22 +65,12 @@ def distilled(tmp_path_factory, repository, mine):
 @pytest.fixture
 def change(distilled):
     """Change params.yaml for one test."""
-    path = distilled / "params.yaml"
-    before = path.read_text()
-
-    def apply(changed):
-        content = yaml.safe_load(before)
-        changed(content)
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
-
-    yield apply
-    path.write_text(before)
+    with changeable(distilled / "params.yaml") as apply:
+        yield apply
 
 
 def tags(stage):
-    client = mlflow_runs.connect()
-    runs = client.search_runs([mlflow_runs.experiment_id(client)], f"tags.stage = '{stage}'")
-    return runs[0].data.tags
+    return runs(stage)[0].data.tags
 
 
 def test_the_teacher_is_the_model_itself_with_its_origin(distilled, mine):

@@ -10,7 +10,6 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from midas_folders import write_midas
 from PIL import Image
 
@@ -30,7 +29,7 @@ from tasks.commands.main import parser
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
 from tasks.workspace.entry import foreign_files
-from tests.tasks.starting import start
+from tests.tasks.starting import changeable, runs, start
 
 
 def add_sky(data, name):
@@ -83,21 +82,8 @@ def trained(tmp_path_factory, repository):
 @pytest.fixture
 def change(trained):
     """Change params.yaml for one test."""
-    path = trained / "params.yaml"
-    before = path.read_text()
-
-    def apply(changed):
-        content = yaml.safe_load(before)
-        changed(content)
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
-
-    yield apply
-    path.write_text(before)
-
-
-def runs(stage):
-    client = mlflow_runs.connect()
-    return client.search_runs([mlflow_runs.experiment_id(client)], f"tags.stage = '{stage}'")
+    with changeable(trained / "params.yaml") as apply:
+        yield apply
 
 
 @pytest.mark.parametrize("model, steps", [("teacher", 60), ("student", 20)])

@@ -19,7 +19,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from tasks.workspace import repair
 
@@ -82,19 +84,28 @@ def make(folder: Path) -> None:
         subprocess.run(command, cwd=folder, check=True)
 
 
-def start(folder: Path, seed: int | None = None) -> subprocess.Popen[str]:
-    """Start `dvc repro` at the head of a group of its own; with a seed it kills itself in a random write."""
-    environment = os.environ | {"DVC_NO_ANALYTICS": "true"}
+def start(
+    folder: Path,
+    seed: int | None = None,
+    hook: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    said: IO[str] | int = subprocess.PIPE,
+) -> subprocess.Popen[str]:
+    """Start `dvc repro` at the head of a group of its own; with a seed it kills itself in a random write.
+
+    `hook` is the folder of HOOK, `hook` in `folder` by default; `said` is where its lines go.
+    """
+    variables = {**environment, "DVC_NO_ANALYTICS": "true"}
     if seed is not None:
-        environment |= {"KILL_SEED": str(seed), "PYTHONPATH": str(folder / "hook")}
+        variables |= {"KILL_SEED": str(seed), "PYTHONPATH": str(hook or folder / "hook")}
     return subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro"], cwd=folder, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        [sys.executable, "-m", "dvc", "repro"], cwd=folder, env=variables,
+        stdout=said, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
 
 
 def strike(process: subprocess.Popen[str], how: str) -> None:
-    """Kill; what DVC alone left behind is waited for: it is a stage that ends by itself."""
+    """Kill. What DVC alone left behind is a stage that ends by itself; who reads its lines from a pipe waits for it."""
     if how == "SIGKILL of DVC alone":
         process.kill()
     else:
