@@ -176,7 +176,7 @@ def _predicted_singly(
 ) -> Iterator[_Prediction]:
     name = source.folder.name
     for row in map(int, rows):
-        image, called = source.image(row), source.names(row)
+        image, called = _image(source, row), source.names(row)
         names = (*(f"{name}/{one}" for one in called), *called)
         maps = [_disparity(teacher, image, names) for teacher in teachers]
         mirrored = None
@@ -248,9 +248,14 @@ def _read_ahead(
 
     def read(batch: tuple[tuple[int, int], list[int]]) -> tuple[list[int], torch.Tensor]:
         size, rows = batch
-        return rows, sent(np.stack([network_image(source.image(row), size) for row in rows]), device)
+        return rows, sent(np.stack([network_image(_image(source, row), size) for row in rows]), device)
 
     return ahead(read, batches, HELPERS)
+
+
+def _image(source: SourceFolder, row: int) -> np.ndarray:
+    with named(f"{source.folder.name}/{source.key(row)}"):
+        return source.image(row)
 
 
 @dataclass(frozen=True)
