@@ -79,15 +79,23 @@ def repro(say: Callable[[str], None]) -> None:
 
 @contextmanager
 def _started(command: list[str], variables: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """Start a command at the head of its own process group, and end the group when the block is left early."""
+    """Start a command at the head of its own process group, and end the group when the block is left early, also by
+    SIGTERM."""
     process = subprocess.Popen(
         command, env=dict(variables), stdout=subprocess.PIPE, text=True, errors="replace", start_new_session=True
     )
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield process
-    except KeyboardInterrupt:
+    except BaseException:
         _end(process)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _end(process: subprocess.Popen[str]) -> None:
