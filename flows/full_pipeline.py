@@ -8,13 +8,11 @@ adds what DVC lacks: parallel branches, retries, logs and states per stage, sche
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,13 +37,12 @@ from tasks.settings import params
 from tasks.tracking.mlflow_runs import FLOW_RUN_URL
 from tasks.workspace import repair
 from tasks.workspace.outs import refuse_unknown_files
-from tasks.workspace.repro import OUTCOMES, environment, stage_graph
+from tasks.workspace.repro import GRACE_SECONDS, OUTCOMES, end_groups, environment, stage_graph
 
 _BUSY = "is busy, it is being blocked by"
 _KILLED = re.compile(r"exited with (-9|137)\b")  # by the kernel, for memory, as a rule
 _BUSY_SECONDS = 30.0
 _TAIL_LINES = 30
-_GRACE_SECONDS = 20.0
 
 _running: set[subprocess.Popen[str]] = set()
 _stopping = threading.Event()
@@ -123,30 +120,10 @@ def _process(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
         _running.discard(process)
 
 
-def stop_running(grace: float = _GRACE_SECONDS) -> None:
+def stop_running(grace: float = GRACE_SECONDS) -> None:
     """End every running stage with the whole of its process group: SIGTERM, after `grace` seconds SIGKILL."""
     _stopping.set()
-    processes = list(_running)
-    for process in processes:
-        _signal_group(process, signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while any(_group_lives(process) for process in processes) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    for process in processes:
-        _signal_group(process, signal.SIGKILL)
-
-
-def _signal_group(process: subprocess.Popen[str], number: int) -> bool:
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _group_lives(process: subprocess.Popen[str]) -> bool:
-    process.poll()  # reaps DVC itself, whose dead entry would keep the group alive
-    return _signal_group(process, 0)
+    end_groups(list(_running), grace)
 
 
 def _worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

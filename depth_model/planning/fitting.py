@@ -10,8 +10,10 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from depth_model import files
 from depth_model.errors import UserError
 from depth_model.networks.variants import VARIANTS
 from depth_model.planning.plan import (
@@ -38,6 +40,7 @@ TEACHER, METRIC = 0.4, 0.2
 """Shares of the time for training that go to a teacher that is trained, and to fine-tuning to meters."""
 MEMORY_SHARE = 0.8
 MEASURED_SIDE = 126
+PROBE = Path(__file__).parents[1] / "sky" / "probe.json"
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ def _at(wanted: Wanted, machine: Machine, crop: int) -> Fit | None:
         label_side=crop,
     )
     once = {one.name: 3600 * one.hours for one in stages(work, machine.row, 1, machine.cores)}
+    once["sky masks"] = wanted.labeled * seconds_per_image(machine.row, "vits", _probe_side(), value("aspect"))
     learned = {"train teacher": once.pop("train teacher"), "train student": once.pop("train student")}
     fixed = once | {"all else": value("other_seconds")}
     epochs = _epochs(wanted, learned, _metric_epoch(wanted, machine, crop), wanted.seconds - sum(fixed.values()))
@@ -207,6 +211,11 @@ def _at(wanted: Wanted, machine: Machine, crop: int) -> Fit | None:
     metric = {"fine-tune to meters": epochs["metric"] * _metric_epoch(wanted, machine, crop)} if wanted.metric else {}
     rest = int(epochs["train teacher"]), epochs["train student"], epochs["metric"]
     return Fit(crop, batch, labeled, unlabeled, *rest, seconds | metric, memory)
+
+
+def _probe_side() -> int:
+    """Return the shorter side at which the packaged probe, on a ViT-S, looks for sky: what `train` masks skies with."""
+    return files.read_json(PROBE)["short_side"]
 
 
 def _batch(wanted: Wanted, machine: Machine, crop: int) -> tuple[int, int]:

@@ -253,10 +253,11 @@ def _metric_lines() -> Iterator[str]:
     """Yield how the model in meters did on held-out images while it learned."""
     import pandas as pd
 
-    for history in sorted(Path("models/metric").glob("*/history.csv")):
-        table = pd.read_csv(history)
+    for name in params.load().finetune_metric:
+        table = pd.read_csv(Path("models/metric", name, "history.csv"))
         if "validation/abs_rel" in table:
-            yield f"In meters, on held-out images: AbsRel {table['validation/abs_rel'].min():.3f} ({history.parent})."
+            found = table["validation/abs_rel"].min()
+            yield f"In meters, on held-out images: AbsRel {found:.3f} (models/metric/{name})."
 
 
 def _where() -> Iterator[str]:

@@ -9,7 +9,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,22 +80,44 @@ def repro(say: Callable[[str], None]) -> None:
 
 @contextmanager
 def _started(command: list[str], variables: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """Start a command at the head of its own process group, and end the group when the block is left early."""
+    """Start a command at the head of its own process group, and end the group when the block is left early, also by
+    SIGTERM."""
     process = subprocess.Popen(
         command, env=dict(variables), stdout=subprocess.PIPE, text=True, errors="replace", start_new_session=True
     )
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield process
-    except KeyboardInterrupt:
-        _end(process)
+    except BaseException:
+        end_groups([process])
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """End a process group: SIGTERM, and SIGKILL for what is left of it after `GRACE_SECONDS`."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.communicate(timeout=GRACE_SECONDS)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def end_groups(processes: Sequence[subprocess.Popen[str]], grace: float = GRACE_SECONDS) -> None:
+    """End processes with the whole of the process groups that they head: SIGTERM, after `grace` seconds SIGKILL."""
+    for process in processes:
+        _signal_group(process, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while any(_group_lives(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for process in processes:
+        _signal_group(process, signal.SIGKILL)
+
+
+def _signal_group(process: subprocess.Popen[str], number: int) -> bool:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _group_lives(process: subprocess.Popen[str]) -> bool:
+    process.poll()  # reaps DVC itself, whose dead entry would keep the group alive
+    return _signal_group(process, 0)

@@ -151,7 +151,8 @@ def test_what_is_held_out_is_measured_like_a_set_and_nothing_is_no_set(project):
     start("evaluate_held_out")
     assert measured_sets() == ["pairs"]
     shutil.copytree(folder / "data/evaluation/pairs", folder / "data/labeled/pairs")
-    files.write_json(folder / "data/catalog/labeled.json", {"pairs": {"samples": 3, "quarantined": 1}})
+    entry = {"samples": 3, "quarantined": 1, "manifest_sha256": "0" * 64}
+    files.write_json(folder / "data/catalog/labeled.json", {"pairs": entry})
     hold_out(folder, ["0", "2"])
     start("evaluate_held_out")
     assert measured_sets() == ["held_out", "pairs"]

@@ -52,9 +52,13 @@ def report(name):
             {"sources": {name: counts}, "finetuning": {name: counts}, "pairs": [pair]}, {name: b"jpeg"}
         ),
     }
+    verdict = {"images": 1, "better": 1, "before": 0.2, "after": 0.1, "low": -0.1, "high": -0.1, "outcome": "better"}
+    against = {"start": {"all": verdict, "sets": {name: verdict}}}
+    comparison = {"model": name, "images": 1, "minimum": 1, "against": against, "failures": {name: 1}, "refusal": name}
     return sections.page(
+        comparison=comparison,
         figures={name: models},
-        sets={name: {"images": 1, "skipped": skipped, "constant_predictions": {name: 1}}},
+        sets={name: {"images": 1, "skipped": skipped, "constant_predictions": {name: 1}, "failures": {name: 1}}},
         examples={name: b"png"},
         curves=b"png",
         history=name,

@@ -163,7 +163,7 @@ def test_predictions_made_elsewhere_teach_too_and_are_not_measured(distilled, ch
     start("evaluate_relative@columns")
     assert "only the student is measured" in capfd.readouterr().err
     summary = json.loads((distilled / "reports/evaluation/relative/columns.json").read_text())
-    assert "teacher" not in summary["models"] and {"student", "constant"} <= set(summary["models"])
+    assert set(summary["models"]) == {"student", "start", "constant"}
 
 
 def resized_by_hand(values, shape):
