@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from depth_model.errors import UserError, named
+from depth_model.errors import BadInput, UserError, named
 from depth_model.metrics.alignment import align_disparity, is_constant
 from depth_model.networks.device import sent, torch_threads, worker_device
 from depth_model.networks.preprocessing import network_size
@@ -78,9 +78,9 @@ def label_source(
     Finished shards in `scratch` are used again; on several machines it must be on a file system that they share.
     `processes` is how many shards are in the works at once, by this machine or by a Ray cluster (see
     `depth_model.reading.engines.ordered`). `progress(images)` is called with how many images are newly done or found
-    done. Raises BadInput for a damaged shard, UserError when a teacher gives a value that is not finite, for
-    a GPU that is not there and when a worker is killed time and again, BadCheckpoint for no model, and StoreError when
-    a store cannot be used.
+    done. Raises BadInput at the end for damaged images, whose shards alone are without labels then, UserError when a
+    teacher gives a value that is not finite, for a GPU that is not there and when a worker is killed time and again,
+    BadCheckpoint for no model, and StoreError when a store cannot be used.
     """
     done = finished_shards(scratch)
     shards = source.shards()
@@ -88,14 +88,26 @@ def label_source(
     missing = (source.part(shard) for shard, _ in shards if shard not in done)
     cpus, gpus = labeling.threads or torch.get_num_threads(), int(labeling.device == "gpu")
     shared = labeling, Path(scratch).absolute(), store
-    for images in ordered(_label_shard, missing, shared, engine, processes, cpus, gpus):
+    damaged = []
+    for images, fault in ordered(_label_shard, missing, shared, engine, processes, cpus, gpus):
+        damaged += [fault] if fault else []
         progress(images)
+    if damaged:
+        count = f"{len(damaged)} of {len(shards)} shards have no labels for this; those of the others are kept"
+        raise BadInput("\n".join([*damaged, f"{source.folder.name}: {count}"]))
     join_sidecar(scratch, result, source)
 
 
-def _label_shard(source: SourceFolder, shared: tuple[Labeling, Path, Bucket | None]) -> int:
-    """Write the labels of `source`, the samples of one shard, into a folder; return how many they are."""
-    labeling, scratch, store = shared
+def _label_shard(source: SourceFolder, shared: tuple[Labeling, Path, Bucket | None]) -> tuple[int, str]:
+    """Write the labels of `source`, the samples of one shard, into a folder; return how many they are, and what is
+    wrong with an image of a shard that cannot have any."""
+    try:
+        return _write_labels(source, *shared), ""
+    except BadInput as error:
+        return 0, str(error)
+
+
+def _write_labels(source: SourceFolder, labeling: Labeling, scratch: Path, store: Bucket | None) -> int:
     [(shard, rows)] = source.shards()
     device = worker_device(labeling.device, slot())
     teachers = _teachers(labeling, device)

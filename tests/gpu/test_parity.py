@@ -190,7 +190,7 @@ def test_pseudo_labels(device, unlabeled, tmp_path, precision):
     source, teacher = unlabeled
     where = {"cpu": "cpu", "cuda": "gpu"}[device.type]
     for name, at, kind in (("expected", "cpu", "fp32"), ("found", where, precision)):
-        labeling = Labeling((teacher,), "0" * 64, 28, 14, 2, kind, quality="flip", device=at)
+        labeling = Labeling({teacher: 1.0}, "0" * 64, 28, 14, 2, kind, quality="flip", device=at)
         label_source(source, labeling, tmp_path / f"{name}-scratch", tmp_path / name, lambda images: None)
     expected, found = SidecarFolder(tmp_path / "expected"), SidecarFolder(tmp_path / "found")
     for row in range(len(source)):

@@ -78,7 +78,7 @@ def log_binomial(probability: Tensor, temperature: Tensor, bins: int = BINS) -> 
     Stirling's form, as the released weights were trained with (docs/paper.md 5).
     """
     index = torch.arange(bins, device=probability.device, dtype=probability.dtype)
-    odds = probability.clamp(1e-4, 1).log() - (1 - probability).clamp(1e-4, 1).log()
+    odds = probability.clamp(1e-4, 1.0).log() - (1 - probability).clamp(1e-4, 1.0).log()
     # Without K ln(1 - p), which is the same for every k, the logits are a product with two columns.
     columns = torch.stack([_log_choose(bins - 1, index), index], dim=-1)
     logits = functional.linear(torch.stack([1 / temperature, odds / temperature], dim=-1), columns)

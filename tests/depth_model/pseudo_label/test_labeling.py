@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 
 from depth_model import readers
-from depth_model.errors import UserError
+from depth_model.errors import BadInput, UserError
 from depth_model.networks import DepthAnything
 from depth_model.networks.device import worker_device
 from depth_model.prediction.predictor import DepthPredictor
@@ -23,7 +24,7 @@ from depth_model.pseudo_label.labeling import Labeling, averaged, flip_consisten
 from depth_model.reading.collecting import collect_source
 from depth_model.shards import manifest
 from depth_model.shards.pool import SamplePool
-from depth_model.shards.source import SidecarFolder, SourceFolder
+from depth_model.shards.source import SidecarFolder, SourceFolder, finished_shards
 
 SHAPES = [(40, 60), (60, 40), (40, 60), (44, 44), (60, 40), (40, 60), (52, 64)]
 
@@ -332,3 +333,19 @@ def test_training_reads_what_was_written(data, source, setup):
         assert min(sample.target.shape) == 28
         assert (sample.target.min(), sample.target.max()) == (1, 2**setup.bits - 1)
         np.testing.assert_array_equal(sample.image, source.image(row))
+
+
+def test_a_damaged_image_costs_its_shard_and_is_named(data, setup, tmp_path):
+    shutil.copytree(data / "unlabeled/pictures", tmp_path / "pictures")
+    copy = SourceFolder(tmp_path / "pictures")
+    row = copy.rows.slice(1, 1).to_pylist()[0]
+    with open(tmp_path / "pictures" / row["shard"], "r+b") as shard:
+        shard.seek(row["image_offset"])
+        shard.write(bytes(row["image_size"]))
+    seen = []
+    with pytest.raises(BadInput) as refusal:
+        label_source(copy, setup, tmp_path / "scratch", tmp_path / "result", seen.append)
+    first, last = str(refusal.value).split("\n")
+    assert row["key"] in first and f"1 of {len(copy.shards())} shards have no labels" in last
+    assert sum(seen) == len(copy) - len(copy.shards()[0][1])
+    assert len(finished_shards(tmp_path / "scratch")) == len(copy.shards()) - 1
