@@ -20,6 +20,7 @@ from depth_model.errors import UserError
 from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.networks.depth_anything import DepthAnything, official_state
 from depth_model.networks.encoder import Encoder
+from depth_model.semantic.heads.mask2former import Mask2FormerHead
 from depth_model.semantic.heads.segmentation import Segmentation
 
 AnyModel = DepthAnything | MetricDepth | Segmentation
@@ -119,13 +120,14 @@ def export_official(model: nn.Module, path: Path) -> None:
 
 def exported(model: AnyModel, size: tuple[int, int] | None = None) -> torch.export.ExportedProgram:
     """Return `model` as a torch.export program of one input `images` (B, 3, H, W): of any batch and size (see above),
-    or of one image of `size` (H, W). Raises UserError for MiDaS's encoder without a size."""
+    or of one image of `size` (H, W). Raises UserError for a model that is exported for one size only, without one."""
     model = model.cpu().eval()
     graph = AnySize(model) if isinstance(model.encoder, Encoder) else model
     if size is not None:
         return torch.export.export(graph, (torch.zeros(1, 3, *size),))
-    if graph is model:
-        raise UserError("a model with MiDaS's encoder is exported for one size of images only: name it (--size)")
+    # The sizes of its maps are numbers in the library's pixel decoder, which an export would freeze.
+    if graph is model or isinstance(getattr(model, "head", None), Mask2FormerHead):
+        raise UserError("a Mask2Former, or MiDaS's encoder, is exported for one size of images only: name it (--size)")
     batch = torch.export.Dim("batch", min=1, max=1024)
     rows, columns = (torch.export.Dim(name, min=LEAST_ROWS, max=MOST_ROWS) for name in ("rows", "columns"))
     patch = model.encoder.patch

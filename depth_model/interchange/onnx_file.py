@@ -47,17 +47,14 @@ def onnx_bytes(model: AnyModel, options: OnnxOptions = OnnxOptions(), notes: Map
     `disparity` or `depth` (batch, height, width), or `scores` (batch, classes, height, width).
 
     What a program has to know stands in its metadata, with `notes`. Raises UserError without the package onnxscript and
-    for a model that torch cannot export.
+    what `exported` raises.
     """
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError("ONNX export needs onnxscript: pip install 'open-depth-anything[export]'") from error
     model = lower_copy(model, torch.float16) if options.precision == "fp16" else model
-    try:
-        traced = exported(model, options.size)
-    except (torch.fx.experimental.symbolic_shapes.GuardOnDataDependentSymNode, torch._dynamo.exc.UserError) as error:
-        raise UserError(f"torch cannot export this model for every size: name one (--size): {error!r:.200}") from error
+    traced = exported(model, options.size)
     names = {"output_names": [output_name(model)], "opset_version": options.opset}
     proto = torch.onnx.export(traced, dynamo=True, verbose=False, **names).model_proto
     for name, value in (_metadata(model) | dict(notes or {})).items():

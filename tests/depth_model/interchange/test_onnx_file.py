@@ -23,6 +23,7 @@ from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.networks import DepthAnything, build_encoder
 from depth_model.semantic.classes import ClassList
 from depth_model.semantic.heads.segmentation import Segmentation
+from depth_model.semantic.heads.settings import Mask2FormerSettings
 
 CLASSES = ClassList("three", ("wall", "floor", "door"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
 SIZE = (42, 70)
@@ -80,6 +81,15 @@ def test_what_half_precision_cannot_hold_is_refused_by_the_name_of_the_layer():
         model.encoder.blocks[2].mlp.fc1.bias.fill_(1e5)
     with pytest.raises(UserError, match=r"layer encoder.blocks.2.mlp.\S+ gives 1e\+05"):
         check_range(model, noise(model, None))
+
+
+def test_a_mask2former_is_for_one_size(tmp_path):
+    settings = Mask2FormerSettings(width=32, feedforward=32, pixel_layers=1, decoder_layers=1, heads=2, queries=5)
+    model = Segmentation(build_encoder("tiny", seed=3), CLASSES, settings, 56).eval()
+    with pytest.raises(UserError, match="one size of images only"):
+        export_onnx(model, tmp_path / "any.onnx")
+    export_onnx(model, tmp_path / "one.onnx", OnnxOptions(size=SIZE))
+    assert onnx_difference(model, tmp_path / "one.onnx", noise(model, SIZE)) < TOLERANCES["fp32"]
 
 
 def test_pictures_are_shown_as_the_file_takes_them():
