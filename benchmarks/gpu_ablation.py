@@ -29,7 +29,7 @@ import yaml
 from depth_model import files, readers
 from depth_model.evaluation import protocols
 from depth_model.evaluation.cases import CollectedCases
-from depth_model.evaluation.estimator import of_predictor
+from depth_model.prediction.estimator import of_predictor
 from depth_model.evaluation.harness import evaluate
 from depth_model.evaluation.summary import means
 from depth_model.memory import keep_freed_memory

@@ -99,7 +99,7 @@ def test_drift_warns_or_stops_and_can_be_accepted(project, monkeypatch, capsys):
     assert (project / "data" / "catalog" / "labeled.json").exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"labeled": {}}'])
+@pytest.mark.parametrize("content", ["{", "[]", '{"labels": {}}'])
 def test_a_damaged_list_of_accepted_is_refused(project, monkeypatch, content):
     (project / "accepted.json").write_text(content)
     with pytest.raises(UserError, match=r"accepted\.json: "):
