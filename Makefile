@@ -23,7 +23,7 @@ PROCESSES ?= $(shell nproc)
 
 help:
 	@echo "make setup       make .venv with exact versions (done by the others when needed)"
-	@echo "make demo        run the whole pipeline (dvc repro) and print teacher beside student"
+	@echo "make demo        run the whole pipeline (dvc repro, with the time left) and print teacher beside student"
 	@echo "make test        run the tests"
 	@echo "make test-all    run the tests, the slow end-to-end ones too"
 	@echo "make test-gpu    run the tests of a CUDA GPU (skipped without one)"
@@ -54,9 +54,7 @@ endif
 	touch $@
 
 demo: $(INSTALLED)
-	depth-anything repair
-	dvc repro
-	depth-anything summary
+	depth-anything repro
 
 # The tests' networks are tiny: a second thread only waits, for minutes on a busy machine.
 # Files of tests run side by side, one to a core; the slow ones, which kill and time, one after the other.

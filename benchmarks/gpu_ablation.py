@@ -29,12 +29,12 @@ import yaml
 from depth_model import files, readers
 from depth_model.evaluation import protocols
 from depth_model.evaluation.cases import CollectedCases
-from depth_model.prediction.estimator import of_predictor
 from depth_model.evaluation.harness import evaluate
 from depth_model.evaluation.summary import means
 from depth_model.memory import keep_freed_memory
 from depth_model.networks import DepthAnything
 from depth_model.networks.device import inference_device
+from depth_model.prediction.estimator import of_predictor
 from depth_model.prediction.predictor import DepthPredictor
 from depth_model.pseudo_label.labeling import Labeling, label_source
 from depth_model.pseudo_label.settings import LabelSettings

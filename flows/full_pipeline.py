@@ -35,7 +35,7 @@ from depth_model.shown import printable
 from flows import access
 from tasks.settings import params
 from tasks.tracking.mlflow_runs import FLOW_RUN_URL
-from tasks.workspace import repair
+from tasks.workspace import preloaded, repair
 from tasks.workspace.outs import refuse_unknown_files
 from tasks.workspace.repro import GRACE_SECONDS, OUTCOMES, end_groups, environment, stage_graph
 
@@ -62,7 +62,7 @@ def stage_command(stage: str) -> list[str]:
 
 
 def stage_environment(flow_run_url: str) -> dict[str, str]:
-    """Return the environment of a stage: this interpreter first on PATH, lines as they come, the flow run's page."""
+    """Return the environment of a stage: that of every stage, fewer bars of progress, the flow run's page."""
     given = {name: value for name, value in environment().items() if name not in (access.SERVER, access.CLIENT)}
     return {"TQDM_MININTERVAL": "30"} | given | {FLOW_RUN_URL: flow_run_url}
 
@@ -204,7 +204,7 @@ def full_pipeline(workers: Annotated[int, Field(ge=1)] = 2) -> State[dict[str, s
     def submit(stage: str, needed: list[PrefectFuture[str]]) -> PrefectFuture[str]:
         return run_stage.with_options(name=stage).submit(stage, url, wait_for=needed)
 
-    with _alone():
+    with _alone(), preloaded.offered():
         _stopping.clear()
         try:
             futures = run_in_order(graph, workers, submit, _first_finished)

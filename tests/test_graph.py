@@ -75,7 +75,7 @@ def closure(starts, imports):
 
 def stage_file(repository, stage):
     """The module of a stage: that of its name, or of the first part of it."""
-    from tasks.__main__ import module_of
+    from tasks.runner import module_of
 
     return Path(module_of(stage).__file__).relative_to(repository).as_posix()
 

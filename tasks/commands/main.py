@@ -21,6 +21,7 @@ from tasks.commands import (
     predict,
     register,
     repair,
+    repro,
     runs,
     segment,
     summary,
@@ -30,7 +31,7 @@ from tasks.commands import (
 from tasks.workspace import repair as mending
 
 USE = (train, predict, segment, evaluate, tables, plan, calibrate, convert, inspect, export_world, export_labels)
-PROJECT = (params, summary, accept, register, data_docs, repair, runs)
+PROJECT = (repro, params, summary, accept, register, data_docs, repair, runs)
 
 
 def parser() -> argparse.ArgumentParser:

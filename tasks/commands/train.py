@@ -19,13 +19,11 @@ from depth_model.errors import UserError
 from depth_model.networks.variants import VARIANTS
 from depth_model.shown import shown
 from tasks.commands import own_images
+from tasks.commands.repro import check_project, reproduce
 from tasks.commands.shared import purpose
 from tasks.settings import own, params
 from tasks.settings.sections import Evaluation
 from tasks.tracking.named_models import MODEL_NAMES, find_model
-from tasks.workspace import repair
-from tasks.workspace.outs import refuse_unknown_files
-from tasks.workspace.repro import repro
 
 if TYPE_CHECKING:
     from depth_model.networks import DepthAnything
@@ -65,7 +63,7 @@ def train(given: argparse.Namespace) -> None:
     Without images with depth (--color, --depth) it distils: --teacher labels all. Stopped, the same command continues.
     Raises UserError for what is missing or does not fit, before anything runs.
     """
-    _check_project()
+    check_project()
     command = shown(shlex.join(one for one in sys.argv[1:] if one not in _NOT_OF_THE_RUN))
     target = given.out or PARAMS
     kept = None if given.out or given.dry_run else _kept(target, command, given.force)
@@ -81,11 +79,6 @@ def train(given: argparse.Namespace) -> None:
         print("Nothing runs here." + " On the machine with this card: 'dvc repro'." * bool(given.gpu))
         return
     _run()
-
-
-def _check_project() -> None:
-    if not (Path(".dvc").is_dir() and Path("dvc.yaml").is_file()):
-        raise UserError("dvc.yaml: not in this folder; run this in the folder of the project, where params.yaml is")
 
 
 def _seconds(text: str) -> float:
@@ -240,12 +233,8 @@ def _run() -> None:
     """Run the pipeline and tell what came out."""
     from tasks.commands.summary import verdict
 
-    root = Path.cwd()
-    for line in repair.mend(root):
-        print(f"mended: {line}")
-    refuse_unknown_files(root)
-    print(flush=True)
-    repro(lambda line: print(line, flush=True))
+    print()
+    reproduce()
     print("\n" + "\n".join([*verdict(), *_metric_lines(), *_where()]))
 
 

@@ -14,8 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tqdm import tqdm
+
+from depth_model import files
 from depth_model.errors import UserError
 from depth_model.shown import printable
+from tasks.workspace import preloaded
 
 OUTCOMES = {
     "ran": "Running stage '{stage}':",
@@ -62,20 +66,52 @@ def repro(say: Callable[[str], None]) -> None:
     Bars of progress and errors stay on stderr. Raises UserError when a stage fails. On Ctrl-C stages end first, and
     what they have finished is kept.
     """
-    stages = list(stage_graph())
-    begun = {form.format(stage=stage): (stage, outcome) for stage in stages for outcome, form in OUTCOMES.items()}
-    number = 0
-    with _started([sys.executable, "-m", "dvc", "--wait-for-lock", "repro"], environment()) as process:
+    progress = _Progress(list(stage_graph()))
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"]
+    with preloaded.offered(), _started(command, environment()) as process:
         for line in process.stdout:
             text = printable(line.rstrip())
-            stage, outcome = next((one for start, one in begun.items() if text.startswith(start)), ("", ""))
-            number += bool(stage)
-            if stage:
-                say(f"stage {number} of {len(stages)}: {stage}" + f" ({outcome})" * (outcome != "ran"))
+            if told := progress.begins(text):
+                say(told)
             elif text and not text.startswith(_UNTOLD):
                 say(f"  {text}")
         if process.wait():
             raise UserError(f"dvc repro ended with {process.returncode}; the lines above say why")
+    progress.ends()
+
+
+class _Progress:
+    """Which of the `stages` runs, and how long the rest takes at most: as long as when each last ran (in seconds)."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        self.waiting = list(stages)
+        self.count, self.started = len(stages), time.monotonic()
+        self.begun = {says.format(stage=one): (one, outcome) for one in stages for outcome, says in OUTCOMES.items()}
+        self.path = Path(".work") / "seconds.json"
+        self.seconds = files.read_json(self.path) if self.path.exists() else {}
+        self.running, self.since = "", self.started
+
+    def begins(self, line: str) -> str:
+        """Return what to say when `line` of DVC is about the next stage, "" when it is not."""
+        stage, outcome = next((one for start, one in self.begun.items() if line.startswith(start)), ("", ""))
+        if stage not in self.waiting:
+            return ""
+        self.ends()
+        left = sum(self.seconds.get(one, 0) for one in self.waiting) if self.seconds.keys() >= {*self.waiting} else None
+        self.waiting.remove(stage)
+        number = f"stage {self.count - len(self.waiting)} of {self.count}: {stage}"
+        if outcome != "ran":
+            return f"{number} ({outcome})"
+        self.running, self.since = stage, time.monotonic()
+        rest = "" if left is None else f", at most {tqdm.format_interval(left)} left"
+        return f"{number} ({tqdm.format_interval(self.since - self.started)} so far{rest})"
+
+    def ends(self) -> None:
+        """Keep how long the running stage took, if one runs."""
+        if self.running:
+            self.seconds[self.running] = round(time.monotonic() - self.since, 1)
+            files.write_json(self.path, self.seconds)
+        self.running = ""
 
 
 @contextmanager

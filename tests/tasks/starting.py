@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from tasks.__main__ import run_stage
+from tasks.runner import run_stage
 from tasks.tracking import mlflow_runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -107,7 +107,7 @@ def test_the_command_ends_with_one_line_and_no_traceback(project, repository):
 
 def test_it_imports_nothing_heavy(project, repository):
     code = (
-        "import sys, tasks.__main__ as runner; runner.run_stage('inventory'); "
+        "import sys, tasks.runner as runner; runner.run_stage('inventory'); "
         "print(*{'torch', 'pandas', 'mlflow', 'great_expectations', 'pyarrow', 'cv2', 'dvc'} & set(sys.modules))"
     )
     environment = os.environ | {"PYTHONPATH": str(repository)}

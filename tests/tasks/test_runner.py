@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from depth_model.errors import UserError
-from tasks.__main__ import chosen_address, module_of
+from tasks.runner import chosen_address, module_of
 from tasks.settings import params
 from tests.tasks.starting import make_project
 

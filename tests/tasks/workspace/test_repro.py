@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,12 +39,18 @@ def test_each_stage_is_counted_and_the_second_time_unchanged(graph):
     graph("echo hello && touch one", "cp one two")
     said = []
     repro.repro(said.append)
-    assert said[0] == "stage 1 of 2: first"
+    assert re.fullmatch(r"stage 1 of 2: first \(00:0\d so far\)", said[0])
     assert "  hello" in said
-    assert "stage 2 of 2: second" in said
+    assert any(line.startswith("stage 2 of 2: second (00:") for line in said)
     again = []
     repro.repro(again.append)
     assert again[:2] == ["stage 1 of 2: first (unchanged)", "stage 2 of 2: second (unchanged)"]
+    Path("one").unlink()
+    Path("dvc.lock").unlink()
+    Path(".dvc/cache").rename("other")
+    third = []
+    repro.repro(third.append)
+    assert re.fullmatch(r"stage 1 of 2: first \(00:0\d so far, at most 00:\d\d left\)", third[0])
 
 
 def test_a_stage_that_fails_is_an_error_of_one_line(graph):

@@ -1,0 +1,168 @@
+"""Stages as copies of one process that has imported the libraries: one starts in a tenth of a second, not in ten.
+
+Of a run of many small stages half the time goes into importing torch, MLflow and Great Expectations, in each stage
+anew. `offered` starts a process beside DVC that imports them once. `python -m tasks`, in which an environment variable
+names that process, hands its stage over: the process forks, and the copy has the arguments, environment, folder and
+open files of the one that DVC started, which passes signals on, is given the exit code, and takes the copy with it when
+it dies. No module of ours is imported before the fork, so that a stage runs the code that is there when it starts.
+Under a bare `dvc repro`, or as long as the libraries are not there yet, it runs in the process that DVC started.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+SOCKET = "OPEN_DEPTH_PRELOADED"
+"""Environment variable with the path of the socket at which the process is asked."""
+LIBRARIES = (
+    "pandas",
+    "dvc.repo",
+    "torch",
+    "timm",
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "great_expectations",
+    "matplotlib",
+    "transformers",
+)
+"""What makes stages start slowly; what is not installed is left out."""
+OURS = ("tasks", "depth_model", "flows")
+PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@contextmanager
+def offered(libraries: Sequence[str] = LIBRARIES) -> Iterator[str]:
+    """Start the process in the current folder, for the stages that this process starts while the block lasts.
+
+    Yields the path of its socket, which stands in the environment. It also ends when this process is killed, since its
+    stdin ends then.
+    """
+    with tempfile.TemporaryDirectory(prefix="stages-") as folder:  # for this user alone, as the socket in it
+        path = str(Path(folder, "socket"))
+        command = [sys.executable, "-m", __name__, path, *libraries]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as server:
+            os.environ[SOCKET] = path
+            try:
+                yield path
+            finally:
+                del os.environ[SOCKET]
+                server.kill()
+
+
+def hand_over(arguments: Sequence[str]) -> int | None:
+    """Have a copy of the preloaded process run the stage, and wait; return its exit code (128 + n for signal n).
+
+    None when there is no such process: nothing was done then.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(os.environ.get(SOCKET, ""))
+        except OSError:
+            return None
+        for number in PASSED_ON:
+            signal.signal(number, lambda number, frame: connection.send(bytes([number])))
+        request = {"arguments": list(arguments), "folder": os.getcwd(), "environment": dict(os.environ)}
+        socket.send_fds(connection, [b"."], [0, 1, 2])
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        answer = connection.recv(1)
+    return answer[0] if answer else 128 + signal.SIGKILL
+
+
+def serve(path: str, libraries: Sequence[str]) -> list[str]:
+    """Import the `libraries` that are installed and fork for whoever asks at the socket `path`.
+
+    Returns in a copy alone, with the arguments of its stage; the process itself ends with its stdin.
+    """
+    _import(libraries)
+    gc.freeze()  # what is there is shared with the copies; to look through it would copy it
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps those who keep the copies
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                return _keep(connection)
+            connection.close()
+    sys.exit()
+
+
+def _import(libraries: Sequence[str]) -> None:
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    import_module("depth_model")  # libraries are quiet only after it
+    for name in libraries:
+        if find_spec(name.partition(".")[0]):
+            import_module(name)
+
+
+def _keep(connection: socket.socket) -> list[str]:
+    """Fork the stage that is asked for and stay with it until its end; return its arguments in the fork."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
+    reader = connection.makefile("rb")
+    request = json.loads(reader.readline())
+    stage = os.fork()
+    if stage == 0:
+        reader.close()
+        connection.close()
+        return _become(request, descriptors)
+    os.setpgid(stage, stage)  # here too: a signal may come before the copy has done so
+    threading.Thread(target=_pass_on, args=(reader, stage), daemon=True).start()
+    code = os.waitstatus_to_exitcode(os.waitpid(stage, 0)[1])
+    try:
+        connection.sendall(bytes([code if code >= 0 else 128 - code]))
+    finally:
+        os._exit(0)
+
+
+def _pass_on(signals: BinaryIO, stage: int) -> None:
+    """Signal the group of the stage as the asking process is signaled, and kill it when that one is gone."""
+    while one := signals.read(1):
+        _signal(stage, one[0])
+    _signal(stage, signal.SIGKILL)
+
+
+def _signal(stage: int, number: int) -> None:
+    try:
+        os.killpg(stage, number)
+    except ProcessLookupError:
+        pass  # it has just ended
+
+
+def _become(request: dict[str, Any], descriptors: Sequence[int]) -> list[str]:
+    """Take the place of the asking process, at the head of a process group; return its arguments."""
+    os.setpgid(0, 0)
+    for own, given in enumerate(descriptors):
+        os.dup2(given, own)
+        os.close(given)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    del os.environ[SOCKET]
+    sys.path[0], sys.argv[1:] = request["folder"], request["arguments"]
+    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+        del sys.modules[name]
+    return sys.argv[1:]
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2:])
+    from tasks import runner
+
+    runner.main()
