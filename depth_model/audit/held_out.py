@@ -103,6 +103,17 @@ def drawn_scenes(names: Names[str], source: str, choice: Choice) -> set[str]:
     return set(ordered[: min(max(under, 1), len(ordered) - 1)])
 
 
+def share_for(keys: Sequence[str], paths: Sequence[str], source: str, seed: int, wanted: int) -> tuple[float, int]:
+    """Return the fraction, in hundredths from a tenth on, that holds out nearest to `wanted` of the images of `source`
+    with these keys and paths, and how many it does: of a few dozen, the draw decides more than the fraction."""
+    counted = {}
+    for fraction in (percent / 100 for percent in range(10, 100)):
+        names = scenes(keys, paths, fraction)
+        drawn = drawn_scenes(set(names), source, Choice(fraction, seed))
+        counted[fraction] = sum(name in drawn for name in names)
+    return min(counted.items(), key=lambda one: abs(one[1] - wanted))
+
+
 def _near(images: Collection, held: np.ndarray, learned: np.ndarray, distance: int) -> np.ndarray:
     """Return bool (n,): which of the rows `held` look like one of the rows `learned`, or its mirror image."""
     found = np.isin(images.digests[held], images.digests[learned])

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 from depth_model import readers
 from depth_model.errors import UserError
 from tasks.commands.shared import checked_source
+from tasks.settings import own
 
 if TYPE_CHECKING:
     from depth_model.reading.inspection import Statistics
 
 OPENED = 200
 """Images of a source that are opened before a training; all are listed."""
+
+FEWEST_HELD_OUT, LEAST_SHARE, LARGEST_SHARE = 25, 0.1, 0.5
+"""Labeled images to hold out, and the least and the largest share of all that they may be."""
 
 LARGEST_CODE = 65535
 """Of 16 bits; sensors store it where they saw nothing, so that it is taken for no label where it occurs."""
@@ -74,6 +78,22 @@ def labeled(given: argparse.Namespace) -> Folder | None:
     if round(found.opened.high * given.unit) != LARGEST_CODE:
         return found
     return _opened("--color and --depth", "", "rgbd_folder", root, options | {"invalid": [0, LARGEST_CODE]})
+
+
+def held_out(found: Folder) -> tuple[float, int]:
+    """Return which fraction of labeled images training is kept from (`validation.fraction`), and about how many those
+    are: exactly, but for images that cannot be read, of few."""
+    from depth_model.audit.held_out import share_for
+    from depth_model.training.settings import ValidationSettings
+
+    if found.listed * LEAST_SHARE > 4 * FEWEST_HELD_OUT:
+        return LEAST_SHARE, round(found.listed * LEAST_SHARE)
+    reader = readers.get("rgbd_folder")
+    options = checked_source(reader.name, found.root, found.options).chosen_options()
+    items = list(reader.listed(Path(found.root), options))
+    keys, paths = [one.key for one in items], [one.source_path for one in items]
+    wanted = min(FEWEST_HELD_OUT, round(LARGEST_SHARE * found.listed))
+    return share_for(keys, paths, own.LABELS, ValidationSettings().seed, wanted)
 
 
 def _root(given: argparse.Namespace) -> tuple[str, list[str]]:

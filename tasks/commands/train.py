@@ -134,13 +134,16 @@ def _planned(given: argparse.Namespace, command: str) -> str:
         seconds=given.time,
     )
     fit = fitting.fit(wanted, machine)
-    print("\n".join([*_plan_lines(fit, machine, given.time), *_held_out_lines(wanted.labeled)]))
+    print("\n".join(_plan_lines(fit, machine, given.time)))
+    share, held_out = own_images.held_out(labels) if labels else (0.0, 0)
+    if labels:
+        print(_held_out_line(held_out, labels.listed))
     found = {one.partition("_")[0]: one for one in models}
     spread = start is not None and start.blocks == list(VARIANTS[size].out_indices("spread"))
     chosen = own.Choices(
         images=images.content,
         labels=labels.content if labels else None,
-        labeled=wanted.labeled,
+        held_out=share,
         unlabeled=wanted.unlabeled,
         models=models,
         start=found.get("start", ""),
@@ -201,11 +204,9 @@ def _plan_lines(fit: Fit, machine: Machine, wanted: float) -> Iterator[str]:
         yield f"  the time is too short: {_duration(fit.total)} is the least that makes sense"
 
 
-def _held_out_lines(labeled: int) -> Iterator[str]:
-    if labeled:
-        needed, share = Evaluation().minimum_images, own.held_out_share(labeled)
-        held_out = f"about {share * labeled:.0f}"
-        yield f"  {'held out':20}{held_out:>10} of {labeled} pairs; {needed} are needed to tell what is better"
+def _held_out_line(held_out: int, labeled: int) -> str:
+    needed = Evaluation().minimum_images
+    return f"  {'held out':20}{held_out:>10} of {labeled} pairs; {needed} are needed to tell what is better"
 
 
 def _duration(seconds: float) -> str:

@@ -20,8 +20,6 @@ from tasks.settings import params, presets
 
 LABELS, IMAGES, METRIC = "labels", "images", "own"
 """What the sources, and the fine-tuning to meters, are called."""
-FEWEST_HELD_OUT, LARGEST_SHARE = 25, 0.5
-"""Images to hold out, if they are not more than this share of all."""
 NEW_DECODER = {"encoder_learning_rate": 2e-5, "decoder_learning_rate": 2e-4}
 WHOLE_MODEL = {"encoder_learning_rate": 5e-6, "decoder_learning_rate": 5e-5}
 _BY = "# Written by 'depth-anything "
@@ -30,14 +28,14 @@ _REST = "# Unedited while the SHA-256 of the lines below begins with "
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What was asked for and found: `root` and `options` of the sources (`labels` None without any) and how many images
-    they hold; models from elsewhere by name, of which `start` and `teacher` name one or none; the `size` of the student
-    and the blocks that its decoder reads; the largest depth in meters to fine-tune to; what fits; and `told`, what the
-    file says of some values by path of the key."""
+    """What was asked for and found: `root` and `options` of the sources (`labels` None without any); which fraction of
+    the labeled images to hold out, and how many unlabeled ones there are; models from elsewhere by name, of which
+    `start` and `teacher` name one or none; the `size` of the student and the blocks that its decoder reads; the largest
+    depth in meters to fine-tune to; what fits; and `told`, what the file says of some values by path of the key."""
 
     images: Mapping[str, Any]
     labels: Mapping[str, Any] | None = None
-    labeled: int = 0
+    held_out: float = 0.0
     unlabeled: int
     models: Mapping[str, str] = field(default_factory=dict)
     start: str = ""
@@ -139,15 +137,10 @@ def _alignment(size: str) -> dict[str, Any]:
 
 def _validation(chosen: Choices) -> dict[str, Any]:
     """Hold out what tells enough, and measure eight times in the training of the student."""
-    if not chosen.labeled:
+    if not chosen.held_out:
         return {}
     steps = chosen.fit.student_epochs * chosen.unlabeled / chosen.fit.unlabeled_per_batch
-    return {"fraction": held_out_share(chosen.labeled), "every": max(5, round(steps / 8))}
-
-
-def held_out_share(labeled: int) -> float:
-    """Return which share of so many labeled images is held out."""
-    return round(min(LARGEST_SHARE, max(0.1, FEWEST_HELD_OUT / labeled)), 2)
+    return {"fraction": chosen.held_out, "every": max(5, round(steps / 8))}
 
 
 def _measured_side(chosen: Choices) -> int:

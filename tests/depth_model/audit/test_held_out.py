@@ -10,7 +10,7 @@ from PIL import Image
 
 from depth_model import readers
 from depth_model.audit.findings import Collection
-from depth_model.audit.held_out import Choice, counts, drawn_scenes, held_out, scenes
+from depth_model.audit.held_out import Choice, counts, drawn_scenes, held_out, scenes, share_for
 from depth_model.errors import UserError
 from depth_model.reading.collecting import collect_source
 from depth_model.shards import manifest
@@ -49,6 +49,16 @@ def test_what_is_drawn_depends_on_seed_and_names_alone():
     assert drawn_scenes([*names, *(f"more{number}" for number in range(400))], "rooms", Choice(0.1, 3)) >= drawn
     assert drawn_scenes(names, "rooms", Choice(0.2, 3)) > drawn
     assert drawn_scenes(names, "rooms", Choice(0.1, 4)) != drawn != drawn_scenes(names, "streets", Choice(0.1, 3))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_few_images_as_many_are_held_out_as_are_wanted(seed):
+    names = [f"frame{number}" for number in range(41)]
+    fraction, count = share_for(names, names, "labels", seed, 20)
+    assert count == len(drawn_scenes(set(names), "labels", Choice(fraction, seed))) == 20
+    several = paths(3, 20)
+    fraction, count = share_for(several, several, "labels", seed, 25)
+    assert abs(count - 25) <= 5 and 0.1 <= fraction < 1
 
 
 def test_at_least_one_scene_is_held_out_and_never_all():

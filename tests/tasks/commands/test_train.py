@@ -109,7 +109,8 @@ def test_labels_and_images_make_a_whole_params_yaml(project, monkeypatch, capsys
     assert found.sources.labeled["labels"].options == {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 1000.0}
     assert found.sources.labeled["labels"] == found.sources.metric["labels"]
     assert (found.student.encoder, found.encoder.weights, found.student.initial) == ("vits", "packaged", "encoder")
-    assert (found.training.crop, found.validation.fraction) == (126, 0.5)  # no larger than the images
+    assert found.training.crop == 126  # no larger than the images
+    assert "2 of 5 pairs; 20 are needed" in said and 0.1 <= found.validation.fraction < 1
     assert (found.finetune_metric["own"].maximum, found.finetune_metric["own"].height) == (10.0, 126)
     text = (project / "own.yaml").read_text()
     assert "# 5 pairs, 1 to 3 m" in text and "# pixels; the largest to fit 60 min and a test" in text
