@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 DEPTH_COLORS, ERROR_COLORS = "Spectral", "magma"
 LARGEST_ERROR = 0.5
@@ -20,6 +21,7 @@ NO_LABEL = "0.72"
 # Inches, but for the share of a column that a map takes beside its color bar.
 COLUMN_WIDTH, TITLE, WIDTH_OF_MAP = 2.1, 0.3, 0.72
 LONGEST_TITLE = 24
+PIXELS_OF_MAP = 200
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Example:
 def examples_figure(examples: Sequence[Example]) -> bytes:
     """Return a PNG with a row per example: image, truth, each model's aligned depth, each model's error.
 
-    Depth maps of a row share one logarithmic color scale, that of the truth; errors are |p - t| / t. Pixels
-    without truth are gray.
+    Depth maps of a row share one logarithmic color scale, that of the truth, and errors, |p - t| / t, another one: the
+    bar of each stands at its last map. Pixels without truth are gray.
     """
     from matplotlib.figure import Figure
 
@@ -66,15 +68,17 @@ def _draw_example(figure: Figure, row: Sequence[Axes], example: Example) -> None
     low, high = np.nanpercentile(example.depth, (1, 99))
     scale = LogNorm(low, max(high, low * 1.01), clip=True)
     count = len(example.aligned)
-    row[0].imshow(example.image)
-    row[0].set_title(_short(example.key), fontsize=8, parse_math=False)
-    _draw_map(figure, row[1], example.depth, "truth", f"depth ({example.unit})", norm=scale, cmap=DEPTH_COLORS)
+    row[0].imshow(_thinned(example.image))
+    row[0].set_title(_short(example.key), fontsize=8, parse_math=False, y=1.0)
+    drawn = _draw_map(row[1], example.depth, "truth", DEPTH_COLORS, norm=scale)
     for axes, (name, depth) in zip(row[2:], example.aligned.items()):
-        title = f"{name}, {example.scores[name]}"
-        _draw_map(figure, axes, depth, title, f"depth ({example.unit})", norm=scale, cmap=DEPTH_COLORS)
+        drawn = _draw_map(axes, depth, f"{name}, {example.scores[name]}", DEPTH_COLORS, norm=scale)
+    _draw_bar(figure, drawn, f"depth ({example.unit})", np.geomspace(scale.vmin, scale.vmax, 4), "both")
     for axes, (name, depth) in zip(row[2 + count :], example.aligned.items()):
         error = np.abs(depth - example.depth) / example.depth
-        _draw_map(figure, axes, error, f"error of {name}", "|p−t|/t", vmin=0, vmax=LARGEST_ERROR, cmap=ERROR_COLORS)
+        drawn = _draw_map(axes, error, f"error of {name}", ERROR_COLORS, vmin=0, vmax=LARGEST_ERROR)
+    if count:
+        _draw_bar(figure, drawn, "|p−t|/t", np.linspace(0, LARGEST_ERROR, 3), "max")
     for axes in row:
         axes.set_axis_off()
 
@@ -83,24 +87,26 @@ def _short(key: str) -> str:
     return key if len(key) <= LONGEST_TITLE else f"…{key[1 - LONGEST_TITLE :]}"
 
 
-def _draw_map(
-    figure: Figure, axes: Axes, values: np.ndarray, title: str, label: str, cmap: str, **style: object
-) -> None:
+def _thinned(values: np.ndarray) -> np.ndarray:
+    """Return every so manyth pixel (h, w, ...) of a map: about as many as are drawn, each a value of the map."""
+    step = max(1, values.shape[1] // PIXELS_OF_MAP)
+    return values[::step, ::step]
+
+
+def _draw_map(axes: Axes, values: np.ndarray, title: str, cmap: str, **style: Any) -> AxesImage:
     from matplotlib import colormaps
 
     colors = colormaps[cmap].with_extremes(bad=NO_LABEL)
-    drawn = axes.imshow(values, interpolation="nearest", cmap=colors, **style)
-    axes.set_title(title, fontsize=8, parse_math=False)
-    logarithmic = "norm" in style
-    bar = figure.colorbar(
-        drawn, cax=axes.inset_axes((1.02, 0, 0.04, 1)), extend="both" if logarithmic else "max", extendfrac=0.03
-    )
-    if logarithmic:
-        bar.set_ticks(np.geomspace(style["norm"].vmin, style["norm"].vmax, 4), minor=False)
-        bar.minorticks_off()
-        bar.ax.yaxis.set_major_formatter("{x:.2g}")
-    else:
-        bar.set_ticks(np.linspace(style["vmin"], style["vmax"], 3))
+    axes.set_title(title, fontsize=8, parse_math=False, y=1.0)
+    return axes.imshow(_thinned(values), interpolation="nearest", cmap=colors, **style)
+
+
+def _draw_bar(figure: Figure, drawn: AxesImage, label: str, ticks: np.ndarray, extend: str) -> None:
+    place = drawn.axes.inset_axes((1.02, 0, 0.04, 1))
+    bar = figure.colorbar(drawn, cax=place, extend=extend, extendfrac=0.03)
+    bar.set_ticks(ticks, minor=False)
+    bar.minorticks_off()
+    bar.ax.yaxis.set_major_formatter("{x:.2g}")
     bar.set_label(label, fontsize=7, labelpad=4)
     bar.ax.tick_params(labelsize=6.5, length=2, pad=1)
 
