@@ -50,7 +50,7 @@ def run(workplace: Workplace, settings: params.Params) -> None:
     if wanted.sha256:
         weights = out / (WEIGHTS if found.path.is_dir() else found.path.name)
         _check_weights(f"models.{workplace.key}.sha256", wanted.sha256, weights)
-    write_provenance(out, _provenance(found, wanted))
+    write_provenance(out, provenance_of(found, wanted))
 
 
 def _check_weights(setting: str, wanted: str, copied: Path) -> None:
@@ -67,7 +67,7 @@ def _wanted_files(found: Path, predictions: bool) -> list[Path]:
     return [one for one in inside if one.is_file() and not one.relative_to(found).as_posix().startswith(".")]
 
 
-def _provenance(found: NamedModel, wanted: params.Model) -> Provenance:
+def provenance_of(found: NamedModel, wanted: params.Model) -> Provenance:
     """Return what is known of the model: by params.yaml, by the hub, by the name of a release, or by what stands beside
     it, as beside a model that the pipeline trained from another."""
     from depth_model.networks.provenance import read_provenance

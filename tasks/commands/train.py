@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_model import files
-from depth_model.errors import UserError
+from depth_model.errors import UserError, named
 from depth_model.networks.variants import VARIANTS
 from depth_model.shown import shown
 from tasks.commands import own_images
 from tasks.commands.repro import check_project, reproduce
-from tasks.commands.shared import purpose
+from tasks.commands.shared import positive, purpose
 from tasks.settings import own, params
 from tasks.settings.sections import Evaluation
 from tasks.tracking.named_models import MODEL_NAMES, find_model
@@ -47,7 +47,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--from", dest="start", metavar="MODEL", help=f"start from {MODEL_NAMES} (default: an encoder)")
     one.add_argument("--teacher", metavar="MODEL", help="what labels the images (default: one trained on the pairs)")
     one.add_argument("--size", choices=VARIANTS, help="of the new model (default: that of --from, or vits)")
-    one.add_argument("--metric", type=float, metavar="METERS", help="fine-tune to meters as well, up to so many")
+    one.add_argument("--metric", type=positive, metavar="METERS", help="fine-tune to meters as well, up to so many")
     one.add_argument("--time", type=_seconds, default=3600.0, help="90s, 30m, 2h or 1d for everything (default: 1h)")
     one.add_argument("--gpu", metavar="CARD", help="plan and write for T4, L4, A10, A100, H100, 'RTX 4090'; run there")
     one.add_argument("-n", "--dry-run", action="store_true", help="show the plan, write nothing, run nothing")
@@ -161,10 +161,9 @@ def _planned(given: argparse.Namespace, command: str) -> str:
 def _models(given: argparse.Namespace) -> tuple[dict[str, str], DepthAnything | None, str | None]:
     """Return the models from elsewhere, name in params.yaml -> source; the one to start from; the size of the teacher.
 
-    Names hold the content, so that another model under the same source is another model.
+    Names hold the content, so that another model under the same source is another model. Warns of licenses.
     """
-    from depth_model.errors import named
-    from depth_model.networks import DepthAnything
+    from tasks.resolve_model import provenance_of
 
     models, start, size = {}, None, None
     for role, option, source in (("start", "--from", given.start), ("teacher", "--teacher", given.teacher)):
@@ -172,15 +171,27 @@ def _models(given: argparse.Namespace) -> tuple[dict[str, str], DepthAnything | 
             continue
         with named(option):
             found = find_model(str(Path(source).expanduser()) if source.startswith("~") else source)
+        if warning := provenance_of(found, params.Model(source=found.origin)).warning:
+            print(f"warning: {option} {source}: {warning}", file=sys.stderr)
         models[f"{role}_{files.sha256_of_json(files.hashes(found.path))[:8]}"] = found.origin
-        try:
-            model = DepthAnything.load(found.path)
-        except (ValueError, UserError) as error:
-            if role == "start":
-                raise UserError(f"--from {source}: no relative Depth Anything to start from: {error}") from error
-            continue  # any model may label
-        start, size = (model, size) if role == "start" else (start, model.encoder.size)
+        model = _loaded(f"{option} {source}", found.path, may_be_any=role == "teacher")
+        start, size = (model, size) if role == "start" else (start, model.encoder.size if model else None)
     return models, start, size
+
+
+def _loaded(where: str, path: Path, may_be_any: bool) -> DepthAnything | None:
+    """Return the relative Depth Anything at `path`, or None for another model where it may be any; raises UserError."""
+    from depth_model.comparison import adapters
+    from depth_model.networks import DepthAnything
+
+    try:
+        return DepthAnything.load(path)
+    except (ValueError, UserError) as error:
+        if not may_be_any:
+            raise UserError(f"{where}: no relative Depth Anything to start from: {error}") from error
+    with named(where, ValueError):
+        adapters.load(str(path), adapters.Settings())
+    return None
 
 
 def _check_size(given: argparse.Namespace, size: str, start: DepthAnything | None) -> None:

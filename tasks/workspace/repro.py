@@ -34,6 +34,8 @@ _UNTOLD = (
     "To track the changes",
     "To enable auto",
     "Use `dvc push`",
+    "git add",
+    "dvc config core.autostage",
 )
 """How lines of DVC begin that say nothing of a stage: the command, its own files, advice."""
 
@@ -73,7 +75,7 @@ def repro(say: Callable[[str], None]) -> None:
             text = printable(line.rstrip())
             if told := progress.begins(text):
                 say(told)
-            elif text and not text.startswith(_UNTOLD):
+            elif text and not text.lstrip().startswith(_UNTOLD):
                 say(f"  {text}")
         if process.wait():
             raise UserError(f"dvc repro ended with {process.returncode}; the lines above say why")

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from depth_model.networks import DepthAnything
@@ -74,6 +75,8 @@ def call(monkeypatch, *arguments):
         (("--images", "photos", *PAIRS, "--from", "nowhere"), "--from: nowhere: there is no such file or folder"),
         (("--images", "photos", *PAIRS, "--from", "photos"), "--from photos: no relative Depth Anything to start from"),
         (("--images", "photos", "--teacher", "nowhere"), "--teacher: nowhere: there is no such file or folder"),
+        (("--images", "photos", "--teacher", "photos"), "--teacher photos: photos: no model"),
+        (("--images", "photos", *PAIRS, "--metric", "0"), "--metric: 0: must be a positive number"),
         (("--images", "photos", "--teacher", "model", "--metric", "10"), "--metric: needs images with depth"),
         (("--images", "photos", *PAIRS, "--from", "model", "--size", "vits"), "the model of --from model is a tiny"),
     ],
@@ -133,6 +136,13 @@ def test_without_labels_the_teacher_labels_all(project, monkeypatch):
     assert found.sources.labeled == {} and found.validation.fraction == 0
     assert found.teacher.model == f"data/models/{next(iter(found.models))}"
     assert (found.encoder.weights, found.feature_alignment.images) == ("none", "none")
+
+
+def test_a_license_that_forbids_trade_is_said_with_the_plan(project, monkeypatch, capsys):
+    torch.save(DepthAnything("tiny", seed=1).official_state(), project / "depth_anything_v2_vitb.pth")
+    call(monkeypatch, "--images", "photos", "--teacher", "depth_anything_v2_vitb.pth", "--size", "tiny", "-n")
+    said = capsys.readouterr().err
+    assert said.startswith("warning: --teacher depth_anything_v2_vitb.pth: ") and "not for commercial use" in said
 
 
 def test_a_short_time_is_said_and_a_card_runs_nothing_here(project, monkeypatch, capsys):
