@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
+from depth_model.networks import DepthAnything
 from depth_model.networks.variants import VARIANTS
 from depth_model.objectives import affine_invariant_loss, gradient_matching_loss
+from depth_model.pseudo_label.teachers import relative_model
 from depth_model.training.settings import TeacherSettings
 from depth_model.training.start import Seen, anchor_terms, initial_model, label_terms
 from depth_model.training.teacher import train_teacher
 from depth_model.training.terms import values
+from tests.depth_model.networks.official_definition import official_disparity
 
 from .small_run import MACHINE, SETTINGS
 
@@ -114,3 +117,38 @@ def test_a_training_that_starts_from_a_whole_model_stays_near_it_by_the_anchor(p
         moved[weight] = sum(float((a - b).square().sum()) for a, b in pairs)
         assert ("anchor" in history.columns) == (weight > 0)
     assert 0 < moved[10.0] < moved[0.0] / 4
+
+
+def official(folder, images):
+    """Leave an official file in `folder`; return what the official definition makes of images."""
+    model = DepthAnything("tiny", seed=21)
+    torch.save(model.official_state(), folder / "depth_anything_vits14.pth")
+    return official_disparity(model.official_state(), images, 3, model.blocks)
+
+
+def transformers_folder(folder, images):
+    """Let transformers make a model with weights of its own and save it in `folder`; return what it makes of images."""
+    transformers = pytest.importorskip("transformers")
+    DepthAnything("tiny").save(folder)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(22)
+        peer = transformers.DepthAnythingForDepthEstimation(config).eval()
+        for parameter in peer.parameters():  # its own weights make a map that is constant but for rounding
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    peer.head.conv3.bias.fill_(1.0)  # the last ReLU is alive
+    peer.save_pretrained(folder)
+    return peer(images).predicted_depth
+
+
+@pytest.mark.parametrize("write", [official, transformers_folder])
+def test_before_the_first_step_a_start_and_a_teacher_say_what_the_peer_says(tmp_path, write):
+    images = torch.randn(1, 3, 518, 518, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = write(tmp_path, images)
+        assert expected.std() > 1e-4
+        settings = dataclasses.replace(TINY, initial=str(tmp_path))
+        start = initial_model("teacher", settings, "packaged", 5, SETTINGS, MACHINE).eval()
+        for model in (start, relative_model(tmp_path).eval()):
+            difference = (model(images) - expected).abs().max() / (expected.max() - expected.min())
+            assert difference < 1e-4
