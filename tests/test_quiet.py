@@ -46,6 +46,7 @@ COMMANDS = {
     "a look-up, to see that it is seen": ["-c", CANARY],
     "depth-anything plan": ["-m", "tasks.commands.main", "plan", "--preset", "demo"],
     "depth-anything runs": ["-m", "tasks.commands.main", "runs", "--port", "5123"],
+    "depth-anything app": ["-m", "tasks.commands.main", "app", "--port", "5124"],
     "dvc status": ["-m", "dvc", "status", "-q"],
     "prefect version": ["-m", "prefect", "version"],
     "prefect server start": ["-m", "prefect", "server", "start", "--port", "4299"],

@@ -38,14 +38,14 @@ def inputs(given: list[str]) -> dict[Path, Path]:
     return found
 
 
-def decode_budget_argument(parser: argparse.ArgumentParser) -> None:
+def decode_budget_argument(parser: argparse.ArgumentParser, default: str = "1GB") -> None:
     """Add the option --decode-budget, in bytes."""
     parser.add_argument(
         "--decode-budget",
-        type=_size,
-        default="1GB",
+        type=size,
+        default=default,
         metavar="SIZE",
-        help="what one file may decode to, like 500MB; larger ones are refused (default: 1GB)",
+        help=f"what one file may decode to, like 500MB; larger ones are refused (default: {default})",
     )
 
 
@@ -79,7 +79,8 @@ def _failure(path: Path, error: Exception) -> str:
     return shown(f"{path}: {said.replace('collect.decode_budget', '--decode-budget')}")
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
+    """Return the bytes that a text like `500MB` names."""
     from depth_model.shards import decoding
 
     try:

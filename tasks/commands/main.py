@@ -8,6 +8,7 @@ from contextlib import suppress
 from depth_model.shown import run_command
 from tasks.commands import (
     accept,
+    app,
     calibrate,
     convert,
     data_docs,
@@ -30,7 +31,7 @@ from tasks.commands import (
 )
 from tasks.workspace import repair as mending
 
-USE = (train, predict, segment, evaluate, tables, plan, calibrate, convert, inspect, export_world, export_labels)
+USE = (train, predict, app, segment, evaluate, tables, plan, calibrate, convert, inspect, export_world, export_labels)
 PROJECT = (repro, params, summary, accept, register, data_docs, repair, runs)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from depth_model import files
 from depth_model.shown import shown
+from tasks.commands.predictors import Predict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from depth_model.prediction.clip import Steadied
 
 WRITTEN = (".color.mp4", ".json")
-
-Predict = Callable[["np.ndarray"], "np.ndarray"]
 
 
 def predict_video(

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
 
-from depth_model.errors import BadInput
-from tasks.commands.shared import purpose
+from tasks.commands.shared import HOST, listening, purpose
 from tasks.tracking import mlflow_runs
-
-HOST = "127.0.0.1"
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -27,12 +23,7 @@ def run(given: argparse.Namespace) -> None:
 
     Raises BadInput when something else listens at the port.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, given.port))
-        except OSError as error:
-            raise BadInput(f"--port {given.port}: {error.strerror}; another program listens there") from error
+    listening(given.port).close()
     os.execv(sys.executable, command(given.port))
 
 

@@ -12,7 +12,6 @@ from depth_model import files
 from depth_model.errors import UserError, named
 from tasks.commands.inputs import PICTURES, decode_budget_argument, each, inputs, is_video
 from tasks.commands.outputs import add_out, check_free
-from tasks.commands.results import write_png
 from tasks.commands.shared import model_path, purpose, side
 from tasks.tracking.named_models import MODEL_NAMES
 
@@ -39,6 +38,7 @@ def segment(given: argparse.Namespace) -> None:
     Raises UserError at the end for what failed.
     """
     from depth_model.evaluation.segmentation_figures import overlay
+    from depth_model.media.pictures import png
     from depth_model.prediction.predictor import rgb
 
     found = {place: path for place, path in inputs(given.pictures).items() if not is_video(path)}
@@ -53,8 +53,8 @@ def segment(given: argparse.Namespace) -> None:
     def work(place: Path, path: Path) -> None:
         image = rgb(path)
         labels = segmenter(image)
-        write_png(labels, given.out / place, ".labels.png")
-        write_png(overlay(image, labels, classes), given.out / place, ".overlay.png")
+        for suffix, values in ((".labels.png", labels), (".overlay.png", overlay(image, labels, classes))):
+            files.write_bytes(given.out / place.with_name(place.name + suffix), png(values))
 
     each("segment", found, given.decode_budget, work)
     print(f"{len(found)} files: {os.path.relpath(given.out)}", file=sys.stderr)

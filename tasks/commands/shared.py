@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
-from depth_model.errors import UserError
+from depth_model.errors import BadInput, UserError
 from depth_model.networks.variants import PATCHES, Version
 from tasks.settings import params
 from tasks.tracking.named_models import MODEL_NAMES, NamedModel, find_model
+
+HOST = "127.0.0.1"
+"""Where servers of ours listen: on this machine alone."""
 
 if TYPE_CHECKING:
     from depth_model.metric.heads.metric_depth import MetricDepth
@@ -68,10 +72,26 @@ def positive(text: str) -> float:
     return value
 
 
-def model_arguments() -> argparse.ArgumentParser:
+def listening(port: int) -> socket.socket:
+    """Return a socket bound to `port` of this machine alone, to any free one for 0.
+
+    Raises BadInput when something else listens there.
+    """
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((HOST, port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        why = f"{error.strerror}; another program listens there" if isinstance(error, OSError) else error
+        raise BadInput(f"--port {port}: {why}") from error
+    return bound
+
+
+def model_arguments(required: bool = True) -> argparse.ArgumentParser:
     """Return the arguments of every command that runs a model, as a parent parser."""
     arguments = argparse.ArgumentParser(add_help=False)
-    arguments.add_argument("--model", required=True, help=MODEL_NAMES)
+    arguments.add_argument("--model", required=required, help=MODEL_NAMES)
     arguments.add_argument("--short-side", type=side, default=518, help="shorter side for the network (default: 518)")
     version_argument(arguments)
     return arguments

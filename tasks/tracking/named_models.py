@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from depth_model.errors import UserError
 from depth_model.shown import shown
-from tasks.tracking.registry import registered_folder
+from tasks.tracking.registry import registered_folder, registered_name, registered_names
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -54,6 +54,16 @@ def find_model(name: str, base: Path | None = None) -> NamedModel:
         raise UserError(f"{shown(name)}: there is no such file or folder")
     folder = _hub_folder(matched[1], matched[2], here)
     return NamedModel(folder, f"{matched[1]}@{folder.name}")
+
+
+def known_models() -> list[str]:
+    """Return names that `find_model` knows of models of depth at hand: those with an alias in the registry, then the
+    folders below models/ and data/models/ of the current folder."""
+    found = [name for name in registered_names() if not name.startswith(f"{_REGISTRY}{registered_name('semantic')}")]
+    for top in (Path("models"), Path("data/models")):
+        folders = sorted(one.parent for one in top.rglob("config.json") if (one.parent / _NEEDED[1]).is_file())
+        found += [str(one) for one in folders if one.parent.name != "semantic"]
+    return found
 
 
 def _hub_folder(model: str, revision: str | None, here: Path) -> Path:

@@ -78,10 +78,22 @@ def _add_version(client: MlflowClient, model: str, folder: Path, weights: str, r
     return str(logged.registered_model_version)
 
 
+def registered_names() -> list[str]:
+    """Return `models:/NAME@ALIAS` for every alias of the registry, none where there is no registry."""
+    if not _is_there(mlflow_runs.tracking_uri()):
+        return []
+    found = mlflow_runs.connect().search_registered_models()
+    return [f"models:/{one.name}@{alias}" for one in found for alias in one.aliases]
+
+
+def _is_there(uri: str) -> bool:
+    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+
+
 def registered_folder(name: str) -> Path:
     """Return the folder of a model of the registry, `models:/NAME@ALIAS`; raises UserError when it cannot be had."""
     uri = mlflow_runs.tracking_uri()
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    if not _is_there(uri):
         raise UserError(
             f"{name}: there is no registry at {redacted(uri)}; run in the project's folder, or set MLFLOW_TRACKING_URI"
         )
