@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -53,9 +54,9 @@ class Project:
         return output
 
     def ran(self, output: str) -> list[str]:
-        """The stages that DVC ran, in order, out of its output."""
-        lines = [line for line in output.splitlines() if line.startswith("Running stage '")]
-        return [line.split("'")[1] for line in lines]
+        """The stages that DVC ran, in order, out of its output or that of `depth-anything repro`."""
+        found = re.findall(r"^Running stage '(.+)'|^stage \d+ of \d+: (\S+) \(\d+:\d", output, re.MULTILINE)
+        return [bare or ours for bare, ours in found]
 
     def weights(self, model: str) -> bytes:
         return (self.folder / "models" / model / "model.safetensors").read_bytes()
@@ -77,9 +78,9 @@ def make_project(folder: Path, repository: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory, repository) -> Project:
-    """The tiny project after one undisturbed `dvc repro`; tests go on from each other's state in file order."""
+    """The tiny project after one undisturbed run; tests go on from each other's state in file order, by `dvc repro`."""
     project = make_project(tmp_path_factory.mktemp("project"), repository)
-    project.first_output = project.run("dvc", "repro")
+    project.first_output = project.run("depth-anything", "repro")
     return project
 
 
