@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from depth_model.errors import UserError
 from depth_model.interchange import openvino_runtime
+from depth_model.interchange.onnx_file import onnx_bytes
 from depth_model.interchange.openvino_runtime import SHAPES, OpenVinoModel
 from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
@@ -18,11 +20,14 @@ from depth_model.prediction.predictor import DepthPredictor
 pytest.importorskip("openvino")
 
 SIGNALED = """
-import gc, os, signal, threading
+import gc, os, signal, sys, threading
+from pathlib import Path
 import torch
 from depth_model.networks import DepthAnything
+from depth_model.interchange import openvino_runtime
 from depth_model.interchange.openvino_runtime import OpenVinoModel
 
+openvino_runtime.onnx_bytes = lambda *given: Path(sys.argv[1]).read_bytes()
 signal.signal(signal.SIGUSR1, lambda number, frame: print("handled"))
 models = [OpenVinoModel(DepthAnything("tiny"))]
 models[0](torch.zeros(1, 3, 42, 42))
@@ -40,8 +45,20 @@ def model() -> DepthAnything:
 
 
 @pytest.fixture(scope="module")
-def compiled(model) -> OpenVinoModel:
-    return OpenVinoModel(model)
+def graph(tmp_path_factory) -> Path:
+    """Where `compiled` leaves the exported model, which takes long to make."""
+    return tmp_path_factory.mktemp("graph") / "model.onnx"
+
+
+@pytest.fixture(scope="module")
+def compiled(model, graph) -> OpenVinoModel:
+    def kept(*given):
+        graph.write_bytes(onnx_bytes(*given))
+        return graph.read_bytes()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(openvino_runtime, "onnx_bytes", kept)
+        return OpenVinoModel(model)
 
 
 def images(batch: int, height: int, width: int) -> torch.Tensor:
@@ -74,14 +91,18 @@ def test_a_picture_smaller_than_the_graph_is_named(compiled):
         compiled(images(1, 28, 70))
 
 
-def test_a_predictor_uses_it_and_leaves_the_model_alone(model, compiled, monkeypatch):
-    before = {name: value.clone() for name, value in model.state_dict().items()}
+def test_a_predictor_uses_it(model, compiled, graph, monkeypatch):
+    monkeypatch.setattr(openvino_runtime, "onnx_bytes", lambda *given: graph.read_bytes())
     picture = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
     expected = DepthPredictor(model, 56, flip_averaging=True)(picture)
     predictor = DepthPredictor(model, 56, flip_averaging=True, compiled=OpenVinoModel(model, "bf16"))
     assert isinstance(predictor.model, OpenVinoModel)
     assert np.abs(predictor(picture) - expected).max() < 0.05 * np.ptp(expected)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_export_leaves_the_model_alone(model, compiled):
+    untouched = DepthAnything("tiny", seed=3, blocks=[0, 1, 2, 3]).state_dict()
+    assert all(torch.equal(value, untouched[name]) for name, value in model.state_dict().items())
 
 
 def test_what_cannot_be_is_one_line(model, monkeypatch):
@@ -93,6 +114,6 @@ def test_what_cannot_be_is_one_line(model, monkeypatch):
         OpenVinoModel(model)
 
 
-def test_a_signal_is_handled_after_the_models_are_gone():
-    ended = subprocess.run([sys.executable, "-c", SIGNALED], capture_output=True, text=True, timeout=300)
+def test_a_signal_is_handled_after_the_models_are_gone(compiled, graph):
+    ended = subprocess.run([sys.executable, "-c", SIGNALED, str(graph)], capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
