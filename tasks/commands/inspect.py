@@ -6,6 +6,7 @@ import argparse
 from itertools import islice
 from pathlib import Path
 
+from depth_model.errors import UserError
 from tasks.commands.shared import checked_source, key_value, purpose, value_of
 
 _SHOWN = 3
@@ -24,7 +25,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 def inspect(given: argparse.Namespace) -> None:
     """Print how many samples a reader lists, their sizes, share of labeled pixels, range of labels and refusals.
 
-    Raises UserError for a wrong reader or option, BadInput for a root that is missing or incomplete.
+    Raises UserError for a wrong reader or option and when nothing can be read, BadInput for a root that is missing or
+    incomplete.
     """
     from depth_model import readers
     from depth_model.reading.inspection import inspected
@@ -34,4 +36,7 @@ def inspect(given: argparse.Namespace) -> None:
     keys = [item.key for item in islice(reader.listed(root, options), _SHOWN)]
     print(f"first keys     {', '.join(keys) or 'none'}")
     print(f"listed         {sum(1 for _ in reader.listed(root, options))}")
-    print("\n".join(inspected(reader, root, options, given.limit).lines()))
+    found = inspected(reader, root, options, given.limit)
+    print("\n".join(found.lines()))
+    if not found.samples:
+        raise UserError(f"{root}: nothing that {source.reader} reads; docs/datasets.md has its layout and options")

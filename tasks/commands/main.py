@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from contextlib import suppress
 
 from depth_model.shown import run_command
@@ -46,11 +48,17 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Run the command."""
-    given = parser().parse_args()
+    given = parser().parse_args([at_home(one) for one in sys.argv[1:]])
     if given.command != "repair":
         with suppress(OSError):  # a project of others, in which there is nothing to mend for us
             mending.announce()
     run_command(lambda: _guarded_run(given))
+
+
+def at_home(argument: str) -> str:
+    """Return an argument with the `~` expanded that a shell leaves alone, as in `--root=~/data`."""
+    name, equals, value = argument.rpartition("=") if "=~" in argument else ("", "", argument)
+    return name + equals + os.path.expanduser(value)
 
 
 def _guarded_run(given: argparse.Namespace) -> None:

@@ -110,8 +110,9 @@ def source_root(source: Source) -> Path | Bucket:
 
 
 def project_path(path: str) -> Path:
-    """Return a path as params.yaml gives it: from the project's folder, if relative, also inside an experiment."""
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / path
+    """Return a path as params.yaml gives it: from the project's folder, if relative, also inside an experiment; `~` is
+    the user's home."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / Path(path).expanduser()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,8 @@ class Struck:
         found = {}
         for out in ("data", "models"):
             folder = self.project.folder / out
-            names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+            paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".gitignore"]  # DVC's
+            names = {path.relative_to(folder).as_posix() for path in paths}
             found |= {f"{out}/{name}": "" for name in names}
             found |= {f"{out}/{name}": digest for name, digest in digests(folder).items()}
         return found

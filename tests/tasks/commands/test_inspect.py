@@ -49,6 +49,15 @@ def test_faults_are_one_line(monkeypatch, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+def test_a_home_is_found_and_a_folder_without_anything_to_read_is_an_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, "--reader", "image_folder", "--root=~/empty")
+    assert ended.value.code == 1
+    assert f"{tmp_path / 'empty'}: nothing that image_folder reads" in capsys.readouterr().err
+
+
 def test_millimeters_taken_for_meters_and_left_out_files_are_told(tmp_path, monkeypatch, capsys):
     Image.fromarray(np.arange(768, 792, dtype=np.uint16).reshape(4, 6)).save(tmp_path / "d1.png")
     Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "c1.png")
