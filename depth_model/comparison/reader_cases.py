@@ -12,6 +12,7 @@ from depth_model import readers
 from depth_model.errors import BadInput
 from depth_model.evaluation.cases import Case
 from depth_model.evaluation.protocols import check_kind
+from depth_model.reading.reader import rooted
 from depth_model.shards import images
 from depth_model.shards.sample import Item, check_key
 
@@ -62,25 +63,27 @@ def _ends(path: str) -> Iterator[str]:
 
 
 def read_cases(reader: str, root: Path, options: Any, listed: Sequence[str] | None = None) -> ReadCases:
-    """Return the cases of `reader` below `root`, or those of them that `listed` names by key or by path.
+    """Return the cases of `reader` below `root`, or those of them that `listed` names.
 
-    Raises BadInput that names the first of `listed` that are not there.
+    A line of it, or its first word, is a key or a path. Raises BadInput that names the first that is not there.
     """
     chosen = readers.get(reader)
     # Checked options may be of a class made for the check, which no other process knows.
     options = chosen.options(**{field.name: getattr(options, field.name) for field in fields(chosen.options)})
-    items = tuple(chosen.items(root, options))
+    place = rooted(root, options)
+    items = tuple(chosen.items(place, options))
     times = Counter(name for item in items for name in _ends(item.source_path))
     if listed is not None:
         items = tuple(_chosen(items, listed))
     repeated = len(items) - len({item.key for item in items})
     if repeated:
         raise BadInput(f"{repeated} images have a key that another one has; choose one part of the data by --options")
-    return ReadCases(reader, root, options, items, frozenset(name for name, count in times.items() if count > 1))
+    return ReadCases(reader, place, options, items, frozenset(name for name, count in times.items() if count > 1))
 
 
 def _chosen(items: Sequence[Item], listed: Sequence[str]) -> list[Item]:
     named = {name: item for item in items for name in (item.key, item.source_path, *item.paths)}
+    listed = [line if line in named else line.split()[0] for line in listed]
     missing = [name for name in listed if name not in named]
     if missing:
         known = items[0].key if items else "nothing"

@@ -46,7 +46,10 @@ def fit(prediction: np.ndarray, truth: Truth, space: str, protocol: Protocol) ->
         raise BadInput("the prediction is not finite")
     values = _values(predicted, space, protocol)
     if _is_inverted(space, protocol) and not (np.isfinite(values) & (values > 0)).all():
-        raise BadInput(f"the prediction is not positive, so its inverse cannot be aligned as {protocol.alignment}")
+        raise BadInput(
+            f"the prediction is not positive, so its inverse cannot be aligned as {protocol.alignment} "
+            f"(--change alignment={space} aligns it as it is)"
+        )
     true = 1 / (truth.depth + protocol.epsilon) if protocol.alignment == "disparity" else truth.depth
     chosen = _aligned_on(values, truth, protocol)
     if chosen is not None and not chosen.any():
@@ -59,9 +62,25 @@ def remark(prediction: np.ndarray, truth: Truth, found: Fit) -> str:
     if found.scale < 0:
         return "inverted (a negative scale fits best)"
     predicted = prediction.ravel().take(truth.places)
+    if found.space == "depth" and _is_inverted(found.space, found.protocol):
+        as_it_is, inverse = _unexplained(predicted, truth.depth), _unexplained(1 / predicted, 1 / truth.depth)
+        if as_it_is < 0.1 * inverse and inverse > 0.01:
+            return "like depth with a shift of its own (--change alignment=depth fits it better)"
+    if found.protocol.is_metric and _correlation(predicted, truth.depth) < -0.5:
+        return "inverted (like disparity, not meters)"
     if found.protocol.is_metric and 300 < np.median(predicted) / np.median(truth.depth) < 3000:
         return "like millimeters, not meters"
     return ""
+
+
+def _unexplained(values: np.ndarray, true: np.ndarray) -> float:
+    """Return the share of the variance of `true` that no scale and shift of `values` explains."""
+    return 1 - _correlation(values, true) ** 2
+
+
+def _correlation(values: np.ndarray, true: np.ndarray) -> float:
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a constant there is none: NaN
+        return float(np.corrcoef(values, true)[0, 1])
 
 
 def _values(prediction: np.ndarray, space: str, protocol: Protocol) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from depth_model.networks.wrappers import state_dict_in, without_wrappers
 ACCEPTED = "a safetensors file, a PyTorch .pth of tensors, or a folder with config.json and model.safetensors"
 SETTINGS = "open_depth_anything"
 """Key of what a released layout leaves no place for, beside the weights in a file of ours."""
+_FOREIGN = re.compile(r"(?:GLOBAL|global:?|class) ([\w.]+\.[\w.]+)")
+"""How torch names what is no tensor, where it refuses a pickle."""
 UNTRAINED = "mask_token"
 """Present in DINOv2's and transformers' files, absent from timm's, used by nobody here."""
 
@@ -98,7 +101,9 @@ def _read_pickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise BadCheckpoint(f"{path} is refused: damaged, or more than tensors in it; give {ACCEPTED}") from error
+        held = _FOREIGN.search(str(error))
+        what = f"it holds {held[1]}, which may run code: save the state dict alone" if held else "it is damaged"
+        raise BadCheckpoint(f"{path} is refused: {what}; give {ACCEPTED}") from error
     except Exception as error:  # Damaged bytes make the unpickler raise anything, even AssertionError.
         raise BadCheckpoint(f"{path} is damaged ({type(error).__name__}); give {ACCEPTED}") from error
 
@@ -149,10 +154,17 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 def common_settings(config: dict[str, Any]) -> dict[str, Any]:
     """Return what a transformers configuration of Depth Anything says, relative or metric."""
     return {
-        "blocks": [index - 1 for index in config["backbone_config"]["out_indices"]],
+        "blocks": _blocks(config["backbone_config"]),
         "position_embedding": config.get("position_embedding", "exact"),
         **({"version": config["version"]} if "version" in config else {}),
     }
+
+
+def _blocks(backbone: dict[str, Any]) -> list[int]:
+    """Return the blocks (0-based) that `out_indices`, counted from either end, or `out_features` ("stage12") name."""
+    if backbone.get("out_indices") is None:
+        return [int(name.removeprefix("stage")) - 1 for name in backbone["out_features"]]
+    return [index - 1 if index > 0 else index + backbone["num_hidden_layers"] for index in backbone["out_indices"]]
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], what: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from depth_model.errors import BadInput
-from depth_model.reading.reader import Reader
+from depth_model.reading.reader import Reader, rooted
 from depth_model.shards.disparity import labeled_pixels
 from depth_model.shards.images import decode_rgb
 from depth_model.shards.sample import Sample
@@ -77,12 +77,12 @@ def inspected(reader: Reader, root: Path, options: Any, limit: int | None = None
 
     A sample that cannot be read is counted with its reason. Raises BadInput for a root that is missing or incomplete.
     """
-    found = Statistics()
+    found, place = Statistics(), rooted(root, options)
     for item in islice(reader.everything(root, options), limit):
         try:
             if item.fault:
                 raise BadInput(item.fault)
-            found.add(reader.load(root, item, options))
+            found.add(reader.load(place, item, options))
         except (BadInput, OSError) as error:
             found.refused[str(error)] += 1
     return found

@@ -21,19 +21,32 @@ from depth_model.reading.reader import files_below
 def lines(root: Path, name: str) -> Iterator[list[str]]:
     """Yield the words of every line of the list file `name` (absolute, or relative to `root`) that is not empty.
 
-    Lists come from other systems: a byte order mark, UTF-16, line ends of Windows, backslashes and a leading `./` of
-    paths make no difference. Raises BadInput when there is no such file or it is not text.
+    A backslash and a leading `./` of paths make no difference. Raises BadInput as `text_lines` does, and when there is
+    no such file.
     """
-    data = _existing(root, name).read_bytes()
+    for line in text_lines(_existing(root, name)):
+        yield [plain_path(word) for word in line.split()]
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """Yield every line of the list file `path` that is not empty, without the space around it.
+
+    Lists come from other systems: a byte order mark, UTF-16 and line ends of Windows make no difference. Raises
+    BadInput for a file that is not text.
+    """
+    name, data = path.name, path.read_bytes()
     try:
         text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInput(f"list: {name} is not a text file") from error
+        raise BadInput(f"list: {name} is not a text file (of UTF-8 or UTF-16)") from error
     if "\0" in text:
-        raise BadInput(f"list: {name} is not a text file")
-    for line in text.splitlines():
-        if words := [word.replace("\\", "/").removeprefix("./") for word in line.split()]:
-            yield words
+        raise BadInput(f"list: {name} is not a text file (of UTF-8 or UTF-16)")
+    yield from filter(None, map(str.strip, text.splitlines()))
+
+
+def plain_path(text: str) -> str:
+    """Return the path in a list as it is below a root: without backslashes and a leading `./`."""
+    return text.replace("\\", "/").removeprefix("./")
 
 
 def watch(root: Path, options: Any) -> Iterator[dict[str, Any]]:

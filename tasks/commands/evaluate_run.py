@@ -75,10 +75,11 @@ def changed(protocol: Protocol, changes: Sequence[tuple[str, str]]) -> Protocol:
 def chosen_cases(source: params.Source, listed: Path | None) -> ReadCases:
     """Return the cases of `source`, or those that the list file names.
 
-    A reader with an option `list` reads the list in its own way; of another, the first word of each line is a key or a
+    A reader with an option `list` reads the list in its own way; of another, a line, or its first word, is a key or a
     path below the root. Raises UserError.
     """
     from depth_model.comparison.reader_cases import read_cases
+    from depth_model.reading.split_lists import plain_path, text_lines
 
     options = source.chosen_options()
     root = Path(source.root or "")
@@ -89,6 +90,7 @@ def chosen_cases(source: params.Source, listed: Path | None) -> ReadCases:
         if "list" in {field.name for field in fields(options)}:
             options = replace(options, list=str(listed.resolve()))
         else:
-            names = [line.split()[0] for line in listed.read_text("utf-8").splitlines() if line.strip()]
+            with named("--list"):
+                names = [plain_path(line) for line in text_lines(listed)]
     with named(f"--root {source.root}", OSError):
         return read_cases(source.reader, root, options, names)

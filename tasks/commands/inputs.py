@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import errno
 import glob
-import os
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from depth_model.errors import BadInput, UserError
 from depth_model.reading.inputs import IMAGE_PATTERNS
+from depth_model.shards.folder import Folder, LinkedRoot
 from depth_model.shown import shown
 
 PICTURES = tuple(pattern.removeprefix("*") for pattern in IMAGE_PATTERNS)
@@ -26,8 +28,9 @@ def inputs(given: list[str]) -> dict[Path, Path]:
     """Return place among the results -> file, of files, of everything below folders and of patterns, in order.
 
     A pattern is what the shell knows (`*`, `?`, `[a-z]`, `**` for any folders), for shells that leave it to programs. A
-    file found in a folder keeps its place below that folder. Raises UserError for a path that is not there and for two
-    files with one place, of which one would overwrite the other, OSError for a folder that cannot be read.
+    file found in a folder keeps its place below that folder; links are followed, names with a leading dot do not count,
+    and what else is left out is told on stderr. Raises UserError for a path that is not there, for two files with one
+    place, of which one would overwrite the other, and for a folder that cannot be read.
     """
     found: dict[Path, Path] = {}
     for path, place in (one for text in given for named in _named(text) for one in _below(named)):
@@ -102,10 +105,17 @@ def _below(path: Path) -> Iterator[tuple[Path, Path]]:
     if path.is_file():
         yield path, Path(path.name)
         return
-    for one in sorted(Path(folder, name) for folder, _, names in os.walk(path, onerror=_raised) for name in names):
-        if one.suffix.lower() in PICTURES + VIDEOS and one.is_file():
-            yield one, one.relative_to(path)
-
-
-def _raised(error: OSError) -> None:
-    raise error
+    others: Counter[str] = Counter()
+    for name, entry, reason in sorted(Folder(LinkedRoot(path)).everything(), key=lambda one: Path(one[0])):
+        place = Path(name)
+        if entry is None:
+            raise UserError(shown(f"{path / place}: {reason}"))
+        if reason:
+            print(shown(f"left out: {path / place}: {reason}"), file=sys.stderr)
+        elif place.suffix.lower() in PICTURES + VIDEOS:
+            yield path / place, place
+        else:
+            others[place.suffix.lower() or "no suffix"] += 1
+    if others:
+        kinds = ", ".join(f"{count} of {suffix}" for suffix, count in others.most_common())
+        print(shown(f"left out: in {path} what has no suffix of a picture or video: {kinds}"), file=sys.stderr)

@@ -127,6 +127,8 @@ class MetricDepth(nn.Module):
         settings = metric_settings(path) or inside
         state = tensors if "midas" in settings else our_metric_names(tensors, str(path))
         bins, release = any(name.startswith("head.") for name in state), release_of(path)
+        if not settings and version is None and release is not None and release.maximum:
+            _check_head(path, release.version, bins)
         if not settings and release is not None and release.metric:
             settings = {"maximum": release.maximum, "domain": release.domain}
         if not settings and release is not None and not bins:
@@ -208,6 +210,16 @@ def load_depth(
     if blocks is not None or position_embedding is not None:
         raise BadCheckpoint(f"{path} is a metric model, whose blocks and position embedding follow from its version")
     return MetricDepth.load(path, maximum, version)
+
+
+def _check_head(path: str | Path, version: Version, bins: bool) -> None:
+    """Raise BadCheckpoint where a released name of `version` stands on a file with the head of the other one."""
+    if bins != (version == "v1"):
+        kind = "metric bins, as the first Depth Anything" if bins else "no metric bins, unlike the first Depth Anything"
+        raise BadCheckpoint(
+            f"{path} has a released name of {version}, but {kind}: say which it is (--version, and of a metric file "
+            "--maximum), or give it another name"
+        )
 
 
 def _told_by_blocks(size: str, settings: dict[str, Any]) -> Version | None:

@@ -105,6 +105,8 @@ def test_a_list_names_images_by_key_or_path(job):
     cases = job.cases
     chosen = read_cases(cases.reader, cases.root, cases.options, ["4", "rgb/1.png", "4"])
     assert [item.key for item in chosen.items] == ["4", "1"]
+    chosen = read_cases(cases.reader, cases.root, cases.options, ["rgb/1.png depth/1.png 518.8", "4 "])
+    assert [item.key for item in chosen.items] == ["1", "4"]
     with pytest.raises(BadInput, match="1 of 2 listed images are not in the set, as 9"):
         read_cases(cases.reader, cases.root, cases.options, ["4", "9"])
 

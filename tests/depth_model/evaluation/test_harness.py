@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -143,6 +145,19 @@ def test_an_inverted_prediction_is_reported(source, aligned):
     assert summary["remarks"] == {"inverted": {"inverted (a negative scale fits best)": COUNT - 1}}
     said = "inverted: the prediction looks inverted (a negative scale fits best) on 4 of 4 images"
     assert said in list(summary_lines(summary))
+
+
+def test_depth_with_a_shift_of_its_own_and_disparity_as_meters_are_reported(source):
+    models = {
+        "shifted": Estimator("depth", lambda image, names: 3 + image[:, :, 0] / np.float32(100)),
+        "exact": Estimator("depth", lambda image, names: image[:, :, 0] / np.float32(100)),
+    }
+    summary = summary_of("set", *evaluate(models, source(), GENERIC), GENERIC)
+    assert list(summary["remarks"]) == ["shifted"] and "alignment=depth" in next(iter(summary["remarks"]["shifted"]))
+    protocol = replace(GENERIC, alignment="none")
+    meters = {"inverse": Estimator("metric_depth", lambda image, names: seer(image))}
+    summary = summary_of("set", *evaluate(meters, source(), protocol), protocol)
+    assert summary["remarks"]["inverse"] == {"inverted (like disparity, not meters)": COUNT - 1}
 
 
 def test_a_set_of_affine_disparity_is_refused_before_anything_is_predicted(source):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 
 import pytest
 import torch
+from transformers import Dinov2Config
 
 from depth_model.metric.heads.checkpoints import is_metric
 from depth_model.metric.heads.metric_depth import MetricDepth, load_depth
 from depth_model.networks import BadCheckpoint, DepthAnything
+from depth_model.networks.checkpoints import read_settings
 from depth_model.networks.releases import Release, release_of
 
 
@@ -147,3 +150,45 @@ def test_what_is_not_plain_is_refused_with_what_was_found(model, tmp_path, said)
     with pytest.raises(BadCheckpoint, match=said) as caught:
         DepthAnything.load(tmp_path / "depth_anything_vits14.pth")
     assert "\n" not in str(caught.value) and "depth_anything_vits14.pth" in str(caught.value)
+
+
+def test_a_released_name_on_the_head_of_the_other_version_is_asked_about(model, tmp_path):
+    plain, bins = (
+        tmp_path / "depth_anything_metric_depth_indoor.pt",
+        tmp_path / "depth_anything_v2_metric_vkitti_vits.pth",
+    )
+    torch.save(model.official_state(), plain)
+    MetricDepth(model, "bins", 10.0).export_released(bins)
+    content = torch.load(bins)
+    torch.save({"model": content["model"]}, bins)
+    for path, said in ((plain, "name of v1, but no metric bins"), (bins, "name of v2, but metric bins")):
+        with pytest.raises(BadCheckpoint, match=said) as caught:
+            load_depth(path)
+        assert "--version" in str(caught.value) and "\n" not in str(caught.value)
+    assert load_depth(plain, "v1", 10.0).maximum == 10.0
+    assert load_depth(bins, "v1", 10.0).blocks == model.blocks
+
+
+def test_what_a_refused_pickle_holds_is_named(model, tmp_path):
+    torch.save({"model": model.official_state(), "args": Namespace(epochs=3)}, tmp_path / "depth_anything_vits14.pth")
+    with pytest.raises(BadCheckpoint, match=r"depth_anything_vits14\.pth is refused: it holds argparse\.Namespace"):
+        DepthAnything.load(tmp_path / "depth_anything_vits14.pth")
+
+
+@pytest.mark.parametrize(
+    ("named", "version"),
+    [
+        ({"out_features": ["stage3", "stage6", "stage9", "stage12"]}, "v2"),
+        ({"out_features": ["stage9", "stage10", "stage11", "stage12"], "out_indices": None}, "v1"),
+        ({"out_indices": [-10, -7, -4, -1]}, "v2"),
+    ],
+)
+def test_blocks_as_transformers_may_name_them(tmp_path, named, version):
+    Dinov2Config(hidden_size=384, num_attention_heads=6, num_hidden_layers=12, **named)  # a configuration it takes
+    DepthAnything("vits").save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["version"], config["backbone_config"]["out_indices"]
+    config["backbone_config"] |= named
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert read_settings(tmp_path)["blocks"] == ([2, 5, 8, 11] if version == "v2" else [8, 9, 10, 11])
+    assert DepthAnything.load(tmp_path).version == version

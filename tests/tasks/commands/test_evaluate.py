@@ -268,3 +268,28 @@ def test_pairs_of_points_have_an_accuracy(monkeypatch, capsys, models, tmp_path)
     shutil.rmtree(root / "indoor")
     with pytest.raises(SystemExit):
         call(monkeypatch, *common)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_lists_of_other_systems_and_names_with_spaces(monkeypatch, capsys, tmp_path, encoding):
+    for folder in ("set/rgb", "set/depth", "p/rgb", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    ramp = np.linspace(1, 5, 32 * 32, dtype=np.float32).reshape(32, 32)
+    for name in ("küche 1", "küche 2"):
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "elsewhere" / f"{name}.png")
+        (tmp_path / "set/rgb" / f"{name}.png").symlink_to(tmp_path / "elsewhere" / f"{name}.png")
+        np.save(tmp_path / "set/depth" / f"{name}.npy", ramp)
+        np.save(tmp_path / "p/rgb" / f"{name}.png.npy", ramp)
+    (tmp_path / "list.txt").write_bytes(".\\rgb\\küche 2.png\r\n".encode(encoding))
+    options = ["--options", "color=rgb/*.png", "depth=depth/*.npy", "unit=1", "follow_links=true", "--no-pictures"]
+    given = ["--reader", "rgbd_folder", "--root", tmp_path / "set", *options, "--list", tmp_path / "list.txt"]
+    predictions = ["--model", tmp_path / "p", "--predictions", "depth", "-o", tmp_path / "out"]
+    if encoding == "latin-1":
+        with pytest.raises(SystemExit):
+            call(monkeypatch, *given, *predictions)
+        assert "list.txt is not a text file" in capsys.readouterr().err
+        return
+    call(monkeypatch, *given, *predictions)
+    assert "AbsRel 0.0000" in capsys.readouterr().out
+    (table,) = (tmp_path / "out").rglob("per_image.parquet")
+    assert set(pd.read_parquet(table)["key"].str[-10:-9]) == {"2"}

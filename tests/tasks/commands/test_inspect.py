@@ -68,3 +68,15 @@ def test_millimeters_taken_for_meters_and_left_out_files_are_told(tmp_path, monk
     assert lines["labels"] == "768 to 791 m"
     assert "look like millimeters" in lines["warning"]
     assert lines["refused"] == "1: its name fits no pattern of this source"
+
+
+def test_links_out_of_the_root_are_read_when_asked_for(tmp_path, monkeypatch, capsys):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "root").mkdir()
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "store" / "a.png")
+    (tmp_path / "root" / "b.png").symlink_to(tmp_path / "store" / "a.png")
+    (tmp_path / "root" / "scene").symlink_to(tmp_path / "store")
+    given = ("--reader", "image_folder", "--root", tmp_path / "root", "--options", "follow_links=true")
+    call(monkeypatch, *given)
+    told = capsys.readouterr().out
+    assert "samples read   2" in told and "refused" not in told

@@ -23,6 +23,7 @@ from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
 from depth_model.reading.video import frames
 from tasks.commands import main
+from tasks.commands.inputs import inputs
 from tasks.settings import presets
 from tasks.tracking import mlflow_runs, registry
 from tasks.workspace.entry import Entry
@@ -223,7 +224,24 @@ def test_a_folder_that_cannot_be_read_is_one_line(repository, tmp_path):
         if folder.stat().st_uid == os.getuid() and folder != folder.parent:
             folder.chmod(folder.stat().st_mode | 0o011)
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert (ended.returncode, ended.stderr) == (1, "error: album/closed: Permission denied\n")
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "error: album/closed: a folder that cannot be read: Permission denied\n",
+    )
+
+
+def test_what_a_folder_holds_is_read_or_told(capsys, album, tmp_path):
+    shutil.copytree(album, tmp_path / "elsewhere")
+    (album / "linked").symlink_to(tmp_path / "elsewhere")
+    (album / "again").symlink_to(album)
+    (album / "gone.png").symlink_to("nowhere.png")
+    for name in ("notes.txt", "deep/raw.dng", "LICENSE", ".hidden.png"):
+        (album / name).touch()
+    found = inputs([str(album)])
+    assert [str(place) for place in found] == ["a.png", "deep/b.png", "linked/a.png", "linked/deep/b.png"]
+    told = capsys.readouterr().err
+    assert "album/gone.png: a dangling link" in told and "album/again: a link to a folder that is read" in told
+    assert "no suffix of a picture or video: 1 of no suffix, 1 of .dng, 1 of .txt" in told and "hidden" not in told
 
 
 @pytest.mark.parametrize(
