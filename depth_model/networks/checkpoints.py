@@ -162,13 +162,15 @@ def common_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 def _blocks(backbone: dict[str, Any]) -> list[int]:
     """Return the blocks (0-based) that `out_indices`, counted from either end, or `out_features` ("stage12") name."""
-    if backbone.get("out_indices") is None:
-        return [int(name.removeprefix("stage")) - 1 for name in backbone["out_features"]]
+    if "out_indices" not in backbone or backbone["out_indices"] is None:
+        stages = {f"stage{block + 1}": block for block in range(backbone["num_hidden_layers"])}
+        return [stages[name] for name in backbone["out_features"]]
     return [index - 1 if index > 0 else index + backbone["num_hidden_layers"] for index in backbone["out_indices"]]
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], what: str) -> None:
-    """Copy `state` into `module`; names and shapes must agree, only DINOv2's unused mask token may be missing.
+    """Copy `state` into `module`; names and shapes must agree, only the unused mask token may be missing, and every
+    number must be finite.
 
     Raises BadCheckpoint with the first difference; `what` says in the message what was to be loaded.
     """
@@ -176,13 +178,18 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], what: str) -> Non
     missing = [name for name in expected if name not in state and not name.endswith(UNTRAINED)]
     unknown = [name for name in state if name not in expected]
     shapes = [name for name in state if name in expected and state[name].shape != expected[name].shape]
-    real = (name for name, value in expected.items() if name in state and value.is_floating_point())
+    real = [name for name, value in expected.items() if name in state and value.is_floating_point()]
     coded = [name for name in real if not state[name].is_floating_point()]
-    faults = ((missing, "is missing"), (unknown, "is unknown"), (shapes, "has another shape"), (coded, "is quantized"))
-    for names, complaint in faults:
+    broken = [name for name in real if not state[name].float().isfinite().all()]
+    kind, training = "is it a model of this size?", "the training diverged, or half precision was too little"
+    faults = (
+        *((missing, "is missing", kind), (unknown, "is unknown", kind), (shapes, "has another shape", kind)),
+        *((coded, "is quantized", kind), (broken, "is not finite", training)),
+    )
+    for names, complaint, reason in faults:
         if names:
             others = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-            raise BadCheckpoint(f"{what}: tensor {names[0]} {complaint}{others}; is it a model of this size?")
+            raise BadCheckpoint(f"{what}: tensor {names[0]} {complaint}{others}; {reason}")
     module.load_state_dict(state, strict=False)
 
 

@@ -79,6 +79,7 @@ def known_version(
     if version is None:
         raise BadCheckpoint(
             f"{path} may be of the first or of the second Depth Anything, no tensor tells: say version v1 or v2 "
-            "(--version; of a metric file its range too, --maximum), or give it its released name"
+            "(--version; of a metric file its range too, --maximum, in evaluate --model-maximum), or give it its "
+            "released name"
         )
     return version

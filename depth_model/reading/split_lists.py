@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
-from depth_model.errors import BadInput
+from depth_model.errors import BadInput, named
 from depth_model.reading.reader import files_below
 
 
@@ -24,24 +24,31 @@ def lines(root: Path, name: str) -> Iterator[list[str]]:
     A backslash and a leading `./` of paths make no difference. Raises BadInput as `text_lines` does, and when there is
     no such file.
     """
-    for line in text_lines(_existing(root, name)):
+    path = _existing(root, name)
+    with named("list"):
+        found = list(text_lines(path))
+    for line in found:
         yield [plain_path(word) for word in line.split()]
 
 
 def text_lines(path: Path) -> Iterator[str]:
-    """Yield every line of the list file `path` that is not empty, without the space around it.
+    """Yield every line of the list file `path` that is not empty, without the space around it; raises as `text_of`."""
+    yield from filter(None, map(str.strip, text_of(path).splitlines()))
 
-    Lists come from other systems: a byte order mark, UTF-16 and line ends of Windows make no difference. Raises
-    BadInput for a file that is not text.
+
+def text_of(path: Path) -> str:
+    """Return the text of the list file `path`, which may come from another system.
+
+    A byte order mark and UTF-16 make no difference. Raises BadInput for a file that is not text.
     """
-    name, data = path.name, path.read_bytes()
+    data = path.read_bytes()
     try:
         text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadInput(f"list: {name} is not a text file (of UTF-8 or UTF-16)") from error
+        raise BadInput(f"{path.name} is not a text file (of UTF-8 or UTF-16)") from error
     if "\0" in text:
-        raise BadInput(f"list: {name} is not a text file (of UTF-8 or UTF-16)")
-    yield from filter(None, map(str.strip, text.splitlines()))
+        raise BadInput(f"{path.name} is not a text file (of UTF-8 or UTF-16)")
+    return text
 
 
 def plain_path(text: str) -> str:

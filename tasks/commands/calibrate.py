@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -149,19 +150,20 @@ def _of_points(given: argparse.Namespace) -> Iterator[Picture]:
 
 def _points(path: Path) -> dict[str, list[tuple[float, float, float]]]:
     """Return image -> (x, y, meters) of a CSV file; raises UserError that names the line."""
+    from depth_model.reading.split_lists import text_of
+
     found = defaultdict(list)
-    with named(f"--points {path}", OSError, UnicodeDecodeError, csv.Error):
-        with path.open(newline="", encoding="utf-8") as handle:
-            lines = csv.DictReader(handle)
-            missing = [name for name in COLUMNS if name not in (lines.fieldnames or ())]
-            if missing:
-                raise BadInput(f"has no column {missing[0]}; its first line is {','.join(COLUMNS)}")
-            for line in lines:
-                try:
-                    x, y, meters = (float(line[name]) for name in COLUMNS[1:])
-                except (TypeError, ValueError) as error:
-                    raise BadInput(f"line {lines.line_num}: {error}") from error
-                if not 0 < meters < float("inf"):
-                    raise BadInput(f"line {lines.line_num}: {meters} meters; must be above 0")
-                found[line["image"]].append((x, y, meters))
+    with named(f"--points {path}", OSError, csv.Error):
+        lines = csv.DictReader(io.StringIO(text_of(path), newline=""))
+        missing = [name for name in COLUMNS if name not in (lines.fieldnames or ())]
+        if missing:
+            raise BadInput(f"has no column {missing[0]}; its first line is {','.join(COLUMNS)}")
+        for line in lines:
+            try:
+                x, y, meters = (float(line[name]) for name in COLUMNS[1:])
+            except (TypeError, ValueError) as error:
+                raise BadInput(f"line {lines.line_num}: {error}") from error
+            if not 0 < meters < float("inf"):
+                raise BadInput(f"line {lines.line_num}: {meters} meters; must be above 0")
+            found[line["image"]].append((x, y, meters))
     return dict(found)

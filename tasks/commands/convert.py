@@ -91,7 +91,23 @@ def _official(model: Any, given: argparse.Namespace, origin: str) -> str:
         model.export_released(given.out)
         return f"{given.out}: the released layout of metric bins"
     export_official(model, given.out)
-    return f"{given.out}: official names; say --version {model.version} of such a file, unless its name does"
+    return f"{given.out}: official names, of which none says: {', '.join(_unsaid(model))}"
+
+
+def _unsaid(model: Any) -> list[str]:
+    """Return what no official file says of `model` and who reads it must, as options, or must know."""
+    from depth_model.metric.heads.metric_depth import SHORT_SIDE, MetricDepth
+    from depth_model.networks.variants import VARIANTS
+
+    said = [f"--version {model.version} (a released name does)"]
+    if isinstance(model, MetricDepth):
+        said += [f"--maximum {model.maximum:g}"]
+        said += [f"an input of {model.input_size} pixels"] if model.input_size != SHORT_SIDE else []
+    if VARIANTS[model.encoder.size].version_of(model.blocks) != model.version:
+        said += [f"--blocks {' '.join(map(str, model.blocks))}"]
+    if model.encoder.position_embedding != "official":
+        said += [f"--position-embedding {model.encoder.position_embedding}"]
+    return said
 
 
 def _onnx(model: AnyModel, given: argparse.Namespace, origin: str) -> str:

@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from depth_model.errors import UserError
+from depth_model.errors import BadInput, UserError
 from tasks.commands import predict_video, predictors
 from tasks.commands.calibrate import verdict
 from tasks.commands.inputs import PICTURES, VIDEOS, decode_budget_argument, each, inputs, is_video
@@ -59,6 +59,8 @@ def predict(given: argparse.Namespace) -> None:
 
     Raises UserError at the end for what failed.
     """
+    import numpy as np
+
     from depth_model.prediction.predictor import rgb
 
     found = inputs(given.pictures)
@@ -74,7 +76,10 @@ def predict(given: argparse.Namespace) -> None:
             predict_video.predict_video(path, given.out / place, predictor, write, metric, given)
         else:  # The suffix stays in the name: a.jpg and a.png are two pictures.
             image = rgb(path)
-            write(predictor(image), image, given.out / place, given)
+            depth = predictor(image)
+            if not np.isfinite(depth).all():
+                raise BadInput("what the model says of it is not finite")
+            write(depth, image, given.out / place, given)
 
     each("predict", found, given.decode_budget, work)
     print(f"{len(found)} files: {os.path.relpath(given.out)}", file=sys.stderr)

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from depth_model.errors import UserError
 from tasks.commands.shared import HOST, listening, purpose
 from tasks.tracking import mlflow_runs
 
@@ -21,8 +22,11 @@ def run(given: argparse.Namespace) -> None:
     """Show the project's runs, curves and model registry in the browser: MLflow's own pages, answering to this machine
     and its own pages alone, without telemetry. Ends with Ctrl-C.
 
-    Raises BadInput when something else listens at the port.
+    Raises BadInput when something else listens at the port, UserError where a tracking server keeps the runs.
     """
+    if (uri := mlflow_runs.tracking_uri()).startswith("http"):
+        mlflow_runs.check_answers(uri)
+        raise UserError(f"MLFLOW_TRACKING_URI: the server at {uri} keeps the runs and shows them: open that address")
     listening(given.port).close()
     os.execv(sys.executable, command(given.port))
 

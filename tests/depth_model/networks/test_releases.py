@@ -169,6 +169,15 @@ def test_a_released_name_on_the_head_of_the_other_version_is_asked_about(model, 
     assert load_depth(bins, "v1", 10.0).blocks == model.blocks
 
 
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_weights_that_are_not_finite_are_refused(model, tmp_path, value):
+    state = model.official_state()
+    state["depth_head.scratch.output_conv2.2.bias"] = torch.tensor([float(value)])
+    torch.save(state, tmp_path / "depth_anything_vits14.pth")
+    with pytest.raises(BadCheckpoint, match=r"output_conv2\.2\.bias is not finite; the training diverged"):
+        DepthAnything.load(tmp_path / "depth_anything_vits14.pth")
+
+
 def test_what_a_refused_pickle_holds_is_named(model, tmp_path):
     torch.save({"model": model.official_state(), "args": Namespace(epochs=3)}, tmp_path / "depth_anything_vits14.pth")
     with pytest.raises(BadCheckpoint, match=r"depth_anything_vits14\.pth is refused: it holds argparse\.Namespace"):

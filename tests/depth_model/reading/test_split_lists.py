@@ -32,5 +32,5 @@ def test_the_same_images_from_each(tmp_path, name):
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"caf\xe9.png\n", TEXT.encode("utf-16-le"), bytes(100)])
 def test_what_is_no_text_is_one_line(tmp_path, data):
     (tmp_path / "list.txt").write_bytes(data)
-    with pytest.raises(BadInput, match=r"list: list\.txt is not a text file"):
+    with pytest.raises(BadInput, match=r"list: list\.txt is not a text file \(of UTF-8 or UTF-16\)"):
         list(split_lists.lines(tmp_path, "list.txt"))

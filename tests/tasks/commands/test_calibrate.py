@@ -78,7 +78,7 @@ def test_a_few_points_do_as_well(call, capsys, model, walk, tmp_path):
     for number in range(4):
         depth, _ = truth(model, walk / f"rgb/{number}.png")
         lines += [f"rgb/{number}.png,{x},{y},{depth[y, x]:.4f}" for x in (3, 20, 41, 55) for y in (6, 18, 37)]
-    (tmp_path / "points.csv").write_text("\n".join(lines))
+    (tmp_path / "points.csv").write_text("\n".join(lines), encoding="utf-16")  # as a spreadsheet may save it
     more = ("--points", tmp_path / "points.csv", "--short-side", SIDE)
     call("calibrate", model, "--images", walk, *more, "-o", tmp_path / "out")
     assert "12 measurements" in capsys.readouterr().err

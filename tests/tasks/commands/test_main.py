@@ -230,6 +230,17 @@ def test_a_folder_that_cannot_be_read_is_one_line(repository, tmp_path):
     )
 
 
+def test_a_prediction_that_is_not_finite_is_no_file(monkeypatch, capsys, album, tmp_path):
+    model = DepthAnything("tiny", seed=1)
+    with torch.no_grad():
+        next(model.decoder.parameters()).fill_(3e38)
+    model.save(tmp_path / "overflows")
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "predict", album / "a.png", "--model", tmp_path / "overflows", "-o", tmp_path / "out")
+    assert "a.png: what the model says of it is not finite" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.npy"))
+
+
 def test_what_a_folder_holds_is_read_or_told(capsys, album, tmp_path):
     shutil.copytree(album, tmp_path / "elsewhere")
     (album / "linked").symlink_to(tmp_path / "elsewhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import time
 import httpx
 import pytest
 
+from depth_model.errors import UserError
 from tasks.commands import runs
 
 pytestmark = pytest.mark.hostile
@@ -22,6 +24,16 @@ def test_nobody_else_reaches_the_port():
     assert flags["--host"] == "127.0.0.1"
     assert flags["--allowed-hosts"] == "127.0.0.1:5123,localhost:5123"
     assert flags["--cors-allowed-origins"] == "http://127.0.0.1:5123,http://localhost:5123"
+
+
+def test_a_server_that_keeps_the_runs_is_named_in_one_line(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match=r"no tracking server answers at http://127\.0\.0\.1:9") as caught:
+        runs.run(argparse.Namespace(port=5123))
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(runs.mlflow_runs, "check_answers", lambda uri: None)
+    with pytest.raises(UserError, match="open that address"):
+        runs.run(argparse.Namespace(port=5123))
 
 
 @pytest.fixture(scope="module")
