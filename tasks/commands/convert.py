@@ -103,7 +103,8 @@ def _unsaid(model: Any) -> list[str]:
     if isinstance(model, MetricDepth):
         said += [f"--maximum {model.maximum:g}"]
         said += [f"an input of {model.input_size} pixels"] if model.input_size != SHORT_SIDE else []
-    if VARIANTS[model.encoder.size].version_of(model.blocks) != model.version:
+    usual = VARIANTS[model.encoder.size].out_indices("spread" if model.version == "v2" else "last")
+    if tuple(model.blocks) != usual:
         said += [f"--blocks {' '.join(map(str, model.blocks))}"]
     if model.encoder.position_embedding != "official":
         said += [f"--position-embedding {model.encoder.position_embedding}"]

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from transformers import DepthAnythingForDepthEstimation
 
+from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.networks import DepthAnything, build_encoder
 from depth_model.semantic.classes import ClassList
 from depth_model.semantic.heads.segmentation import Segmentation
@@ -52,10 +53,20 @@ def test_a_foreign_transformers_folder_is_exact_and_goes_back_to_an_official_fil
     (tmp_path / "own" / "config.json").write_text(json.dumps(foreign))
     DepthAnythingForDepthEstimation.from_pretrained(tmp_path / "own").save_pretrained(tmp_path / "foreign")
     assert DepthAnything.load(tmp_path / "foreign").encoder.position_embedding == "exact"
-    call(tmp_path / "foreign", "--to", "official", "-o", tmp_path / "back.pth")
+    said = call(tmp_path / "foreign", "--to", "official", "-o", tmp_path / "back.pth")
+    assert said.rstrip().endswith("--version v1 (a released name does), --position-embedding exact")
     state = torch.load(tmp_path / "back.pth", weights_only=True)
     for name, value in model.official_state().items():
         torch.testing.assert_close(state[name], value, rtol=0, atol=0)
+
+
+def test_what_no_official_file_says_is_told(call, tmp_path):
+    metric = MetricDepth(DepthAnything("tiny", version="v2"), "sigmoid", 13.5, input_size=126)
+    metric.save(tmp_path / "metric")
+    said = call(tmp_path / "metric", "--to", "official", "-o", tmp_path / "out.pth")
+    assert (
+        "--version v2 (a released name does), --maximum 13.5, an input of 126 pixels" in said and "blocks" not in said
+    )
 
 
 def test_what_a_bare_file_cannot_tell_is_asked_for(call, model, tmp_path):
