@@ -6,6 +6,7 @@ Decides nothing about what is learned beyond that.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ TOTALS = (48, 24, 12, 6, 3)
 ON_A_CPU = 12
 FEWEST, MOST = 4, 40
 """Epochs that a crop must leave time for, and that are enough."""
+LEAST_STEPS = 12
+"""Of every training, however short the time: after three of them a student was no better than a constant."""
 TEACHER, METRIC = 0.4, 0.2
 """Shares of the time for training that go to a teacher that is trained, and to fine-tuning to meters."""
 MEMORY_SHARE = 0.8
@@ -63,17 +66,26 @@ class Machine:
 class Wanted:
     """What is to be trained on how many images, their shorter side in pixels, and in how many seconds.
 
-    `teacher` is the size of what labels, which is trained if `trains_teacher`; `metric`: fine-tune to meters, too.
+    Of the labeled ones `held_out` are not learned from. `teacher` is the size of what labels, which is trained if
+    `trains_teacher`; `sky`: labeled images may show it;
+    `metric`: fine-tune to meters, too.
     """
 
     labeled: int
+    held_out: int
     unlabeled: int
     short_side: int
     student: str
     teacher: str
     trains_teacher: bool
+    sky: bool
     metric: bool
     seconds: float
+
+    @property
+    def learned(self) -> int:
+        """The labeled images that are learned from."""
+        return self.labeled - self.held_out
 
 
 @dataclass(frozen=True)
@@ -157,8 +169,6 @@ def _forward(size: str, device: Any) -> float:
 
 def whole(side: int, *sizes: str) -> int:
     """Return `side` brought down to whole patches of all `sizes`, one patch at least."""
-    import math
-
     patch = math.lcm(*(VARIANTS[size].patch for size in sizes))
     return max(patch, side // patch * patch)
 
@@ -187,9 +197,9 @@ def _at(wanted: Wanted, machine: Machine, crop: int) -> Fit | None:
     labeled, unlabeled = _batch(wanted, machine, crop)
     if not unlabeled:
         return None
-    batch = max(1, min(unlabeled, wanted.labeled // 4))
+    batch = max(1, min(unlabeled, wanted.learned // 4))
     work = Work(
-        labeled=wanted.labeled,
+        labeled=wanted.learned,
         unlabeled=wanted.unlabeled,
         teacher=wanted.teacher,
         teacher_epochs=1,
@@ -202,13 +212,17 @@ def _at(wanted: Wanted, machine: Machine, crop: int) -> Fit | None:
         label_side=crop,
     )
     once = {one.name: 3600 * one.hours for one in stages(work, machine.row, 1, machine.cores)}
-    once["sky masks"] = wanted.labeled * seconds_per_image(machine.row, "vits", _probe_side(), value("aspect"))
+    masked = wanted.labeled * wanted.sky
+    once["sky masks"] = masked * seconds_per_image(machine.row, "vits", _probe_side(), value("aspect"))
     learned = {"train teacher": once.pop("train teacher"), "train student": once.pop("train student")}
     fixed = once | {"all else": value("other_seconds")}
-    epochs = _epochs(wanted, learned, _metric_epoch(wanted, machine, crop), wanted.seconds - sum(fixed.values()))
+    once_metric = _metric_epoch(wanted, machine, crop)
+    of_labels = batch / max(1, wanted.learned)
+    step = {"train teacher": of_labels, "metric": of_labels, "train student": unlabeled / wanted.unlabeled}
+    epochs = _epochs(wanted, learned | {"metric": once_metric}, step, wanted.seconds - sum(fixed.values()))
     seconds = fixed | {name: epochs[name] * one for name, one in learned.items()}
     memory = training_bytes(wanted.student, crop, labeled + unlabeled, machine.precision)
-    metric = {"fine-tune to meters": epochs["metric"] * _metric_epoch(wanted, machine, crop)} if wanted.metric else {}
+    metric = {"fine-tune to meters": epochs["metric"] * once_metric} if wanted.metric else {}
     rest = int(epochs["train teacher"]), epochs["train student"], epochs["metric"]
     return Fit(crop, batch, labeled, unlabeled, *rest, seconds | metric, memory)
 
@@ -230,14 +244,22 @@ def _batch(wanted: Wanted, machine: Machine, crop: int) -> tuple[int, int]:
 
 def _metric_epoch(wanted: Wanted, machine: Machine, crop: int) -> float:
     forward = seconds_per_image(machine.row, wanted.student, crop, value("aspect"))
-    return wanted.labeled * forward * training_factor(machine.row, wanted.student)
+    return wanted.learned * forward * training_factor(machine.row, wanted.student)
 
 
-def _epochs(wanted: Wanted, once: Mapping[str, float], metric: float, seconds: float) -> dict[str, float]:
-    """Return how often each network sees its images in `seconds`, where once takes so long; teachers whole times."""
+def _epochs(wanted: Wanted, once: Mapping[str, float], step: Mapping[str, float], seconds: float) -> dict[str, float]:
+    """Return how often each network sees its images in `seconds`, where once takes so long and a step sees such a part
+    of them: never fewer than LEAST_STEPS, teachers whole times."""
     shares = {"train teacher": TEACHER * wanted.trains_teacher, "metric": METRIC * wanted.metric}
     shares |= {"train student": 1 - sum(shares.values())}
-    times = {name: shares[name] * seconds / one if one else 0.0 for name, one in (once | {"metric": metric}).items()}
-    found = {name: round(min(max(one, 0.1), MOST), 1) for name, one in times.items()}
-    whole_times = float(max(1, int(found["train teacher"]))) if wanted.trains_teacher else 0.0
-    return found | {"train teacher": whole_times, "metric": found["metric"] * wanted.metric}
+    found = {}
+    for name, share in shares.items():
+        fits = share * seconds / once[name] if once[name] else 0.0
+        least = min(MOST, LEAST_STEPS * step[name])
+        found[name] = max(math.ceil(10 * least) / 10, round(min(fits, MOST), 1))
+    teacher = max(math.ceil(LEAST_STEPS * step["train teacher"]), int(found["train teacher"]))
+    return {
+        "train student": found["train student"],
+        "train teacher": float(min(MOST, teacher) * wanted.trains_teacher),
+        "metric": found["metric"] * wanted.metric,
+    }

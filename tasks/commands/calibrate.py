@@ -142,7 +142,7 @@ def _of_points(given: argparse.Namespace) -> Iterator[Picture]:
         with named(f"{given.points}: {name}", OSError):
             image = rgb(given.images / name)
             columns, rows, depth = np.array(points).T
-            inside = (rows >= 0) & (rows <= image.shape[0] - 0.5) & (columns >= 0) & (columns <= image.shape[1] - 0.5)
+            inside = (rows >= 0) & (rows < image.shape[0] - 0.5) & (columns >= 0) & (columns < image.shape[1] - 0.5)
             if not inside.all():
                 raise BadInput(f"a point lies outside its {image.shape[1]} x {image.shape[0]} pixels")
         yield name, image, np.rint(rows).astype(int), np.rint(columns).astype(int), depth

@@ -24,6 +24,9 @@ OPENED = 200
 FEWEST_HELD_OUT, LEAST_SHARE, LARGEST_SHARE = 25, 0.1, 0.5
 """Labeled images to hold out, and the least and the largest share of all that they may be."""
 
+LARGEST_ROOM = 15.0
+"""Meters; where no label is farther, images show rooms, in which no sky is to be looked for."""
+
 LARGEST_CODE = 65535
 """Of 16 bits; sensors store it where they saw nothing, so that it is taken for no label where it occurs."""
 
@@ -41,6 +44,11 @@ class Folder:
     def content(self) -> dict[str, Any]:
         """The source as params.yaml has it, but for its reader."""
         return {"root": self.root} | ({"options": self.options} if self.options else {})
+
+    @property
+    def shows_sky(self) -> bool:
+        """Whether images may show the sky, by how far labels reach."""
+        return self.opened.high > LARGEST_ROOM
 
     @property
     def short_side(self) -> int:

@@ -123,19 +123,21 @@ def _planned(given: argparse.Namespace, command: str) -> str:
     teacher_size = teacher_size or size
     _check_size(given, size, start)
     machine = fitting.card(given.gpu) if given.gpu else fitting.this_machine({size, teacher_size})
+    share, held_out = own_images.held_out(labels) if labels else (0.0, 0)
     wanted = fitting.Wanted(
         labeled=labels.listed if labels else 0,
+        held_out=held_out,
         unlabeled=images.listed,
         short_side=min(one.short_side for one in (images, labels) if one),
         student=size,
         teacher=teacher_size,
         trains_teacher=given.teacher is None,
+        sky=labels is not None and labels.shows_sky,
         metric=given.metric is not None,
         seconds=given.time,
     )
     fit = fitting.fit(wanted, machine)
     print("\n".join(_plan_lines(fit, machine, given.time)))
-    share, held_out = own_images.held_out(labels) if labels else (0.0, 0)
     if labels:
         print(_held_out_line(held_out, labels.listed))
     found = {one.partition("_")[0]: one for one in models}
@@ -152,6 +154,7 @@ def _planned(given: argparse.Namespace, command: str) -> str:
         out_indices="spread" if spread else "last",
         metric=given.metric,
         precision=machine.precision,
+        sky=wanted.sky,
         fit=fit,
         told=_told(images, labels, machine, given),
     )
@@ -236,6 +239,7 @@ def _told(images: Folder, labels: Folder | None, machine: Machine, given: argpar
     }
     if labels:
         told[f"sources.labeled.{own.LABELS}"] = f"{labels.listed} pairs, {own_images.depth_range(labels)}"
+        told["sky.segmenter"] = f"labels {'reach beyond' if labels.shows_sky else 'end within'} a room"
     if given.teacher is None:
         told["teacher.epochs"] = f"over the labeled images, {asked}"
     return told

@@ -31,7 +31,8 @@ class Choices:
     """What was asked for and found: `root` and `options` of the sources (`labels` None without any); which fraction of
     the labeled images to hold out, and how many unlabeled ones there are; models from elsewhere by name, of which
     `start` and `teacher` name one or none; the `size` of the student and the blocks that its decoder reads; the largest
-    depth in meters to fine-tune to; what fits; and `told`, what the file says of some values by path of the key."""
+    depth in meters to fine-tune to; whether sky is looked for; what fits; and `told`, what the file says of some values
+    by path of the key."""
 
     images: Mapping[str, Any]
     labels: Mapping[str, Any] | None = None
@@ -44,6 +45,7 @@ class Choices:
     out_indices: str = "last"
     metric: float | None = None
     precision: str = "fp32"
+    sky: bool = False
     told: Mapping[str, str] = field(default_factory=dict)
     fit: Fit
 
@@ -83,6 +85,7 @@ def _given(chosen: Choices) -> CommentedMap:
         {
             "models": {name: {"source": source} for name, source in chosen.models.items()},
             "sources": _sources(chosen),
+            "sky": {"segmenter": "packaged_probe" if chosen.sky else "none"},
             "encoder": {"weights": _weights(chosen.size)},
             "training": {"precision": chosen.precision, "crop": found.crop, "out_indices": chosen.out_indices},
             "validation": _validation(chosen),

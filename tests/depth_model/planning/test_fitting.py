@@ -13,11 +13,13 @@ ROW = {"name": "a test", "source": "given", "milliseconds": {"vits": 1000.0, "vi
 SLOW = fitting.Machine("a test", ROW, 16e9, "fp32", is_gpu=False)
 WANTED = fitting.Wanted(
     labeled=100,
+    held_out=0,
     unlabeled=200,
     short_side=480,
     student="vits",
     teacher="vits",
     trains_teacher=True,
+    sky=True,
     metric=False,
     seconds=7200,
 )
@@ -43,6 +45,11 @@ def test_the_teacher_gets_its_share_of_the_time_in_whole_epochs():
     assert given.teacher_epochs == given.seconds["train teacher"] == 0
 
 
+def test_where_no_sky_is_to_be_seen_none_is_looked_for():
+    assert fitting.fit(WANTED, SLOW).seconds["sky masks"] > 0
+    assert fitting.fit(replace(WANTED, sky=False), SLOW).seconds["sky masks"] == 0
+
+
 def test_more_time_than_forty_epochs_take_is_left():
     found = fitting.fit(replace(WANTED, seconds=1e9), SLOW)
     assert (found.teacher_epochs, found.student_epochs) == (fitting.MOST, fitting.MOST)
@@ -51,6 +58,14 @@ def test_more_time_than_forty_epochs_take_is_left():
 def test_no_crop_is_small_enough_for_a_second_and_that_shows():
     found = fitting.fit(replace(WANTED, seconds=1), SLOW)
     assert found.crop == 98 and found.total > 1
+
+
+def test_however_short_the_time_every_training_has_some_steps():
+    few = replace(WANTED, labeled=41, held_out=20, unlabeled=42, metric=True, seconds=1)
+    found = fitting.fit(few, SLOW)
+    assert found.teacher_epochs * 21 / found.teacher_batch >= fitting.LEAST_STEPS
+    assert found.student_epochs * 42 / found.unlabeled_per_batch >= fitting.LEAST_STEPS
+    assert found.metric_epochs * 21 / found.teacher_batch >= fitting.LEAST_STEPS
 
 
 def test_a_batch_fits_the_memory_and_the_images():

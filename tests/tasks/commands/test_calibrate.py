@@ -91,10 +91,12 @@ def test_a_few_points_do_as_well(call, capsys, model, walk, tmp_path):
         (("--points", "{walk}/none.csv"), "--points"),
         (("--points", "{walk}/bad.csv"), "line 3: -1.0 meters"),
         (("--points", "{walk}/outside.csv"), "lies outside its 60 x 40 pixels"),
+        (("--points", "{walk}/edge.csv"), "lies outside its 60 x 40 pixels"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(call, capsys, model, walk, tmp_path, arguments, said):
     (walk / "bad.csv").write_text("image,x,y,meters\nrgb/0.png,1,1,2\nrgb/0.png,1,1,-1\n")
+    (walk / "edge.csv").write_text("image,x,y,meters\nrgb/0.png,59.5,1,2\n")
     (walk / "outside.csv").write_text("image,x,y,meters\nrgb/0.png,60,1,2\n")
     with pytest.raises(SystemExit):
         named = [str(one).format(walk=walk) for one in arguments]

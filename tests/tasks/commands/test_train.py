@@ -115,6 +115,7 @@ def test_labels_and_images_make_a_whole_params_yaml(project, monkeypatch, capsys
     assert found.training.crop == 126  # no larger than the images
     assert "2 of 5 pairs; 20 are needed" in said and 0.1 <= found.validation.fraction < 1
     assert (found.finetune_metric["own"].maximum, found.finetune_metric["own"].height) == (10.0, 126)
+    assert found.sky.segmenter == "none"  # labels end at 3 m
     text = (project / "own.yaml").read_text()
     assert "# 5 pairs, 1 to 3 m" in text and "# pixels; the largest to fit 60 min and a test" in text
 
