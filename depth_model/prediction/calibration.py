@@ -164,7 +164,7 @@ def calibrated(
     `focal` is as in `Calibration`. Raises BadInput with fewer than two images, and what `fit` raises.
     """
     if len(images) < 2:
-        raise BadInput(f"{len(images)} image with measurements: at least 2 are needed, so that one can be held out")
+        raise BadInput(f"pictures with measurements: {len(images)}; at least 2 are needed, so that one can be held out")
     forms = {shifted: cross_validated(images, space, shifted) for shifted in (False, True)}
     shifted = bool(forms[True].mean() < forms[False].mean())
     errors, before = forms[shifted], uncalibrated(images, space)
