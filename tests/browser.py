@@ -72,7 +72,7 @@ class Browser:
         """Choose `paths` in the file input at `selector`."""
         root = self.ask("DOM.getDocument")["root"]["nodeId"]
         node = self.ask("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self.ask("DOM.setFileInputFiles", files=[str(path) for path in paths], nodeId=node)
+        self.ask("DOM.setFileInputFiles", files=[str(Path(path).absolute()) for path in paths], nodeId=node)
 
     def fill(self, selector, text):
         """Type `text` over what the field at `selector` holds."""

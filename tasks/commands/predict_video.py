@@ -22,8 +22,9 @@ WRITTEN = (".color.mp4", ".json")
 
 def predict_video(
     path: Path, stem: Path, predictor: Predict, write: Callable[..., None], metric: bool, given: argparse.Namespace
-) -> None:
-    """Write `<stem>.color.mp4`, and `<stem>.json` with how steady it is; with --frames what pictures get, too.
+) -> dict[str, object]:
+    """Write `<stem>.color.mp4`, and `<stem>.json` with how steady it is, which is returned; with --frames what pictures
+    get, too.
 
     Colors mean the same in all frames: their range is that of frames spread over the clip. The frames of a relative
     model are brought to one scale and shift (see `clip`). One frame is in memory at a time. Raises BadInput for what is
@@ -57,6 +58,7 @@ def predict_video(
     told = consistency(found, 1.0 if metric else limits[1] - limits[0], "meters" if metric else "share of the range")
     files.write_json(stem.with_name(stem.name + WRITTEN[1]), told)
     print(shown(f"{path.name}: {said(told)}"), file=sys.stderr)
+    return told
 
 
 def _steadied(images: Iterator[np.ndarray], predictor: Predict, aligned: bool) -> Iterator[tuple[np.ndarray, Steadied]]:

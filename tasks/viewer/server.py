@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,7 +40,7 @@ FIELD_OF_VIEW = 60.0
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -60,8 +60,12 @@ def application(session: Session, port: int, secret: str) -> Starlette:
         Route("/api/files/{file}/picture.jpg", _picture),
         Route("/api/depth", _depth, methods=["POST"]),
         Route("/api/depth/{depth}/{kind}", _result),
+        Route("/api/clip", _clip, methods=["POST"]),
+        Route("/api/clip/done", _clip_done),
+        Route("/api/clip/stop", _clip_stop, methods=["POST"]),
+        Route("/api/clip/{clip}/depth.mp4", _clip_video),
     ]
-    faults = {UserError: _fault, OSError: _fault, HTTPException: _fault, Exception: _fault}
+    faults = dict.fromkeys((UserError, OSError, HTTPException, ClientDisconnect, Exception), _fault)
     guard = Middleware(_Guard, names={f"{name}:{port}" for name in (HOST, "localhost")})
     made = Starlette(routes=[Mount(f"/{secret}", routes=routes)], middleware=[guard], exception_handlers=faults)
     made.state.session, made.state.alone = session, CapacityLimiter(1)
@@ -140,13 +144,34 @@ async def _picture(request: Request) -> Response:
 
 
 async def _depth(request: Request) -> Response:
+    return JSONResponse(await _done(request, _session(request).depth, await _asked(request)))
+
+
+async def _clip(request: Request) -> Response:
+    return JSONResponse(await _done(request, _session(request).clip, await _asked(request)))
+
+
+async def _clip_done(request: Request) -> Response:
+    return JSONResponse(_session(request).done)
+
+
+async def _clip_stop(request: Request) -> Response:
+    _session(request).stopped = True
+    return JSONResponse(True)
+
+
+async def _clip_video(request: Request) -> Response:
+    return FileResponse(_session(request).clip_path(request.path_params["clip"]), media_type="video/mp4")
+
+
+async def _asked(request: Request) -> Asked:
+    """Return what the body of a request asks for; raises UserError for what cannot be."""
     body = b"".join([part async for part in _received(request, JSON_BYTES)])
     try:
-        asked = Asked.model_validate_json(body)
+        return Asked.model_validate_json(body)
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, one['loc'])) or 'request'}: {one['msg']}" for one in error.errors())
         raise UserError("; ".join(faults)) from error
-    return JSONResponse(await _done(request, _session(request).depth, asked))
 
 
 async def _result(request: Request) -> Response:
@@ -193,6 +218,8 @@ def _number(request: Request, name: str, default: float, low: float, high: float
 async def _fault(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return _refused(error.status_code, error.detail)
+    if isinstance(error, ClientDisconnect):  # nobody is there to read it
+        return _refused(400, "cut off")
     if isinstance(error, OSError):
         return _refused(400, f"{error.filename or 'file'}: {error.strerror or error}")
     if not isinstance(error, UserError):

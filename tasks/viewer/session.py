@@ -24,13 +24,13 @@ from depth_model.prediction.predictor import rgb
 from depth_model.reading.video import announced_frames, jpeg_frame
 from depth_model.shards.images import encode_jpeg
 from depth_model.shown import shown
-from tasks.commands import predictors, results
+from tasks.commands import predict_video, predictors, results
 from tasks.commands.inputs import PICTURES, VIDEOS, is_video
 from tasks.tracking.named_models import find_model
 
 One = TypeVar("One")
 
-FILES, DEPTHS, MODELS = 4, 4, 2
+FILES, DEPTHS, MODELS, CLIPS = 4, 4, 2, 2
 """How many of each are kept: two of a kind are compared, for two pages."""
 
 SHOWN = 2048
@@ -100,7 +100,9 @@ class Session:
         self._files: Kept[Dropped] = Kept("file", FILES, lambda one: one.path.unlink(missing_ok=True))
         self._depths: Kept[Depth] = Kept("depth", DEPTHS)
         self._models: OrderedDict[tuple[Any, ...], tuple[predictors.Predict, bool]] = OrderedDict()
+        self._clips: Kept[Path] = Kept("video", CLIPS, lambda one: one.unlink(missing_ok=True))
         self._last: tuple[str, int, np.ndarray] | None = None
+        self.done, self.stopped = 0, False
 
     def new_path(self, name: str) -> Path:
         """Return where a new file called `name` is to be written; raises UserError unless its suffix is known."""
@@ -153,6 +155,31 @@ class Session:
             "width": values.shape[1],
             "seconds": time.perf_counter() - start,
         }
+
+    def clip(self, asked: Asked) -> dict[str, Any]:
+        """Predict every frame of a video and keep a video of it, the frame to the left; return what the page shows.
+
+        `done` counts its frames meanwhile. Raises what `depth` raises, and UserError once `stopped` is set.
+        """
+        predict, metric, _ = self._predictor(asked)
+        self.done, self.stopped = 0, False
+
+        def counted(image: np.ndarray) -> np.ndarray:
+            if self.stopped:
+                raise UserError("stopped")
+            self.done += 1
+            return predict(image)
+
+        stem = self.folder / secrets.token_urlsafe(12)
+        look = argparse.Namespace(side_by_side=True, colors=results.COLORS, frames=False)
+        told = predict_video.predict_video(self._files[asked.file].path, stem, counted, lambda *_: None, metric, look)
+        video, facts = (stem.with_name(stem.name + suffix) for suffix in predict_video.WRITTEN)
+        facts.unlink()
+        return {"clip": self._clips.add(video), "said": predict_video.said(told)}
+
+    def clip_path(self, clip: str) -> Path:
+        """Return where the video of a kept clip is."""
+        return self._clips[clip]
 
     def _predictor(self, asked: Asked) -> tuple[predictors.Predict, bool, bool]:
         """Return what predicts, whether in meters, and whether these depend on the camera."""

@@ -5,12 +5,14 @@ import { painted, panel } from "./panel.js";
 import { points, turntable } from "./cloud.js";
 
 const CLOUD = 150000; // points that are turned; the file has all of them
+const SAMPLED = 16; // frames that are predicted beforehand, for the range of the colors
 const FILM = Math.hypot(36, 24); // diagonal in mm that focal lengths "as on 35 mm film" are for
 const DOWNLOADS = { "gray.png": "16-bit PNG", "color.png": "colored PNG", "values.npy": ".npy", "cloud.ply": "PLY" };
 const ENDING = { "gray.png": ".png", "color.png": ".color.png", "values.npy": ".npy", "cloud.ply": ".ply" };
 
 const $ = (id) => document.getElementById(id);
-const state = { file: null, name: "", width: 1, height: 1, depths: {}, ends: [], pointer: null, running: false, again: false };
+const state = { file: null, name: "", width: 1, height: 1, frames: 0, depths: {}, ends: [], pointer: null };
+Object.assign(state, { running: false, again: false }); // a prediction is under way; another one is wished after it
 let start;
 
 async function asked(path, options) {
@@ -65,7 +67,7 @@ async function take(file) {
   $("video").hidden = frames < 2;
   [$("frame").max, $("frame").value] = [frames - 1, 0];
   $("results").hidden = false;
-  for (const name of ["a", "b", "turn"]) $(name).hidden = true;
+  for (const name of ["a", "b", "turn", "clip"]) $(name).hidden = true;
   await picture();
   mark();
   say($("model-a").value ? "" : "Choose a model.");
@@ -88,15 +90,50 @@ async function predict() {
   if (!state.file) return say("Drop a photo or a video first.");
   if (!$("model-a").value.trim()) return say("Choose a model first.");
   if (state.running) return (state.again = true);
-  [state.running, $("go").disabled] = [true, true];
-  await tried(async () => {
+  await alone(async () => {
     do {
       state.again = false;
       if (state.frames) await picture();
       await both();
     } while (state.again);
   });
-  [state.running, $("go").disabled] = [false, false];
+}
+
+async function alone(work) {
+  [state.running, $("go").disabled, $("whole").disabled] = [true, true, true];
+  await tried(work);
+  [state.running, $("go").disabled, $("whole").disabled] = [false, false, false];
+}
+
+// Every frame of the video, by the first model.
+async function whole() {
+  const model = $("model-a").value.trim();
+  if (!model) return say("Choose a model first.");
+  const count = async () => {
+    const done = await (await asked("clip/done")).json();
+    if (state.running) say(`${done} of about ${state.frames + Math.min(state.frames, SAMPLED)} frames predicted`, "busy");
+  };
+  const timer = setInterval(() => tried(count), 1000);
+  $("stop").hidden = false;
+  const { file, name } = state;
+  await alone(async () => {
+    say(`${model}: predicting every frame`, "busy");
+    const told = await wished("clip", model);
+    clearInterval(timer);
+    if (file === state.file) showClip(told, name, model);
+    say("");
+  });
+  clearInterval(timer);
+  $("stop").hidden = true;
+  if (state.again) predict();
+}
+
+function showClip({ clip, said }, name, model) {
+  const address = `api/clip/${clip}/depth.mp4`;
+  const link = $("clip").querySelector("a");
+  [$("clip").hidden, $("clip").querySelector("video").src] = [false, address];
+  [link.href, link.download] = [address, `${name}.color.mp4`];
+  $("clip").querySelector("p").textContent = `${model}: ${said}`;
 }
 
 async function both() {
@@ -120,7 +157,8 @@ async function both() {
   await cloud();
 }
 
-async function depthOf(model) {
+// Ask the server for what `path` makes of the file and `model`, as the form says.
+async function wished(path, model) {
   const wish = {
     file: state.file,
     frame: Number($("frame").value),
@@ -131,7 +169,11 @@ async function depthOf(model) {
     field_of_view: known() ? field() : null,
   };
   const headers = { "Content-Type": "application/json" };
-  const told = await (await asked("depth", { method: "POST", headers, body: JSON.stringify(wish) })).json();
+  return (await asked(path, { method: "POST", headers, body: JSON.stringify(wish) })).json();
+}
+
+async function depthOf(model) {
+  const told = await wished("depth", model);
   const buffer = await (await asked(`depth/${told.depth}/values.npy`)).arrayBuffer();
   const values = new Float32Array(buffer, 10 + new DataView(buffer).getUint16(8, true));
   let [low, high] = [Infinity, -Infinity];
@@ -277,6 +319,8 @@ $("ask").addEventListener("submit", (event) => {
   predict();
 });
 $("frame").addEventListener("input", () => ($("model-a").value.trim() ? predict() : tried(picture)));
+$("whole").addEventListener("click", whole);
+$("stop").addEventListener("click", () => tried(() => asked("clip/stop", { method: "POST" })));
 $("camera").addEventListener("change", cameraChanged);
 $("farthest").addEventListener("change", cameraChanged);
 $("unit").addEventListener("change", unitChanged);

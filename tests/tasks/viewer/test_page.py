@@ -26,7 +26,8 @@ def page(viewer, models, photo):
         page.until(DONE)
         yield page
         assert not page.faults
-        assert not [url for url in page.requests if not url.startswith((viewer, "about:"))]
+        # The browser draws the buttons of a video itself, from data: addresses.
+        assert not [url for url in page.requests if not url.startswith((viewer, "about:", "data:"))]
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,12 @@ def test_frames_of_a_video_are_chosen(page, models, video):
     page.until(f"{DONE} && !document.querySelector('#go').disabled")
     assert text(page, "#a .range") != before
     assert page.js("document.querySelector('#b').hidden")
+
+
+def test_a_whole_video_is_shown_as_depth(page):
+    page.click("#whole")
+    page.until("!document.querySelector('#clip').hidden && document.querySelector('#clip video').readyState >= 2")
+    assert "3 frames" in text(page, "#clip p")
+    assert page.js("document.querySelector('#clip video').videoWidth") == 128
+    assert page.js("document.querySelector('#clip a').download") == "clip.mp4.color.mp4"
+    assert page.js("document.querySelector('#stop').hidden")

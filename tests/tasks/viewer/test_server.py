@@ -17,6 +17,7 @@ from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.metric.prediction.predictor import MetricPredictor
 from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
+from depth_model.reading.video import frames
 from tasks.commands.shared import listening
 from tasks.viewer.session import DEPTHS, FILES
 
@@ -88,6 +89,23 @@ def test_frames_of_a_video_are_told_apart(client, models, video, pixels):
     assert np.abs(shown - np.roll(pixels, 32, axis=1)).mean() < 12 < np.abs(shown - pixels).mean()
     assert ask(client, file["file"], models / "relative", frame=1).status_code == 200
     assert "frame 7" in refusal(ask(client, file["file"], models / "relative", frame=7))
+
+
+def test_a_whole_video_becomes_a_video_of_depth_beside_it(client, models, video, photo, pixels, tmp_path):
+    file = drop(client, video).json()["file"]
+    wish = {"file": file, "model": str(models / "relative"), "short_side": 56}
+    told = client.post("api/clip", json=wish).json()
+    assert told["said"].startswith("3 frames")
+    assert client.get("api/clip/done").json() == 6  # three of them for the range of the colors
+    answer = client.get(f"api/clip/{told['clip']}/depth.mp4")
+    assert answer.headers["content-type"] == "video/mp4"
+    (tmp_path / "depth.mp4").write_bytes(answer.content)
+    found = list(frames(tmp_path / "depth.mp4"))
+    assert len(found) == 3 and found[0].shape == (48, 128, 3)
+    assert np.abs(found[0][:, :64].astype(int) - pixels).mean() < 20
+    assert "no longer kept" in refusal(client.get("api/clip/x/depth.mp4"), 404)
+    picture = drop(client, photo).json()["file"]
+    assert "not a video" in refusal(client.post("api/clip", json=wish | {"file": picture}))
 
 
 def test_the_page_lets_the_browser_ask_nobody_else(client):
@@ -181,7 +199,8 @@ def test_what_is_asked_for_wrongly_is_said_in_one_line(client, models, photo):
 
 def test_no_more_is_kept_than_is_shown(client, models, photo, tmp_path_factory):
     files = [drop(client, photo).json()["file"] for _ in range(FILES + 1)]
-    assert len(list(next(tmp_path_factory.getbasetemp().glob("session*")).iterdir())) == FILES
+    kept = next(tmp_path_factory.getbasetemp().glob("session*")).iterdir()
+    assert len([one for one in kept if not one.name.endswith(".color.mp4")]) == FILES
     refusal(ask(client, files[0], models / "relative"), 404)
     depths = [ask(client, files[-1], models / "relative").json()["depth"] for _ in range(DEPTHS + 1)]
     assert client.get(f"api/depth/{depths[-1]}/gray.png").status_code == 200
