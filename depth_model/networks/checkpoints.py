@@ -76,6 +76,10 @@ def _weights_file(path: Path) -> Path:
     for name in GENERIC:
         if (path / name).is_file():
             return path / name
+    if any(path.glob("*.index.json")):
+        raise BadCheckpoint(
+            f"{path} holds its weights in several files; save them as one: save_pretrained(..., max_shard_size='100GB')"
+        )
     raise BadCheckpoint(f"{path} holds no model.safetensors; give {ACCEPTED}")
 
 

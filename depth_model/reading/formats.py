@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _NO_DATA = 42113
 """GDAL's tag of TIFF: the stored value that means "no data", as text."""
+_NAMED = " (the option name says which one is the depth)"
 
 FAR = 1e9
 LARGEST_HALF = 65504.0
@@ -201,7 +202,8 @@ def _chosen(name: str | None, names: list[str]) -> str:
     if name is None and len(names) == 1:
         return names[0]
     if name not in names:
-        raise BadInput(f"no array {'of its own' if name is None else repr(name)}, but {', '.join(names[:9]) or 'none'}")
+        wanted = "no array of its own" if name is None else f"no array {name!r}"
+        raise BadInput(f"{wanted}, but {', '.join(names[:9]) or 'none'}{_NAMED if names else ''}")
     return name
 
 
@@ -243,7 +245,9 @@ def exr(data: bytes, channel: str | None = None) -> np.ndarray:
     if channel is None and len(planes) == 1:
         return next(iter(planes.values()))
     if channel not in planes:
-        raise BadInput(f"no channel {channel or 'of its own'} in an OpenEXR file of {', '.join(sorted(planes))}")
+        raise BadInput(
+            f"no channel {channel or 'of its own'} in an OpenEXR file of {', '.join(sorted(planes))}{_NAMED}"
+        )
     return planes[channel]
 
 

@@ -63,6 +63,8 @@ class Statistics:
         if self.valid:
             low, mean, high = min(self.valid), float(np.mean(self.valid)), max(self.valid)
             shown.append(f"labeled       {mean:.1%} of the pixels ({low:.1%} to {high:.1%} of an image)")
+        if self.kinds and not self.medians:
+            shown.append("warning        no pixel has a label: all values are missing, or none is positive")
         if self.low <= self.high:
             meters = set(self.kinds) == {"metric_depth"}
             shown.append(f"labels         {self.low:.6g} to {self.high:.6g}{' m' if meters else ''}")

@@ -7,7 +7,7 @@ from argparse import Namespace
 
 import pytest
 import torch
-from transformers import Dinov2Config
+from transformers import DepthAnythingForDepthEstimation, Dinov2Config
 
 from depth_model.metric.heads.checkpoints import is_metric
 from depth_model.metric.heads.metric_depth import MetricDepth, load_depth
@@ -176,6 +176,14 @@ def test_weights_that_are_not_finite_are_refused(model, tmp_path, value):
     torch.save(state, tmp_path / "depth_anything_vits14.pth")
     with pytest.raises(BadCheckpoint, match=r"output_conv2\.2\.bias is not finite; the training diverged"):
         DepthAnything.load(tmp_path / "depth_anything_vits14.pth")
+
+
+def test_weights_in_several_files_are_refused_with_the_remedy(model, tmp_path):
+    model.save(tmp_path / "one")
+    theirs = DepthAnythingForDepthEstimation.from_pretrained(tmp_path / "one")
+    theirs.save_pretrained(tmp_path / "many", max_shard_size="200KB")
+    with pytest.raises(BadCheckpoint, match=r"many holds its weights in several files.*max_shard_size"):
+        load_depth(tmp_path / "many")
 
 
 def test_what_a_refused_pickle_holds_is_named(model, tmp_path):

@@ -80,3 +80,11 @@ def test_links_out_of_the_root_are_read_when_asked_for(tmp_path, monkeypatch, ca
     call(monkeypatch, *given)
     told = capsys.readouterr().out
     assert "samples read   2" in told and "refused" not in told
+
+
+def test_labels_of_which_none_is_possible_are_told(tmp_path, monkeypatch, capsys):
+    np.save(tmp_path / "d1.npy", np.full((4, 6), -2, np.float32))
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "c1.png")
+    given = ("--reader", "rgbd_folder", "--root", tmp_path, "--options", "color=c*.png", "depth=d*.npy", "unit=1")
+    call(monkeypatch, *given)
+    assert "warning        no pixel has a label" in capsys.readouterr().out
