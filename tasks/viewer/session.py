@@ -6,6 +6,7 @@ All of it lies in memory and in one temporary folder, the newest few of each kin
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import time
 from collections import OrderedDict
@@ -185,7 +186,7 @@ class Session:
         """Return what predicts, whether in meters, and whether these depend on the camera."""
         wanted = asked.model_dump(include={"model", "short_side", "version", "maximum", "field_of_view"})
         given = argparse.Namespace(**vars(self.given) | wanted, intrinsics=None)
-        path = find_model(asked.model.strip()).path
+        path = find_model(os.path.expanduser(asked.model.strip())).path
         calibration = predictors.calibration_of(given, path)
         predict, metric = self._loaded(given, path)
         if calibration is None:

@@ -16,6 +16,7 @@ from depth_model.media.point_cloud import VERTEX, camera, points, relative_depth
 from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.metric.prediction.predictor import MetricPredictor
 from depth_model.networks import DepthAnything
+from depth_model.prediction.calibration import Calibration
 from depth_model.prediction.predictor import DepthPredictor
 from depth_model.reading.video import frames
 from tasks.commands.shared import listening
@@ -79,6 +80,19 @@ def test_a_thinned_cloud_of_meters_lies_in_the_whole_one(client, models, photo, 
     found = cloud(client.get(f"api/depth/{told['depth']}/cloud.ply", params={"field_of_view": 70, "step": 3}).content)
     wanted = points(depth, camera(70, *depth.shape))[::3, ::3]
     np.testing.assert_allclose(found, wanted.reshape(-1, 3), rtol=1e-5, atol=1e-5)
+
+
+def test_meters_of_a_calibrated_model_follow_the_camera(client, models, photo, pixels):
+    DepthAnything("tiny", seed=1).save(models / "calibrated")
+    calibration = Calibration("disparity", 1.0, 0.1, 50.0, 56, 1.2, 3, 0.1, 0.2, 3)
+    calibration.write(models / "calibrated")
+    file, disparity = drop(client, photo).json()["file"], DepthPredictor(DepthAnything("tiny", seed=1), 56)(pixels)
+    for view, focal in ((None, None), (90, 32 / 48)):  # 32 pixels, half the width, of 48 of the shorter side
+        told = ask(client, file, models / "calibrated", field_of_view=view).json()
+        assert told["metric"] and told["with_camera"]
+        found = np.load(io.BytesIO(client.get(f"api/depth/{told['depth']}/values.npy").content))
+        np.testing.assert_allclose(found, calibration.meters(disparity, focal), rtol=1e-6)
+    assert "calibration is for 56" in refusal(ask(client, file, models / "calibrated", short_side=28))
 
 
 def test_frames_of_a_video_are_told_apart(client, models, video, pixels):
@@ -225,6 +239,11 @@ def test_a_port_that_is_taken_is_named():
             listening(bound.getsockname()[1])
     with pytest.raises(BadInput, match="--port 70000"):
         listening(70000)
+
+
+def test_a_model_in_the_home_folder_is_found(client, models, photo, monkeypatch):
+    monkeypatch.setenv("HOME", str(models))
+    assert ask(client, drop(client, photo).json()["file"], " ~/relative").status_code == 200
 
 
 def test_models_at_hand_are_offered(client, models, monkeypatch, tmp_path):
