@@ -53,7 +53,8 @@ from depth_model.training.settings import (
 )
 from depth_model.training.student import train_student
 from depth_model.training.teacher import train_teacher
-from experiments.results import RESULTS, TABLES, Row, add_result, read_results
+from depth_model.comparison.ablations import RESULTS, read_results
+from experiments.results import TABLES, Row, add_result
 
 PRESET = Path("presets/ablation.yaml")
 SCALES: dict[str, tuple[str, ...]] = {

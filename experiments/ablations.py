@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
+from depth_model.comparison.ablations import read_results, spread
 from depth_model.errors import UserError
 from depth_model.shown import run_command
-from experiments.results import TABLES, Row, add_result, read_results, rows_of
+from experiments.results import TABLES, Row, add_result, rows_of
 from tasks.settings import params
 
 METRIC = "abs_rel"
@@ -69,14 +70,6 @@ def every_setting(table: str, rows: Sequence[Row], results: Sequence[Mapping[str
     ]
     now = f"Setting {current[:8]}, parameters and code as now:\n\n{render(table, rows, results, current)}"
     return "\n".join([*texts, now])
-
-
-def spread(values: Sequence[float]) -> str:
-    """Return the mean of `values`, with their sample deviation when there are several, or that they are missing."""
-    if not values:
-        return "missing"
-    deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.4f}{deviation}"
 
 
 def _published(table: str, label: str) -> str:

@@ -19,7 +19,8 @@ from typing import Any
 
 from depth_model.errors import UserError
 from depth_model.shown import run_command
-from experiments.ablations import Row, read_results, run_rows, setting_of, spread
+from depth_model.comparison.ablations import read_results, spread
+from experiments.ablations import Row, run_rows, setting_of
 from tasks.settings import params
 from tasks.workspace.paths import MODELS
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from depth_model import files
+from depth_model.comparison.ablations import RESULTS
 
-RESULTS = Path("results/ablations.jsonl")
 _UNPERTURBED = tuple(f"student.perturbation.{name}_probability=0.0" for name in ("jitter", "blur", "cutmix"))
 _UNALIGNED = ("feature_alignment.images=none",)
 _LABELS_ALONE = ("student.pseudo_labels=false", *_UNALIGNED)
@@ -53,11 +53,6 @@ TABLES: dict[str, tuple[Row, ...]] = {
         Row("labeled images", ("feature_alignment.images=labeled",)),
     ),
 }
-
-
-def read_results(path: Path = RESULTS) -> list[dict[str, Any]]:
-    """Return every line of the results file, oldest first; none when there is no file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def add_result(result: Mapping[str, Any], path: Path = RESULTS) -> None:

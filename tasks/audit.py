@@ -34,7 +34,7 @@ SHOWN = 24
 
 def run(workplace: Workplace, settings: params.Params) -> None:
     """Write the exclusions of both training roles, and the pictures of the pairs."""
-    from depth_model.audit.findings import EVALUATION, TRAINING, Collection, audit, counts, exclusions
+    from depth_model.audit.findings import EVALUATION, TRAINING, Collection, audit, between, counts, exclusions
     from depth_model.shards import manifest
     from depth_model.shards.pool import HELD_OUT
 
@@ -49,13 +49,13 @@ def run(workplace: Workplace, settings: params.Params) -> None:
         found = counts(findings, training)
         refuted = {"leaks": findings.refuted_leaks, "duplicates": findings.refuted_duplicates}
         pairs = _shown(report, findings, training, evaluation)
-        finetuning = {}
+        finetuning, repeated = {}, between(findings, training, evaluation)
         for role in FINETUNING:
-            counted, more = _finetuning(report, role, settings, len(pairs))
-            finetuning, pairs = finetuning | counted, pairs + more
+            counted, repeats, more = _finetuning(report, role, settings, len(pairs))
+            finetuning, repeated, pairs = finetuning | counted, repeated + repeats, pairs + more
         held = _hold_out(workplace, settings, training, findings)
         summary = {"sources": found, "refuted_by_pixels": refuted, "finetuning": finetuning, "pairs": pairs}
-        summary["held_out"] = held
+        summary |= {"held_out": held, "between": repeated, "both": learned_and_measured(settings)}
         files.write_json(report / "summary.json", summary)
         run.log_metrics({f"{reason}/{name}": value for name, one in found.items() for reason, value in one.items()})
         kept = {f"{role}/{name}": one for role, catalog in catalogs.items() for name, one in catalog.items()}
@@ -70,7 +70,8 @@ def run(workplace: Workplace, settings: params.Params) -> None:
 def finetuning_sources(role: str, settings: params.Params) -> tuple[list[str], list[str]]:
     """Return (sources of `role` that are fine-tuned on, sources that the models are measured on).
 
-    A source that params.yaml names for both counts as measured on only: each of its images would be found.
+    A source that params.yaml names for both counts as measured on only: each of its images would be found, and
+    `learned_and_measured` names it.
     """
     learned = {one.source for one in getattr(settings, f"finetune_{role}").values()}
     measured = {one.source for one in getattr(settings, f"evaluate_{role}").values()}
@@ -78,23 +79,35 @@ def finetuning_sources(role: str, settings: params.Params) -> tuple[list[str], l
     return [name for name in named if name in learned - measured], [name for name in named if name in measured]
 
 
+def learned_and_measured(settings: params.Params) -> list[str]:
+    """Return the sources (`<role>/<name>`) that a model is fine-tuned on and measured on."""
+    found = []
+    for role in FINETUNING:
+        learned, measured = (
+            {one.source for one in getattr(settings, f"{use}_{role}").values()} for use in ("finetune", "evaluate")
+        )
+        found += [f"{role}/{name}" for name in sorted(learned & measured)]
+    return found
+
+
 def _finetuning(
     folder: Path, role: str, settings: params.Params, number: int
-) -> tuple[dict[str, dict[str, int]], list[dict[str, Any]]]:
-    """Return how many images of each source for fine-tuning are measured on too, and the first pairs, with pictures
-    from `number` on."""
-    from depth_model.audit.findings import Findings, counts, find_leaks
+) -> tuple[dict[str, dict[str, int]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return how many images of each source for fine-tuning are measured on too, in which other source, and the first
+    pairs, with pictures from `number` on."""
+    from depth_model.audit.findings import Findings, between, counts, find_leaks
 
     learned, measured = finetuning_sources(role, settings)
     if not learned or not measured:
-        return {}, []
+        return {}, [], []
     _check_listed(role, {*learned, *measured})
     training, evaluation = (_sources_of(role, names) for names in (learned, measured))
     leaks, refuted = find_leaks(training, evaluation, settings.audit)
     findings = Findings(sorted(leaks, key=lambda pair: pair.row), refuted, 0)
     shown = _shown(folder, findings, training, evaluation, number, FINETUNING_LEAK)
     found = counts(findings, training)
-    return {name: {"images": one["images"], "leak": one["leak"]} for name, one in found.items()}, shown
+    repeated = [one | {"reason": FINETUNING_LEAK} for one in between(findings, training, evaluation)]
+    return {name: {"images": one["images"], "leak": one["leak"]} for name, one in found.items()}, repeated, shown
 
 
 def _check_listed(role: str, names: set[str]) -> None:
@@ -174,16 +187,31 @@ def _address(collection: Collection, row: int) -> str:
 
 
 def conclude(key: str, settings: params.Params) -> None:
-    """Say what is left out, and warn of images for fine-tuning that are measured on."""
+    """Say what is left out and why, and warn of images for fine-tuning that are measured on."""
     summary = files.read_json(AUDIT_REPORT / "summary.json")
-    for source, found in summary["finetuning"].items():
-        if found["leak"]:
-            told = f"{found['leak']} of its images are measured on too; the report shows them"
-            print(f"warning: {source}: {told}", file=sys.stderr)
+    for source in summary["both"]:
+        told = "a model learns from it and is measured on it, so that none becomes champion by it"
+        print(f"warning: {named_source(source, settings)}: {told}", file=sys.stderr)
     for source, found in summary["held_out"].items():
         alike = f"; {found['near_duplicate']} more look like one of the others" if found["near_duplicate"] else ""
         print(f"{source}: held out {found['held_out']} for validation{alike}")
-    for source, found in summary["sources"].items():
-        excluded = {reason: number for reason, number in found.items() if reason != "images" and number}
-        if excluded:
-            print(f"{source}: left out {', '.join(f'{number} {reason}' for reason, number in excluded.items())}")
+    for one in summary["between"]:
+        source, other = (named_source(one[end], settings) for end in ("source", "other"))
+        kept = one["reason"] == FINETUNING_LEAK
+        told = f"{source}: {TOLD[one['reason']].format(images=one['images'], other=other)}"
+        print(f"warning: {told}" if kept else told, file=sys.stderr if kept else sys.stdout)
+
+
+TOLD = {
+    "leak": "left out {images}, which show the pictures of {other}",
+    "near_duplicate": "left out {images}, which repeat pictures of {other}",
+    "exact_duplicate": "left out {images}, which are the same files as in {other}",
+    FINETUNING_LEAK: "{images} of its images are measured on too, in {other}; the report shows them",
+}
+
+
+def named_source(source: str, settings: params.Params) -> str:
+    """Return `<role>/<name>` with the folder that it was read from, where it has one."""
+    role, _, name = source.partition("/")
+    root = getattr(getattr(settings.sources, role).get(name), "root", None)
+    return f"{source} ({root})" if root else source

@@ -40,18 +40,31 @@ def run(workplace: Workplace, settings: params.Params) -> None:
         folder, summary = evaluations.details(workplace), evaluations.summary_file(workplace)
         evaluate_set(name, where, models, cases, protocol, folder, summary, main)
         evaluations.log(run, workplace)
+        if main == f"metric/{name}":
+            _write_verdict(workplace, folder, main, settings)
+
+
+def _write_verdict(workplace: Workplace, folder: Path, model: str, settings: params.Params) -> None:
+    import pandas as pd
+
+    from depth_model.evaluation.verdict import CONSTANT, comparison, scores, told
+
+    learned, measured = (getattr(settings, one)[workplace.key].source for one in ("finetune_metric", "evaluate_metric"))
+    found = scores({workplace.key: pd.read_parquet(folder / "per_image.parquet")})
+    compared = comparison(found, model, (CONSTANT,), settings.evaluation.minimum_images)
+    leaked = evaluations.learned_from(Path("data/metric", learned), Path("data/metric", measured))
+    compared["refusal"] = leaked or compared["refusal"]
+    evaluations.write_verdict(workplace, compared["refusal"], told(compared))
 
 
 def conclude(key: str, settings: params.Params) -> None:
     """Let the figures of a model on its own set decide on its champion in the registry."""
-    model, wanted = f"metric/{key}", settings.section("evaluate_metric", key)
-    if model not in _models(settings):
+    model, verdict = f"metric/{key}", evaluations.read_verdict("metric", key)
+    if verdict is None:
         return
     figures = {model: files.read_json(summary_path("metric", key))["models"][model]}
-    learned, measured = (Path("data/metric", one.source) for one in (settings.finetune_metric[key], wanted))
     evidence = evaluations.evidence("metric", [key], [model], settings.evaluation.minimum_images)
-    if leaked := evaluations.learned_from(learned, measured):
-        evidence[model] = registry.Evidence(leaked, evidence[model].scores)
+    evidence[model] = registry.Evidence(verdict["refusal"], evidence[model].scores)
     for sentence in registry.promote({key: figures, "mean": figures}, _evaluated(key, settings), evidence):
         print(sentence)
 

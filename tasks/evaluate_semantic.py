@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,21 +44,25 @@ def run(workplace: Workplace, settings: params.Params) -> None:
         files.write_json(summary_file(workplace), summary)
         every = {model: by_class(one, classes) for model, one in totals.items()}
         files.write_json(details(workplace) / "class_iou.json", every)
+        if f"semantic/{name}" in names:
+            _write_verdict(workplace, summary, settings)
         _draw(workplace, name, segmenters, source, totals)
         evaluations.log(run, workplace, ("examples.png", "confusion.png"))
 
 
+def _write_verdict(workplace: Workplace, summary: Mapping[str, Any], settings: params.Params) -> None:
+    model, minimum = f"semantic/{workplace.key}", settings.evaluation.minimum_images
+    refusal = _learned_from(workplace.key, settings) or refused(summary, model, minimum)
+    evaluations.write_verdict(workplace, refusal, _told(summary, model, refusal))
+
+
 def conclude(key: str, settings: params.Params) -> None:
     """Let the figures of a model on its own set, at one scale, decide on its champion in the registry."""
-    from depth_model.evaluation.verdict import too_few
-
-    model = f"semantic/{key}"
-    if model not in applicable(key, settings) or settings.evaluate_semantic[key].multi_scale:
+    model, verdict = f"semantic/{key}", evaluations.read_verdict("semantic", key)
+    if verdict is None or settings.evaluate_semantic[key].multi_scale:
         return
-    summary = files.read_json(summary_path("semantic", key))
-    refusal = too_few(summary["images"], settings.evaluation.minimum_images) or _learned_from(key, settings)
-    evidence = {model: registry.Evidence(refusal)}
-    figures = {model: summary["models"][model]}
+    evidence = {model: registry.Evidence(verdict["refusal"])}
+    figures = {model: files.read_json(summary_path("semantic", key))["models"][model]}
     for sentence in registry.promote({key: figures, "mean": figures}, _evaluated(key, settings), evidence):
         print(sentence)
 
@@ -122,12 +127,15 @@ def _measured(where: str, segmenters: dict[str, Segmenter], source: SourceFolder
 def summary_of(
     name: str, protocol: str, images: int, totals: dict[str, np.ndarray], classes: ClassList, multi_scale: bool
 ) -> dict[str, Any]:
-    """Return what is told of a set: mIoU and pixel accuracy in percent by model, and over how many classes.
+    """Return what is told of a set: mIoU and pixel accuracy in percent by model, and over how many classes; beside the
+    models what the most frequent label everywhere would have.
 
     The mIoU of several scales has a name of its own, as in Table 7, so that it never stands for that of one.
     """
-    from depth_model.metrics.segmentation import mean_iou, pixel_accuracy
+    from depth_model.evaluation.verdict import CONSTANT
+    from depth_model.metrics.segmentation import mean_iou, of_constant, pixel_accuracy
 
+    totals = totals | {CONSTANT: of_constant(next(iter(totals.values())))}
     metric = "miou_multi_scale" if multi_scale else "miou"
     models = {
         model: {metric: 100 * mean_iou(one), "pixel_accuracy": 100 * pixel_accuracy(one)}
@@ -140,6 +148,31 @@ def summary_of(
         "models": models,
         "classes": {model: len(by_class(one, classes)) for model, one in totals.items()},
     }
+
+
+def refused(summary: Mapping[str, Any], model: str, minimum: int) -> str:
+    """Return why `model` must not become champion by the figures of `summary_of`, "" for nothing.
+
+    It was measured on fewer than `minimum` images, or is not better than one label everywhere.
+    """
+    from depth_model.evaluation.verdict import CONSTANT, too_few
+
+    ours, constant = (next(iter(summary["models"][one].values())) for one in (model, CONSTANT))
+    worse = "" if ours > constant else f"it is not better than a constant: {_beside(summary, model)}"
+    return too_few(summary["images"], minimum) or worse
+
+
+def _beside(summary: Mapping[str, Any], model: str) -> str:
+    from depth_model.evaluation.verdict import CONSTANT
+
+    ours, constant = (next(iter(summary["models"][one].values())) for one in (model, CONSTANT))
+    return f"mIoU {ours:.1f} %, that of its most frequent label everywhere {constant:.1f} %"
+
+
+def _told(summary: Mapping[str, Any], model: str, refusal: str) -> Iterator[str]:
+    yield f"The model {model} on {summary['images']} images: {_beside(summary, model)}."
+    if refusal:
+        yield f"It does not become the champion: {refusal}."
 
 
 def by_class(confusion: np.ndarray, classes: ClassList) -> dict[str, float]:

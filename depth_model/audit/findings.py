@@ -263,3 +263,14 @@ def counts(findings: Findings, training: Collection) -> dict[str, dict[str, int]
         excluded = {reason: found[f"{role}/{name}", reason] for reason in (LEAK, EXACT, NEAR)}
         by_source[f"{role}/{name}"] = {"images": size, **excluded}
     return by_source
+
+
+def between(findings: Findings, training: Collection, evaluation: Collection) -> list[dict[str, Any]]:
+    """Return how many images of which `source` repeat images of which `other` source (`<role>/<name>`), by reason."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for pair in findings.pairs:
+        other = evaluation if pair.reason == LEAK else training
+        source, repeated = ("/".join(one.place(row)[:2]) for one, row in ((training, pair.row), (other, pair.other)))
+        found[source, repeated, pair.reason] += 1
+    rows = sorted(found.items())
+    return [{"source": one, "other": two, "reason": reason, "images": count} for (one, two, reason), count in rows]

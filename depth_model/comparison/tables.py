@@ -57,6 +57,12 @@ def paper_tables() -> dict[str, PaperTable]:
     return {number: _table(number, content) for number, content in _content()["tables"].items()}
 
 
+def of_models(number: str) -> bool:
+    """Return whether a table compares models, whoever trained them; the others compare trainings, which a name of a
+    model cannot tell."""
+    return number in ("2", "3", "4", "5", "7", "8")
+
+
 def _content() -> dict[str, Any]:
     import yaml
 

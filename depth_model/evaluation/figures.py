@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
@@ -62,11 +63,16 @@ def _shape(example: Example) -> tuple[int, int]:
     return example.depth.shape
 
 
-def _draw_example(figure: Figure, row: Sequence[Axes], example: Example) -> None:
+def depth_scale(depth: np.ndarray) -> LogNorm:
+    """Return the color scale of a depth map (h, w), NaN = none, and of what is compared with it."""
     from matplotlib.colors import LogNorm
 
-    low, high = np.nanpercentile(example.depth, (1, 99))
-    scale = LogNorm(low, max(high, low * 1.01), clip=True)
+    low, high = np.nanpercentile(depth, (1, 99))
+    return LogNorm(low, max(high, low * 1.01), clip=True)
+
+
+def _draw_example(figure: Figure, row: Sequence[Axes], example: Example) -> None:
+    scale = depth_scale(example.depth)
     count = len(example.aligned)
     row[0].imshow(_thinned(example.image))
     row[0].set_title(_short(example.key), fontsize=8, parse_math=False, y=1.0)
@@ -111,47 +117,60 @@ def _draw_bar(figure: Figure, drawn: AxesImage, label: str, ticks: np.ndarray, e
     bar.ax.tick_params(labelsize=6.5, length=2, pad=1)
 
 
-def training_figure(histories: Mapping[str, pd.DataFrame], alpha: float) -> bytes:
-    """Return a PNG of the loss terms of each model over its steps, of the fraction of tokens below `alpha`, and of what
-    was measured on held-out images, where anything was."""
+def training_figures(histories: Mapping[str, pd.DataFrame], alpha: float) -> dict[str, bytes]:
+    """Return title -> PNG of the loss terms of each model over its steps, of the fraction of tokens below `alpha`, and
+    of what was measured on held-out images, where anything was."""
+    found = {f"{name}: losses": _panel(_draw_terms, table) for name, table in histories.items()}
+    for name, table in histories.items():
+        if ACTIVE in table:
+            found[f"{name}: tokens that feature alignment pulls"] = _panel(_draw_active, table, alpha)
+    for metric, title in VALIDATED.items():
+        measured = {name: table for name, table in histories.items() if metric in table and table[metric].notna().any()}
+        if measured:
+            found[f"validation on held-out images: {title}"] = _panel(_draw_validation, measured, metric, title)
+    return found
+
+
+def _panel(draw: Callable[..., None], *given: Any) -> bytes:
     from matplotlib.figure import Figure
 
-    aligned = {name: table for name, table in histories.items() if ACTIVE in table}
-    validated = {name: table for name, table in histories.items() if VALIDATED in table}
-    panels = len(histories) + len(aligned) + bool(validated)
-    figure = Figure(figsize=(4.6 * panels, 3.2), layout="constrained")
-    axes = figure.subplots(1, panels, squeeze=False)[0]
-    for one, (name, table) in zip(axes, histories.items()):
-        _draw_terms(one, name, table)
-    for one, (name, table) in zip(axes[len(histories) :], aligned.items()):
-        _draw_curve(one, table, ACTIVE, f"tokens below {alpha:g}")
-        one.set(title=f"{name}: tokens that feature alignment pulls", ylabel="fraction", ylim=(-0.02, 1.02))
-    for name, table in validated.items():
-        measured = table.dropna(subset=[VALIDATED])
-        axes[-1].plot(measured["step"], measured[VALIDATED], marker="o", markersize=3, label=name)
-        axes[-1].set(title="validation: held-out images", ylabel="AbsRel")
-    for one in axes:
-        one.set_xlabel("step")
-        one.xaxis.get_major_locator().set_params(integer=True)
-        one.grid(alpha=0.3)
-        one.legend(fontsize=8)
+    figure = Figure(figsize=(4.6, 2.9), layout="constrained")
+    axes = figure.subplots()
+    draw(axes, *given)
+    axes.set_xlabel("step")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
     return png_bytes(figure)
 
 
 ACTIVE = "feature_alignment/active_fraction"
-VALIDATED = "validation/abs_rel"
+VALIDATED = {"validation/abs_rel": "AbsRel", "validation/miou": "mIoU"}
 TERMS = {
     "affine_invariant": "affine-invariant, labels",
     "pseudo_label": "affine-invariant, pseudo labels",
     "feature_alignment": "feature alignment",
 }
+"""Terms of relative depth; of a model without them its whole loss is drawn."""
 
 
-def _draw_terms(axes: Axes, name: str, table: pd.DataFrame) -> None:
-    for term, label in TERMS.items():
+def _draw_terms(axes: Axes, table: pd.DataFrame) -> None:
+    for term, label in (TERMS if set(TERMS) & set(table) else {"loss": "loss"}).items():
         if term in table:
             _draw_curve(axes, table, term, label)
-    axes.set(title=f"{name}: losses", ylabel="loss", ylim=(0, None))
+    axes.set(ylabel="loss", ylim=(0, None))
+
+
+def _draw_active(axes: Axes, table: pd.DataFrame, alpha: float) -> None:
+    _draw_curve(axes, table, ACTIVE, f"tokens below {alpha:g}")
+    axes.set(ylabel="fraction", ylim=(-0.02, 1.02))
+
+
+def _draw_validation(axes: Axes, histories: Mapping[str, pd.DataFrame], metric: str, title: str) -> None:
+    for name, table in histories.items():
+        measured = table.dropna(subset=[metric])
+        axes.plot(measured["step"], measured[metric], marker="o", markersize=3, label=name)
+    axes.set(ylabel=title)
 
 
 def _draw_curve(axes: Axes, table: pd.DataFrame, term: str, label: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from depth_model import files
 from depth_model.evaluation.cases import Cases
-from depth_model.evaluation.figures import examples_figure
+from depth_model.evaluation.figures import Example, examples_figure
 from depth_model.evaluation.harness import evaluate, example
+from depth_model.evaluation.panels import write_panels
 from depth_model.evaluation.protocols import Protocol
 from depth_model.evaluation.summary import check_evaluated, summary_of
 from depth_model.prediction.estimator import Estimator
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXAMPLES, WORST = 4, 20
+WORST_COMPARED = 3
+"""Of the worst images, those that also get pictures of their own, to compare one by one."""
 
 
 def evaluate_set(
@@ -34,7 +37,8 @@ def evaluate_set(
     main: str,
 ) -> None:
     """Evaluate `models` on the `cases` of the set `name`, with progress on stderr, and leave `summary_file`, and in
-    `folder` the table (per_image.parquet), examples.png in rank order of the model `main`, and its worst.png.
+    `folder` the table (per_image.parquet), examples.png in rank order of the model `main`, its worst.png, and `panels`
+    of the examples and its very worst.
 
     Raises NothingEvaluated that calls the set `where`.
     """
@@ -44,7 +48,12 @@ def evaluate_set(
     write_table(folder, table)
     files.write_json(summary_file, summary_of(name, table, skipped, protocol))
     pictures = {"examples": examples(table, main, EXAMPLES), "worst": worst(table, main, WORST)}
-    write_pictures(folder, pictures, table, models, cases, protocol)
+    shown = drawn([*pictures["examples"], *pictures["worst"]], table, models, cases, protocol)
+    for picture, keys in pictures.items():
+        files.write_bytes(folder / f"{picture}.png", examples_figure([shown[key] for key in keys]))
+    ranks = {key: rank for rank, key in enumerate(_ranked(table, main))}
+    compared = sorted({*pictures["examples"], *pictures["worst"][:WORST_COMPARED]}, key=ranks.__getitem__)
+    write_panels(folder, {ranks[key]: shown[key] for key in compared}, len(ranks))
 
 
 def write_table(folder: Path, table: pd.DataFrame) -> None:
@@ -63,10 +72,17 @@ def write_pictures(
 ) -> None:
     """Leave `<name>.png` in `folder` for every name -> keys of `chosen`: all models side by side on those images, on
     the colors of the truth (as Figures 3 and 4 of the paper show them)."""
-    places = {cases.key(index): index for index in range(len(cases))}
     for name, keys in chosen.items():
-        shown = [example(models, cases.load(places[key]), table, protocol) for key in keys]
-        files.write_bytes(folder / f"{name}.png", examples_figure(shown))
+        shown = drawn(keys, table, models, cases, protocol)
+        files.write_bytes(folder / f"{name}.png", examples_figure(list(shown.values())))
+
+
+def drawn(
+    keys: Iterable[str], table: pd.DataFrame, models: Mapping[str, Estimator], cases: Cases, protocol: Protocol
+) -> dict[str, Example]:
+    """Return what figures show of the images `keys`, each once, in their order."""
+    places = {cases.key(index): index for index in range(len(cases))}
+    return {key: example(models, cases.load(places[key]), table, protocol) for key in dict.fromkeys(keys)}
 
 
 def examples(table: pd.DataFrame, model: str, count: int) -> list[str]:

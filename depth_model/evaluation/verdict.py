@@ -131,14 +131,34 @@ _ADVICE = {BETTER: "use the new one", NOT_BETTER: "keep the old one"}
 
 def told(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield what `comparison` returned in words, a line for each rival; the first says what to do."""
+    model = _named(found["model"])
     if not found["images"]:
-        yield f"The {found['model']} was not measured: there is no image with depth that it was not trained on."
+        yield f"{model} was not measured: there is no image with depth that it was not trained on."
     for rival, one in found["against"].items():
-        yield f"The {found['model']} against {_CALLED.get(rival, f'its {rival}')}: {_judged(one['all'], rival, found)}."
-    for model, count in found["failures"].items():
-        yield f"The {model} failed on {count} of {found['images']} images."
+        yield f"{model} against {_CALLED.get(rival, f'its {rival}')}: {_judged(one['all'], rival, found)}."
+    for failed, count in found["failures"].items():
+        yield f"{_named(failed)} failed on {count} of {found['images']} images."
     if found["refusal"]:
         yield f"It does not become the champion: {found['refusal']}."
+
+
+def _named(model: str) -> str:
+    return f"The model {model}" if "/" in model else f"The {model}"
+
+
+def headline(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the outcome of a `comparison` with the first of its rivals and a sentence on it; the outcome is TOO_FEW
+    where nothing was measured."""
+    for rival, one in found["against"].items():
+        whole, called = one["all"], _CALLED.get(rival, f"its {rival}")
+        if whole["outcome"] == TOO_FEW:
+            sizes = f"{whole['images']} were measured, {found['minimum']} are needed"
+            return TOO_FEW, f"Too few images to tell whether the {found['model']} is better than {called}: {sizes}."
+        if whole["outcome"] == NOT_BETTER and whole["low"] <= 0:
+            return NOT_BETTER, f"{_named(found['model'])} is neither clearly better nor clearly worse than {called}."
+        judged = "better" if whole["outcome"] == BETTER else "worse"
+        return whole["outcome"], f"{_named(found['model'])} is {judged} than {called}."
+    return TOO_FEW, "Nothing was measured, so nothing can be said."
 
 
 def _judged(one: Mapping[str, Any], rival: str, found: Mapping[str, Any]) -> str:

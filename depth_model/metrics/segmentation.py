@@ -32,6 +32,14 @@ def class_iou(confusion: np.ndarray) -> np.ndarray:
     return np.divide(both, union, out=np.full(len(both), np.nan), where=union > 0)
 
 
+def of_constant(confusion: np.ndarray) -> np.ndarray:
+    """Return the confusion matrix, int64 (C, C), of a prediction that is the most frequent label everywhere."""
+    labels = confusion.sum(1)
+    constant = np.zeros_like(confusion)
+    constant[:, labels.argmax()] = labels
+    return constant
+
+
 def mean_iou(confusion: np.ndarray) -> float:
     """Return mIoU in [0, 1]: the mean of `class_iou` over the classes that are labeled or predicted anywhere.
 

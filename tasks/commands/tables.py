@@ -65,7 +65,9 @@ def tables(given: argparse.Namespace) -> None:
 
 def _labels(number: str, named: dict[str, dict[str, str]]) -> dict[str, str] | None:
     """Return which of our rows table `number` takes, None for all: those of ablations only take what they are told."""
-    return named.get(number) if int(number) <= 5 or number in ("7", "8") else named.get(number, {})
+    from depth_model.comparison.tables import of_models
+
+    return named.get(number) if of_models(number) else named.get(number, {})
 
 
 def _summaries(given: Sequence[Path] | None) -> list[dict[str, Any]]:

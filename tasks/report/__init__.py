@@ -1,14 +1,24 @@
-"""Stage `report`: one self-contained page with what came out. No network, no times, no paths of the machine."""
+"""Stage `report`: one self-contained page with what came out. No network, no paths of the machine.
+
+The one out of the pipeline that tells of the run itself, how long stages took and by which commit, so that its bytes
+differ where all others are the same. No stage reads it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from markupsafe import Markup
 
 from depth_model import files
-from tasks.report import sections
+from depth_model.evaluation.panels import read_panels
+from tasks.report import run_graph, sections
+from tasks.report.beside_paper import paper_section
+from tasks.report.origin import lock_entries, origin
+from tasks.report.pages import small
 from tasks.settings import params
+from tasks.tracking import evaluations
 from tasks.workspace.paths import (
     AUDIT_REPORT,
     COMPARISON,
@@ -21,18 +31,24 @@ from tasks.workspace.paths import (
     statistics_path,
     summary_path,
 )
-from tasks.workspace.work import Workplace
+from tasks.workspace.repro import stage_graph
+from tasks.workspace.work import Workplace, seconds_taken
 
 CATALOGS = (*params.ROLES, "sky", "pseudo")
+FINETUNED = ("metric", "semantic")
+"""Folders below `models/` of what is fine-tuned."""
 
 
-def _training_curves(alpha: float) -> bytes:
+def _training_curves(alpha: float) -> dict[str, bytes]:
     import pandas as pd
 
-    from depth_model.evaluation.figures import training_figure
+    from depth_model.evaluation.figures import training_figures
 
-    paths = {model: Path("models", model, "history.csv") for model in MODELS}
-    return training_figure({model: pd.read_csv(path) for model, path in paths.items() if path.exists()}, alpha)
+    finetuned = sorted(path.parent for kind in FINETUNED for path in Path("models", kind).glob("*/history.csv"))
+    folders = [*(Path("models", model) for model in MODELS), *finetuned]
+    paths = {folder.relative_to("models").as_posix(): folder / "history.csv" for folder in folders}
+    histories = {model: pd.read_csv(path) for model, path in paths.items() if path.exists()}
+    return {title: small(picture) for title, picture in training_figures(histories, alpha).items()}
 
 
 def quarantine_reasons() -> list[tuple[str, str, int]]:
@@ -84,48 +100,61 @@ def _collection(settings: params.Params) -> Markup:
     from depth_model.evaluation.collection_figure import collection_figure
 
     found = {role: one for role in params.ROLES if (one := files.read_json(statistics_path(role)))["sources"]}
-    figures = {role: collection_figure(one["sources"]) for role, one in found.items()}
+    figures = {role: small(collection_figure(one["sources"])) for role, one in found.items()}
     return sections.collection_section(found, figures, settings.drift.tolerance)
 
 
 def _metric(settings: params.Params) -> Markup:
     names = list(settings.evaluate_metric)
-    pictures = {name: (evaluation_path("metric", name) / "examples.png").read_bytes() for name in names}
-    return sections.metric_section({name: files.read_json(summary_path("metric", name)) for name in names}, pictures)
+    galleries = {name: read_panels(evaluation_path("metric", name)) for name in names}
+    summaries = {name: files.read_json(summary_path("metric", name)) for name in names}
+    return sections.metric_section(summaries, galleries, list(_told("metric", names)))
 
 
 def _semantic(settings: params.Params) -> Markup:
     names = list(settings.evaluate_semantic)
     pictures = {
-        f"{title} of {name}": (evaluation_path("semantic", name) / file).read_bytes()
+        f"{title} of {name}": small((evaluation_path("semantic", name) / file).read_bytes())
         for name in names
         for title, file in (("Labels", "examples.png"), ("Confusion matrix", "confusion.png"))
     }
-    sets = {name: files.read_json(summary_path("semantic", name)) for name in names}
-    return sections.semantic_section(sets, pictures)
+    summaries = {name: files.read_json(summary_path("semantic", name)) for name in names}
+    return sections.semantic_section(summaries, pictures, list(_told("semantic", names)))
+
+
+def _told(kind: str, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        yield from (evaluations.read_verdict(kind, name) or {"told": []})["told"]
+
+
+def _run(workplace: Workplace) -> Markup:
+    graph, lock, this = stage_graph(), lock_entries(workplace.stage), workplace.stage
+    return sections.run_section(run_graph.stages(graph, lock, seconds_taken(), this), origin(lock))
 
 
 def run(workplace: Workplace, settings: params.Params) -> None:
     """Write reports/index.html."""
     sets = measured_sets()
     student = settings.student.initial if settings.starts_whole("student") else ""
+    catalogs = {role: files.read_json(catalog_path(role)) for role in CATALOGS}
     content = sections.page(
         history=sections.history(settings.teacher.model, student, bool(settings.sources.labeled)),
         comparison=files.read_json(COMPARISON),
+        verdicts=[*_told("metric", settings.evaluate_metric), *_told("semantic", settings.evaluate_semantic)],
         figures=files.read_json(METRICS),
         sets={name: files.read_json(summary_path("relative", name)) for name in sets},
-        examples={name: (evaluation_path("relative", name) / "examples.png").read_bytes() for name in sets},
-        curves=_training_curves(settings.alpha),
-        catalogs={role: files.read_json(catalog_path(role)) for role in CATALOGS},
-        quarantine=quarantine_reasons(),
-        more=_left_out(settings.student.minimum_quality)
-        | {
+        galleries={name: read_panels(evaluation_path("relative", name)) for name in sets},
+        worst=sections.worst_cases(evaluations.tables("relative", sets)),
+        more={
             "Metric depth": _metric(settings),
             "Segmentation": _semantic(settings),
+            "Beside the paper": paper_section(),
+            "Training": sections.training_section(_training_curves(settings.alpha)),
+            "Data": sections.data_section(catalogs, quarantine_reasons()),
             "Collection": _collection(settings),
-            "Scenes": _scenes(),
-            "Duplicates and leaks": _audit(),
-        },
+        }
+        | _left_out(settings.student.minimum_quality)
+        | {"Scenes": _scenes(), "Duplicates and leaks": _audit(), "The run": _run(workplace)},
         parameters=dict(workplace.entry.parameters),
     )
     files.write_text(workplace.out(), content)

@@ -1,13 +1,14 @@
 """Every HTML page of ours: values into the Jinja2 templates beside this file, each value escaped.
 
-A page carries its style and its pictures; its content security policy lets a browser fetch nothing and run nothing.
-What a page says is the business of the templates and of who calls `render`.
+A page carries its style and its pictures; its content security policy lets a browser fetch nothing, and run nothing but
+the one script beside the templates where a page has it. What a page says is the business of the templates and of who calls `render`.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,34 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-    found.globals |= {"style": Markup(style), "style_digest": digest}
+    for name, file in (("style", "style.css"), ("script", "compare.js")):
+        text = (_TEMPLATES / file).read_text(encoding="utf-8")
+        digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+        found.globals |= {name: Markup(text), f"{name}_digest": digest}
     found.filters["data_uri"] = data_uri
     return found
 
 
-def data_uri(picture: bytes, kind: str = "png") -> str:
-    """Return `picture`, the bytes of an image of `kind` png or jpeg, as an address that carries them."""
+def data_uri(picture: bytes) -> str:
+    """Return `picture`, the bytes of a WebP, JPEG or PNG, as an address that carries them."""
+    kind = next((kind for start, kind in _KINDS.items() if picture.startswith(start)), "png")
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+
+
+_KINDS = {b"RIFF": "webp", b"\xff\xd8": "jpeg"}
+
+
+def small(picture: bytes, longest: int = 1600) -> bytes:
+    """Return `picture` as WebP of at most `longest` pixels a side, for a page that stays small; lossless where that
+    takes less, as it does of drawings."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image.thumbnail((longest, longest))
+    return min((_webp(image, lossless=True), _webp(image, quality=75)), key=len)
+
+
+def _webp(image: Any, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", method=4, **options)
+    return buffer.getvalue()

@@ -8,10 +8,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from depth_model.evaluation.verdict import BETTER, sentence, told
+from depth_model.evaluation.figures import LARGEST_ERROR
+from depth_model.evaluation.verdict import BETTER, CONSTANT, TOO_FEW, headline, sentence, told
 from depth_model.metrics.depth import METRIC_DEPTH_METRICS, METRICS, Metric
 from depth_model.shards.target_statistics import DEPTH_EDGES, degenerate, median_bin
 from tasks.gate.statistics import ACCEPTED, beyond
+from tasks.report import run_graph
 from tasks.report.pages import render
 
 _SHOWN = [metric for metric in METRICS if metric.key in ("abs_rel", "delta1", "rmse", "silog")]
@@ -30,6 +32,15 @@ _LEFT_OUT = {
     "exact_duplicate": "is the same file as another training image",
 }
 
+_REPEATS = {
+    "leak": "an evaluation image; left out of training",
+    "near_duplicate": "another training image; left out",
+    "exact_duplicate": "the same file; left out",
+    "finetuning_leak": "measured on; not left out",
+}
+_FIXED = {"Did it get better?": "verdict", "Pictures": "pictures", "Worst cases": "worst"}
+SHOWN_CASES, SHOWN_WORST = 24, 12
+
 Table = Mapping[str, Mapping[str, Mapping[str, float]]]
 Summaries = Mapping[str, Mapping[str, Any]]
 
@@ -39,29 +50,75 @@ def page(
     comparison: Mapping[str, Any],
     figures: Table,
     sets: Summaries,
+    galleries: Mapping[str, Sequence[Mapping[str, Any]]],
     parameters: Mapping[str, Any],
+    verdicts: Iterable[str],
     more: Mapping[str, Markup],
     **shown: Any,
 ) -> str:
-    """Return the whole page. `comparison` is reports/tables/comparison.json, which is told first, `figures`
-    reports/metrics.json, `sets` the summary per evaluation set, `more` further sections by title.
+    """Return the whole page. `comparison` is reports/tables/comparison.json, which is told first with `verdicts`,
+    sentences on further models; `figures` reports/metrics.json, `sets` the summary per evaluation set, `galleries` what
+    `read_panels` returns of it, `more` further sections by title.
 
-    `shown` are `history` (see there), `examples` (by set) and `curves`, PNG bytes, `catalogs` by role, and
-    `quarantine`, (source, reason, count) of what was refused.
+    `shown` are `history` (see there) and `worst`, rows of `worst_cases`.
     """
+    outcome, first = headline(comparison)
+    titles = {title: f"section-{number}" for number, title in enumerate(more)}
     return render(
         "report",
-        told=list(told(comparison)),
+        outcome=outcome,
+        headline=first,
+        told=[*told(comparison), *verdicts],
+        sections=_FIXED | titles | {"Parameters": "parameters"},
         by_set=[(rival, *row) for rival, one in comparison["against"].items() for row in _by_set(one["sets"])],
         metrics=_SHOWN,
         sets={name: {"models": one, "images": sets.get(name, {}).get("images", "")} for name, one in figures.items()},
-        best={(name, *one) for name, models in figures.items() for one in _best(models)},
-        verdicts={name: _verdict(models) for name, models in figures.items() if name != "mean"},
+        best={(name, *one) for name, models in figures.items() if _enough(comparison, name) for one in _best(models)},
+        minimum=comparison.get("minimum", ""),
+        verdicts={
+            name: _verdict(models, _enough(comparison, name)) for name, models in figures.items() if name != "mean"
+        },
         captions={name: _caption(summary) for name, summary in sets.items()},
+        galleries=shown_cases(galleries),
+        largest_error=LARGEST_ERROR,
         parameters=list(_flat(parameters)),
         more=more,
         **shown,
     )
+
+
+def shown_cases(galleries: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the cases of every set, of many sets fewer, so that the page stays small: always the worst ones."""
+    each = max(2, SHOWN_CASES // max(1, len(galleries)))
+    return {name: list(cases)[-each:] for name, cases in galleries.items()}
+
+
+def _enough(comparison: Mapping[str, Any], name: str) -> bool:
+    """Return whether enough images of a set (or of all: `mean`) were measured to tell teacher and student apart."""
+    one = comparison["against"].get(_COMPARED[0], {"all": None, "sets": {}})
+    found = one["all"] if name == "mean" else one["sets"].get(name)
+    return found is not None and found["outcome"] != TOO_FEW
+
+
+def worst_cases(tables: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return (set, image, AbsRel of student, teacher, constant, remark) of the images on which the student is worst, of
+    the tables of `harness.joined` by set; failures come first."""
+    rows = []
+    for name, table in tables.items():
+        for key, one in table.groupby("key", sort=False):
+            by_model = one.set_index("model")
+            errors = by_model["abs_rel"]
+            shown = [_error(errors.get(model)) for model in (_COMPARED[1], _COMPARED[0], CONSTANT)]
+            student = by_model.loc[_COMPARED[1]]
+            rows.append(
+                (float(errors[_COMPARED[1]]), (name, str(key), *shown, student["failure"] or student["remark"]))
+            )
+    ranked = sorted(rows, key=lambda row: (row[0] == row[0], -row[0] if row[0] == row[0] else 0.0, row[1]))
+    return [row for _, row in ranked[:SHOWN_WORST]]
+
+
+def _error(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if value == value else "failed"
 
 
 def _by_set(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -90,8 +147,8 @@ def _best(models: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, str]
                 yield model, metric.key
 
 
-def _verdict(models: Mapping[str, Mapping[str, float]]) -> str:
-    """Return who has the lower AbsRel on a set, and who does not beat the constant."""
+def _verdict(models: Mapping[str, Mapping[str, float]], enough: bool) -> str:
+    """Return who has the lower AbsRel on a set, whether `enough` images tell, and who does not beat the constant."""
     compared = [model for model in _COMPARED if model in models]  # a folder of predictions as teacher is not measured
     teacher, student, constant = (models[model]["abs_rel"] for model in (compared[0], compared[-1], "constant"))
     change = (student - teacher) / teacher if teacher else 0.0
@@ -101,12 +158,13 @@ def _verdict(models: Mapping[str, Mapping[str, float]]) -> str:
         sentence = "student and teacher have the same AbsRel"
     else:
         sentence = f"the student's AbsRel is {abs(change):.1%} {'lower' if change < 0 else 'higher'} than its teacher's"
+    sentence += "" if enough or len(compared) == 1 else f", from {TOO_FEW}"
     beaten = [model for model in compared if models[model]["abs_rel"] >= constant]
     return f"{sentence}; not better than the constant: {' and '.join(beaten)}" if beaten else sentence
 
 
 def _caption(summary: Mapping[str, Any]) -> str:
-    caption = f"From the student's best image to its worst; {_counted(summary['images'], 'image')} measured."
+    caption = f"From the student's best image to its worst ones; {_counted(summary['images'], 'image')} measured."
     if skipped := Counter(one["reason"] for one in summary["skipped"]):
         reasons = "; ".join(f"{reason} ({images})" for reason, images in skipped.most_common(3))
         caption += f" {_counted(skipped.total(), 'image')} could not be measured: {reasons}."
@@ -135,7 +193,9 @@ def audit_section(summary: Mapping[str, Any], pictures: Mapping[str, bytes]) -> 
     found = summary["sources"].values()
     excluded = {reason: sum(one[reason] for one in found) for reason in _LEFT_OUT}
     images = sum(one["images"] for one in found)
-    return render("audit", **summary, pictures=pictures, reasons=_LEFT_OUT, excluded=excluded, images=images)
+    return render(
+        "audit", **summary, pictures=pictures, reasons=_LEFT_OUT, repeats=_REPEATS, excluded=excluded, images=images
+    )
 
 
 def collection_section(found: Summaries, figures: Mapping[str, bytes], tolerance: float) -> Markup:
@@ -170,9 +230,12 @@ def left_out_section(rows: Iterable[tuple[str, int, int]]) -> Markup:
     return render("left_out", rows=rows)
 
 
-def metric_section(sets: Summaries, examples: Mapping[str, bytes]) -> Markup:
-    """Return the HTML of `sets` (summary by name) and the PNG `examples` of each: depth as predicted, unaligned."""
-    return render("metric", sets=sets, examples=examples, metrics=_SHOWN_IN_METERS)
+def metric_section(
+    sets: Summaries, galleries: Mapping[str, Sequence[Mapping[str, Any]]], told: Sequence[str] = ()
+) -> Markup:
+    """Return the HTML of `sets` (summary by name) and what `read_panels` returns of each: depth as predicted,
+    unaligned; `told` are sentences on the models."""
+    return render("metric", sets=sets, galleries=shown_cases(galleries), metrics=_SHOWN_IN_METERS, told=told)
 
 
 def scenes_section(summary: Mapping[str, Any], pictures: Sequence[bytes]) -> Markup:
@@ -180,6 +243,30 @@ def scenes_section(summary: Mapping[str, Any], pictures: Sequence[bytes]) -> Mar
     return render("scenes", **summary, pictures=pictures)
 
 
-def semantic_section(sets: Summaries, pictures: Mapping[str, bytes]) -> Markup:
-    """Return the HTML of `sets` (segmentation summary by name) and PNG `pictures` by title."""
-    return render("semantic", sets=sets, pictures=pictures, metrics=_SHOWN_OF_SEGMENTATION)
+def semantic_section(sets: Summaries, pictures: Mapping[str, bytes], told: Sequence[str] = ()) -> Markup:
+    """Return the HTML of `sets` (segmentation summary by name), pictures by title, and sentences `told` on the models."""
+    return render("semantic", sets=sets, pictures=pictures, metrics=_SHOWN_OF_SEGMENTATION, told=told)
+
+
+def data_section(catalogs: Mapping[str, Any], quarantine: Sequence[tuple[str, str, int]]) -> Markup:
+    """Return the HTML of the catalogs by role, and of the (source, reason, count) of what was refused."""
+    return render("data", catalogs=catalogs, quarantine=quarantine)
+
+
+def training_section(curves: Mapping[str, bytes]) -> Markup:
+    """Return the HTML of pictures of curves by title."""
+    return render("training", curves=curves)
+
+
+def run_section(stages: Sequence[run_graph.Stage], origin: Iterable[tuple[str, str]]) -> Markup:
+    """Return the HTML of the graph of `stages`, and of what the page was made from, (what, value)."""
+    seconds = [one.seconds for one in stages if one.seconds is not None]
+    return render(
+        "run",
+        stages=stages,
+        drawn=run_graph.picture(stages),
+        counted=Counter(one.state for one in stages),
+        total=run_graph.duration(sum(seconds)) if seconds else "",
+        signs=run_graph.STATES,
+        origin=list(origin),
+    )

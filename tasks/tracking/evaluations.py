@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from depth_model import files
 from tasks.tracking.mlflow_runs import Run
@@ -49,6 +49,20 @@ def evidence(kind: str, sets: Sequence[str], models: Sequence[str], minimum: int
     return {
         one: Evidence(refusal(found, one, minimum), found[one].dropna().to_dict()) for one in models if one in found
     }
+
+
+VERDICT = "verdict.json"
+
+
+def write_verdict(workplace: Workplace, refusal: str, told: Iterable[str]) -> None:
+    """Leave why the model of the set must not become champion, "" for nothing, and in sentences how good it is."""
+    files.write_json(details(workplace) / VERDICT, {"refusal": refusal, "told": list(told)})
+
+
+def read_verdict(kind: str, name: str) -> dict[str, Any] | None:
+    """Return the `refusal` and the sentences `told` that `write_verdict` left of a set; None of one without a model."""
+    path = evaluation_path(kind, name) / VERDICT
+    return files.read_json(path) if path.exists() else None
 
 
 def learned_from(learned: Path, measured: Path) -> str:

@@ -276,12 +276,12 @@ def run_tags(stage: str, fingerprint: str) -> dict[str, str]:
         "dvc.experiment": experiment,
         "prefect.flow_run": os.environ.get(FLOW_RUN_URL, ""),
         "mlflow.source.name": stage,
-        "mlflow.source.git.commit": _git_commit(),
+        "mlflow.source.git.commit": git_commit(),
     }
     return {name: value for name, value in tags.items() if value}
 
 
-def _git_commit() -> str:
+def git_commit() -> str:
     """Return the commit checked out in the current folder, empty outside a repository."""
     found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else ""

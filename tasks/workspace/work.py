@@ -13,6 +13,7 @@ import fcntl
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tasks.workspace.entry import Entry
 
 RUN_ID = "mlflow_run_id"
 CODE = "code.sha256"
+DONE = "done.json"
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,12 @@ def work_root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or Path.cwd()) / ".work"
 
 
+def seconds_taken() -> dict[str, float]:
+    """Return how long each stage took when it was last built here, since the last kill, by its DVC address."""
+    markers = sorted(work_root().glob(f"*/*/{DONE}"), key=lambda marker: marker.stat().st_mtime)
+    return {marker.parts[-3].replace("-", "@"): files.read_json(marker)["seconds"] for marker in markers}
+
+
 def produce(entry: Entry, build: Callable[[Workplace], None]) -> bool:
     """Make the outs of a stage, from finished or unfinished earlier work where there is some; True when it was built.
 
@@ -100,18 +108,20 @@ def _build(workplace: Workplace, build: Callable[[Workplace], None]) -> None:
     shutil.rmtree(workplace.result, ignore_errors=True)
     workplace.result.mkdir(parents=True)
     workplace.scratch.mkdir(exist_ok=True)
+    begun = time.monotonic()
     build(workplace)
+    seconds = time.monotonic() - begun
     missing = [out for out in workplace.entry.outs if not (workplace.result / out).exists()]
     if missing:
         raise RuntimeError(f"{workplace.stage} finished without {', '.join(missing)}")
-    files.write_json(workplace.folder / "done.json", sorted(workplace.entry.outs))
+    files.write_json(workplace.folder / DONE, {"outs": sorted(workplace.entry.outs), "seconds": round(seconds, 1)})
     shutil.rmtree(workplace.scratch)
 
 
 def _finished(workplace: Workplace) -> bool:
     """Settle what earlier work is good for; True when its result can be used as it is."""
     code, stored = files.sha256_of_json(dict(workplace.entry.code)), workplace.folder / CODE
-    done = (workplace.folder / "done.json").exists()
+    done = (workplace.folder / DONE).exists()
     if stored.exists() and stored.read_text() != code:
         if done or not _holds_work(workplace) or _decision() == "restart":
             shutil.rmtree(workplace.folder)
@@ -202,7 +212,7 @@ def _remove(path: Path) -> None:
 
 def _prune(workplace: Workplace) -> None:
     """Remove finished work of the same stage with other inputs, unless a process is at it."""
-    for marker in workplace.folder.parent.glob("*/done.json"):
+    for marker in workplace.folder.parent.glob(f"*/{DONE}"):
         if marker.parent == workplace.folder:
             continue
         with open(_lock_path(marker.parent), "a+") as handle:
