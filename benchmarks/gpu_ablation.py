@@ -27,6 +27,7 @@ import torch
 import yaml
 
 from depth_model import files, readers
+from depth_model.comparison.ablations import RESULTS, read_results
 from depth_model.evaluation import protocols
 from depth_model.evaluation.cases import CollectedCases
 from depth_model.evaluation.harness import evaluate
@@ -53,7 +54,6 @@ from depth_model.training.settings import (
 )
 from depth_model.training.student import train_student
 from depth_model.training.teacher import train_teacher
-from depth_model.comparison.ablations import RESULTS, read_results
 from experiments.results import TABLES, Row, add_result
 
 PRESET = Path("presets/ablation.yaml")

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from depth_model.comparison.ablations import read_results, spread
 from depth_model.errors import UserError
 from depth_model.shown import run_command
-from depth_model.comparison.ablations import read_results, spread
 from experiments.ablations import Row, run_rows, setting_of
 from tasks.settings import params
 from tasks.workspace.paths import MODELS

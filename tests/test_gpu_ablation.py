@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from depth_model.training import collapse
 from depth_model.comparison.ablations import read_results
+from depth_model.training import collapse
 from experiments.results import TABLES
 
 

@@ -1,5 +1,6 @@
-"""An evaluated image as small pictures of one size, one for each thing to compare: image, truth, and every model's depth
-and error. A page can lay any two of them over each other. The same input gives the same bytes.
+"""An evaluated image as small pictures of one size: the image, its truth, and the depth and error of every model.
+
+A page can lay any two of them over each other. The same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def read_panels(folder: Path) -> list[dict[str, Any]]:
 
 
 def panels(example: Example) -> dict[str, bytes]:
-    """Return title -> WebP of at most LONGEST_SIDE pixels, colored as `examples_figure` has it, without axes or text."""
+    """Return title -> WebP of at most LONGEST_SIDE pixels, in the colors of `examples_figure`, without axes or text."""
     scale = depth_scale(example.depth)
     found = {"image": example.image, "truth": _colored(scale(example.depth), DEPTH_COLORS)}
     found |= {name: _colored(scale(depth), DEPTH_COLORS) for name, depth in example.aligned.items()}

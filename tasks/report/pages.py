@@ -1,7 +1,8 @@
 """Every HTML page of ours: values into the Jinja2 templates beside this file, each value escaped.
 
 A page carries its style and its pictures; its content security policy lets a browser fetch nothing, and run nothing but
-the one script beside the templates where a page has it. What a page says is the business of the templates and of who calls `render`.
+the one script beside the templates where a page has it. What a page says is the business of the templates and of who
+calls `render`.
 """
 
 from __future__ import annotations

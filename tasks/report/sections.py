@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -15,6 +16,9 @@ from depth_model.shards.target_statistics import DEPTH_EDGES, degenerate, median
 from tasks.gate.statistics import ACCEPTED, beyond
 from tasks.report import run_graph
 from tasks.report.pages import render
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SHOWN = [metric for metric in METRICS if metric.key in ("abs_rel", "delta1", "rmse", "silog")]
 _SHOWN_IN_METERS = [
@@ -100,25 +104,22 @@ def _enough(comparison: Mapping[str, Any], name: str) -> bool:
     return found is not None and found["outcome"] != TOO_FEW
 
 
-def worst_cases(tables: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def worst_cases(tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, ...]]:
     """Return (set, image, AbsRel of student, teacher, constant, remark) of the images on which the student is worst, of
     the tables of `harness.joined` by set; failures come first."""
     rows = []
     for name, table in tables.items():
-        for key, one in table.groupby("key", sort=False):
-            by_model = one.set_index("model")
-            errors = by_model["abs_rel"]
-            shown = [_error(errors.get(model)) for model in (_COMPARED[1], _COMPARED[0], CONSTANT)]
-            student = by_model.loc[_COMPARED[1]]
-            rows.append(
-                (float(errors[_COMPARED[1]]), (name, str(key), *shown, student["failure"] or student["remark"]))
-            )
-    ranked = sorted(rows, key=lambda row: (row[0] == row[0], -row[0] if row[0] == row[0] else 0.0, row[1]))
-    return [row for _, row in ranked[:SHOWN_WORST]]
+        errors = table.pivot(index="key", columns="model", values="abs_rel")
+        of_student = table[table["model"] == _COMPARED[1]].set_index("key")
+        for key, one in of_student.iterrows():
+            shown = [_error(errors.loc[key].get(model)) for model in (*_COMPARED[::-1], CONSTANT)]
+            rank = math.inf if math.isnan(one["abs_rel"]) else one["abs_rel"]
+            rows.append((-rank, (name, str(key), *shown, one["failure"] or one["remark"])))
+    return [row for _, row in sorted(rows)[:SHOWN_WORST]]
 
 
 def _error(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}" if value == value else "failed"
+    return "" if value is None else "failed" if math.isnan(value) else f"{value:.3f}"
 
 
 def _by_set(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -244,7 +245,7 @@ def scenes_section(summary: Mapping[str, Any], pictures: Sequence[bytes]) -> Mar
 
 
 def semantic_section(sets: Summaries, pictures: Mapping[str, bytes], told: Sequence[str] = ()) -> Markup:
-    """Return the HTML of `sets` (segmentation summary by name), pictures by title, and sentences `told` on the models."""
+    """Return the HTML of `sets` (segmentation summary by name), pictures by title, and sentences on models."""
     return render("semantic", sets=sets, pictures=pictures, metrics=_SHOWN_OF_SEGMENTATION, told=told)
 
 
