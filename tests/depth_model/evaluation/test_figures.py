@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from depth_model.evaluation.collection_figure import collection_figure
-from depth_model.evaluation.figures import ACTIVE, NO_LABEL, VALIDATED, Example, examples_figure, training_figure
+from depth_model.evaluation.figures import ACTIVE, NO_LABEL, Example, examples_figure, training_figures
 from depth_model.evaluation.segmentation_figures import LabeledExample, confusion_figure, overlays_figure
 from depth_model.semantic.classes import ClassList
 
@@ -68,8 +68,10 @@ def test_training_curves_show_what_the_history_holds():
     steps = np.arange(1, 50)
     teacher = pd.DataFrame({"step": steps, "affine_invariant": 1 / steps})
     student = teacher.assign(pseudo_label=0.5, feature_alignment=0.1, **{ACTIVE: 0.2})
-    two = Image.open(io.BytesIO(training_figure({"teacher": teacher, "student": student}, 0.85)))
-    one = Image.open(io.BytesIO(training_figure({"teacher": teacher}, 0.85)))
-    assert two.width == 3 * one.width  # losses of both, and the tokens below alpha
-    validated = teacher.assign(**{VALIDATED: np.where(steps % 10, np.nan, 0.2)})
-    assert Image.open(io.BytesIO(training_figure({"teacher": validated}, 0.85))).width == 2 * one.width
+    metric = teacher[["step"]].assign(loss=1)
+    found = training_figures({"teacher": teacher, "student": student, "metric/nyu": metric}, 0.85)
+    losses = ["teacher: losses", "student: losses", "metric/nyu: losses"]
+    assert list(found) == [*losses, "student: tokens that feature alignment pulls"]
+    assert all(Image.open(io.BytesIO(picture)).format == "PNG" for picture in found.values())
+    validated = teacher.assign(**{"validation/abs_rel": np.where(steps % 10, np.nan, 0.2)})
+    assert list(training_figures({"teacher": validated}, 0.85))[1:] == ["validation on held-out images: AbsRel"]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from importlib import resources
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tasks.gate import data_docs
 from tasks.gate.checks import checked
 from tasks.gate.suites import Expectation
 from tasks.report import sections
-from tasks.report.pages import data_uri, render
+from tasks.report.pages import data_uri, render, small
+from tasks.report.run_graph import Stage
 from tests.tasks.page_reader import Page
 
 pytestmark = pytest.mark.hostile
@@ -42,15 +46,30 @@ def report(name):
     scenes = {"encoder": name, "images": {name: 4}, "effective": {name: 1.0}, "scenes": [{name: 4.0}]}
     skipped = [{"key": name, "reason": name}]
     segmentation = {"models": {name: {"miou": 1.0}}, "classes": {name: 2}, "images": 1}
+    repeat = {"source": name, "other": name, "reason": "leak", "images": 1}
+    case = {"rank": 0, "images": 2, "key": name, "unit": name, "nearest": 1.0, "farthest": 2.0}
+    case |= {"scores": {name: name}, "pictures": {name: b"RIFF"}}
+    audit = {"sources": {name: counts}, "finetuning": {name: counts}, "pairs": [pair]}
+    audit |= {"between": [repeat], "both": [name]}
     more = {
         name: sections.left_out_section([(name, 1, 2)]),
-        "Metric": sections.metric_section({name: {"models": {name: VALUES}, "images": 1}}, {name: b"png"}),
+        "Metric": sections.metric_section({name: {"models": {name: VALUES}, "images": 1}}, {name: [case]}, [name]),
         "Segmentation": sections.semantic_section({name: segmentation}, {name: b"png"}),
         "Collection": sections.collection_section({name: collected}, {name: b"png"}, 0.25),
         "Scenes": sections.scenes_section(scenes, [b"jpeg"]),
         "Audit": sections.audit_section(
-            {"sources": {name: counts}, "finetuning": {name: counts}, "pairs": [pair]}, {name: b"jpeg"}
+            {
+                "sources": {name: counts},
+                "finetuning": {name: counts},
+                "pairs": [pair],
+                "between": [repeat],
+                "both": [name],
+            },
+            {name: b"jpeg"},
         ),
+        "Data": sections.data_section({name: {name: {"samples": 1}}}, [(name, name, 1)]),
+        "Training": sections.training_section({name: b"png"}),
+        "Run": sections.run_section([Stage(name, [], "done", 1.0)], [(name, name)]),
     }
     verdict = {"images": 1, "better": 1, "before": 0.2, "after": 0.1, "low": -0.1, "high": -0.1, "outcome": "better"}
     against = {"start": {"all": verdict, "sets": {name: verdict}}}
@@ -59,11 +78,10 @@ def report(name):
         comparison=comparison,
         figures={name: models},
         sets={name: {"images": 1, "skipped": skipped, "constant_predictions": {name: 1}, "failures": {name: 1}}},
-        examples={name: b"png"},
-        curves=b"png",
+        galleries={name: [case]},
+        worst=[(name, name, "1.000", "", "", name)],
+        verdicts=[name],
         history=name,
-        catalogs={name: {name: {"samples": 1}}},
-        quarantine=[(name, name, 1)],
         parameters={name: name, "section": {name: name}},
         more=more,
     )
@@ -106,14 +124,17 @@ def test_a_name_is_shown_as_text_and_changes_nothing_else(made, name):
     assert page.text.count(" ".join(name.split())) >= plain.text.count("rooms") > 1
 
 
-def test_the_policy_lets_nothing_load_and_only_the_style_of_the_page_apply(made):
+def test_the_policy_lets_nothing_load_and_only_the_style_and_script_of_the_page_apply(made):
     make, page = made
     (style,) = re.findall(r"<style>(.*?)</style>", make("rooms"), re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    scripts = re.findall(r"<script>(.*?)</script>", make("rooms"), re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in (style, *scripts)]
+    run = "".join(f" script-src 'sha256-{one}';" for one in digests[1:])
     assert page.policies == [
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digests[0]}';{run} base-uri 'none'; form-action 'none'"
     ]
-    assert not {"script", "link", "iframe", "object", "embed", "form", "base"} & {tag for tag, _ in page.tags}
+    assert len(scripts) == [tag for tag, _ in page.tags].count("script") == (make is report)
+    assert not {"link", "iframe", "object", "embed", "form", "base"} & {tag for tag, _ in page.tags}
     assert not any(name.startswith("on") or name == "style" for _, names in page.tags for name in names)
 
 
@@ -123,10 +144,27 @@ def test_a_name_that_is_no_unicode_can_be_written():
 
 def test_a_picture_lies_in_its_address():
     assert data_uri(b"png") == "data:image/png;base64,cG5n"
-    assert data_uri(b"jpeg", "jpeg") == "data:image/jpeg;base64,anBlZw=="
+    assert data_uri(b"\xff\xd8") == "data:image/jpeg;base64,/9g="
+    assert data_uri(b"RIFF") == "data:image/webp;base64,UklGRg=="
+
+
+def test_a_picture_of_a_page_is_small_and_a_drawing_stays_sharp():
+    drawing = Image.new("RGB", (2400, 1200), "white")
+    drawing.paste((200, 0, 0), (0, 0, 1200, 1200))
+    found = Image.open(io.BytesIO(small(png(drawing))))
+    assert (found.format, found.size) == ("WEBP", (1600, 800))
+    assert found.getpixel((100, 100)) == (200, 0, 0) and found.getpixel((1500, 700)) == (255, 255, 255)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8))
+    assert len(small(png(noise))) < len(png(noise)) / 3
+
+
+def png(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def test_the_templates_belong_to_the_package():
     found = {one.name for one in (resources.files("tasks.report") / "templates").iterdir()}
     assert {"base.html.j2", "macros.html.j2", "style.css"} <= found
-    assert not [name for name in found if not name.endswith((".html.j2", ".css"))]
+    assert not [name for name in found if not name.endswith((".html.j2", ".css", ".js"))]

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tasks import summarise
@@ -62,29 +64,46 @@ def test_the_closing_table_shows_every_set(project):
     assert [line.split()[0] for line in text.splitlines()[2:]] == ["fog", "columns", "mean"]
 
 
+ONE = {"images": 50, "better": 41, "before": 0.112, "after": 0.087, "low": -0.031, "high": -0.019}
+
+
+def compared(outcome):
+    against = {"teacher": {"all": ONE | {"outcome": outcome}, "sets": {"fog": ONE | {"outcome": outcome}}}}
+    return {"model": "student", "images": 50, "minimum": 20, "against": against, "failures": {}, "refusal": ""}
+
+
+def a_case(rank):
+    titles = ("image", "truth", "teacher", "student", "error of student")
+    pictures = {title: b"RIFF" + title.encode() for title in titles}
+    facts = {"rank": rank, "images": 3, "key": f"image {rank}", "unit": "m", "nearest": 1.0, "farthest": 4.0}
+    return facts | {"scores": {"student": "AbsRel 0.100"}, "pictures": pictures}
+
+
 def a_page(**changes):
     figures = {
         "fog": {"teacher": measured(0.2), "student": measured(0.1), "constant": measured(0.6)},
         "mean": {"teacher": measured(0.2), "student": measured(0.1), "constant": measured(0.6)},
     }
     values = {
-        "comparison": {"model": "student", "images": 3, "against": {}, "failures": {}, "refusal": ""},
+        "comparison": compared("better"),
+        "verdicts": [],
         "figures": figures,
         "sets": {"fog": {"images": 3, "skipped": [], "constant_predictions": {}, "failures": {}}},
-        "examples": {"fog": b"png"},
-        "curves": b"png",
+        "galleries": {"fog": [a_case(0), a_case(2)]},
+        "worst": [("fog", "a", "0.300", "0.200", "0.600", "")],
         "history": sections.history("", "", True),
-        "catalogs": {"labeled": {"rooms": {"samples": 5, "quarantined": 2}}},
-        "more": {"Duplicates & leaks": "<p>nothing</p>"},
-        "quarantine": [("labeled/rooms", "truncated <script>", 2)],
+        "more": {
+            "Data": sections.data_section(
+                {"labeled": {"rooms": {"samples": 5, "quarantined": 2}}}, [("labeled/rooms", "truncated <script>", 2)]
+            )
+        },
         "parameters": {"alpha": 0.85, "student": {"trim": 0.1}},
     }
     return sections.page(**(values | changes))
 
 
 def test_the_page_begins_with_whether_it_got_better():
-    one = {"images": 50, "better": 41, "before": 0.112, "after": 0.087, "low": -0.031, "high": -0.019}
-    better, worse = one | {"outcome": "better"}, one | {"outcome": "not better"}
+    better, worse = ONE | {"outcome": "better"}, ONE | {"outcome": "not better"}
     against = {
         "start": {"all": better, "sets": {"held_out": better}},
         "teacher": {"all": worse, "sets": {"fog": worse}},
@@ -93,7 +112,8 @@ def test_the_page_begins_with_whether_it_got_better():
     text = text_of(
         a_page(comparison=comparison | {"failures": {"student": 1}, "refusal": "it failed on 1 of 51 images"})
     )
-    told = "better on 41 of 50 images, AbsRel 0.112 -> 0.087 [-0.031, -0.019]"
+    told = "better on 41 of 50 images, AbsRel 0.112 → 0.087 [-0.031, -0.019]"
+    assert "The student is better than the model it started from." in text
     assert f"The student against the model it started from: {told}: use the new one." in text
     assert f"The student against its teacher: not better, {told}." in text
     assert "The student failed on 1 of 50 images." in text
@@ -104,8 +124,8 @@ def test_the_page_begins_with_whether_it_got_better():
 def test_the_page_fetches_nothing_and_escapes_what_it_shows():
     page = a_page()
     found = Page(page)
-    assert found.fetched == found.links == []
-    assert "<script>" not in page
+    assert found.fetched == [] and all(link.startswith("#") for link in found.links)
+    assert page.count("<script>") == 1
     text = found.text
     for part in ("fog", "0.1000", "student.trim", "labeled/rooms", "50.0% lower"):
         assert part in text
@@ -116,6 +136,48 @@ def test_the_better_of_the_two_models_is_marked_and_never_the_constant():
     assert "<span class='best'>0.1000</span>" in page  # AbsRel of the student
     assert "<span class='best'>0.2000</span>" in page  # delta1 of the teacher
     assert "<span class='best'>0.6000</span>" not in page
+
+
+def test_nothing_is_marked_or_called_better_by_too_few_images():
+    page = a_page(comparison=compared("too few images to tell"))
+    text = text_of(page)
+    assert "class='best'" not in page and "verdict too-few-images-to-tell" in page
+    assert "Too few images to tell whether the student is better than its teacher: 50 were measured, 20" in text
+    assert "50.0% lower than its teacher's, from too few images to tell." in text
+    assert "too few" not in text_of(a_page())
+
+
+def test_every_picture_of_an_image_is_there_with_words_for_it_and_the_worst_is_named():
+    page = a_page(verdicts=["The model metric/nyu is worth nothing."])
+    assert page.count("data:image/webp;base64,") == 10
+    assert "alt='error of student of image 2'" in page
+    text = text_of(page)
+    assert "number 3 of 3, the worst: student AbsRel 0.100" in text
+    assert "Depth: red 1 to blue 4 m." in text
+    assert text.index("The model metric/nyu is worth nothing.") < text.index("Did it get better?")
+
+
+def test_of_many_sets_fewer_images_are_shown_and_always_the_worst():
+    many = {str(number): [a_case(rank) for rank in range(6)] for number in range(12)}
+    shown = sections.shown_cases(many)
+    assert [one["rank"] for one in shown["0"]] == [4, 5]
+    assert len(sections.shown_cases({"one": many["0"]})["one"]) == 6
+
+
+def test_the_worst_cases_of_all_sets_begin_with_failures():
+    def table(errors, constant):
+        rows = [("student", key, value) for key, value in errors.items()]
+        rows += [("constant", key, constant) for key in errors]
+        found = pd.DataFrame(rows, columns=["model", "key", "abs_rel"])
+        return found.assign(failure=np.where(found["abs_rel"].isna(), "no map", ""), remark="")
+
+    tables = {"fog": table({"a": 0.1, "b": 0.5}, 0.6), "columns": table({"c": float("nan"), "d": 0.3}, 0.4)}
+    assert sections.worst_cases(tables) == [
+        ("columns", "c", "failed", "", "0.400", "no map"),
+        ("fog", "b", "0.500", "", "0.600", ""),
+        ("columns", "d", "0.300", "", "0.400", ""),
+        ("fog", "a", "0.100", "", "0.600", ""),
+    ]
 
 
 def test_a_student_that_loses_is_said_so():
@@ -158,15 +220,21 @@ def test_the_audit_names_both_images_of_a_pair_and_shows_them():
     finetuning = {"metric/nyu": {"images": 9, "leak": 2}, "semantic/<ade>": {"images": 5, "leak": 0}}
     leak = pair | {"reason": "finetuning_leak", "picture": "0001.jpg", "distance": 0, "correlation": 1.0}
     pairs = [pair | {"distance": 4, "correlation": 0.93}, leak]
-    summary = {"sources": sources, "finetuning": finetuning, "pairs": pairs}
-    section = sections.audit_section(summary, {"0000.jpg": b"jpeg", "0001.jpg": b"jpeg"})
+    repeats = [("labeled/rooms", "evaluation/fog", "leak"), ("metric/nyu", "metric/nyu_test", "finetuning_leak")]
+    between = [{"source": one, "other": two, "reason": reason, "images": 1} for one, two, reason in repeats]
+    found = {"sources": sources, "finetuning": finetuning, "pairs": pairs}
+    summary = found | {"between": between, "both": ["semantic/<city>"]}
+    section = sections.audit_section(summary, dict.fromkeys(("0000.jpg", "0001.jpg"), b"\xff\xd8"))
     text = text_of(section)
     assert "Of 12 training images, 3 are left out of training" in text
     assert "labeled/rooms: <a> repeats evaluation/fog: b (4 bits, correlation 0.93)" in text
     assert "unlabeled/hills" not in text
+    assert "labeled/rooms evaluation/fog an evaluation image; left out of training 1" in text
+    assert "metric/nyu metric/nyu_test measured on; not left out 1" in text
+    assert "Learned from and measured on at once: semantic/<city>." in text
     assert "not left out, as the splits are official: 2 of 9 of metric/nyu." in text
     assert "2 finetuning leak, the first of them" in text
-    assert section.count("data:image/jpeg;base64,anBlZw==") == 2
+    assert section.count("data:image/jpeg;base64,/9g=") == 2
     assert "<a>" not in section
     clean = {"unlabeled/hills": sources["unlabeled/hills"]}
     assert "None of the 7" in text_of(sections.audit_section({"sources": clean, "finetuning": {}, "pairs": []}, {}))
@@ -175,9 +243,10 @@ def test_the_audit_names_both_images_of_a_pair_and_shows_them():
 def test_metric_models_stand_beside_the_constant_in_meters():
     values = {"abs_rel": 0.25, "delta1": 0.5, "rmse": 1.5, "log10": 0.1, "silog": 20.0}
     models = {"metric/nyu": values, "constant": values | {"abs_rel": 0.75}}
-    section = sections.metric_section({"nyu": {"models": models, "images": 24}}, {"nyu": b"png"})
+    section = sections.metric_section({"nyu": {"models": models, "images": 24}}, {"nyu": [a_case(0)]}, ["It is good."])
     assert section.count("<tr") == 3
-    assert "0.2500" in section and "0.7500" in section and "data:image/png;base64,cG5n" in section
+    assert "0.2500" in section and "0.7500" in section and "It is good." in section
+    assert section.count("data:image/webp;base64,") == 5
     assert "No metric model" in sections.metric_section({}, {})
 
 
@@ -188,7 +257,7 @@ def test_scenes_are_shown_with_the_share_of_every_source():
         "effective": {"labeled": 1.0, "unlabeled": 1.8},
         "scenes": [{"unlabeled/<hills>": 75.0}, {"labeled/rooms": 40.0, "unlabeled/<hills>": 25.0}],
     }
-    section = sections.scenes_section(summary, [b"first", b"second"])
+    section = sections.scenes_section(summary, [b"\xff\xd8 first", b"\xff\xd8 second"])
     assert "<td>40</td><td></td><td>100</td>" in section
     assert "<td>100</td><td>75</td><td>25</td>" in section
     assert "<td>0</td><td></td><td></td>" in section
