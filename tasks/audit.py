@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROLES = (*AUDITED, "evaluation")
 FINETUNING = ("metric", "semantic")
-FINETUNING_LEAK = "finetuning_leak"
+FINETUNING_LEAK, TRAINED_ON = "finetuning_leak", "trained_on"
 SHOWN = 24
 """Pairs of each reason that are shown with their pictures."""
 
@@ -52,6 +52,7 @@ def run(workplace: Workplace, settings: params.Params) -> None:
         finetuning, repeated = {}, between(findings, training, evaluation)
         for role in FINETUNING:
             counted, repeats, more = _finetuning(report, role, settings, len(pairs))
+            repeats += _trained_on(role, settings, training)
             finetuning, repeated, pairs = finetuning | counted, repeated + repeats, pairs + more
         held = _hold_out(workplace, settings, training, findings)
         summary = {"sources": found, "refuted_by_pixels": refuted, "finetuning": finetuning, "pairs": pairs}
@@ -108,6 +109,19 @@ def _finetuning(
     found = counts(findings, training)
     repeated = [one | {"reason": FINETUNING_LEAK} for one in between(findings, training, evaluation)]
     return {name: {"images": one["images"], "leak": one["leak"]} for name, one in found.items()}, repeated, shown
+
+
+def _trained_on(role: str, settings: params.Params, training: Collection) -> list[dict[str, Any]]:
+    """Return which files of `training` the fine-tuned models of `role` are measured on, as `between` has it."""
+    from depth_model.audit.findings import Findings, between, identical
+
+    measured = finetuning_sources(role, settings)[1]
+    if not measured:
+        return []
+    _check_listed(role, set(measured))
+    evaluation = _sources_of(role, measured)
+    found = Findings(list(identical(training, evaluation)), 0, 0)
+    return [one | {"reason": TRAINED_ON} for one in between(found, training, evaluation)]
 
 
 def _check_listed(role: str, names: set[str]) -> None:
@@ -197,7 +211,7 @@ def conclude(key: str, settings: params.Params) -> None:
         print(f"{source}: held out {found['held_out']} for validation{alike}")
     for one in summary["between"]:
         source, other = (named_source(one[end], settings) for end in ("source", "other"))
-        kept = one["reason"] == FINETUNING_LEAK
+        kept = one["reason"] in (FINETUNING_LEAK, TRAINED_ON)
         told = f"{source}: {TOLD[one['reason']].format(images=one['images'], other=other)}"
         print(f"warning: {told}" if kept else told, file=sys.stderr if kept else sys.stdout)
 
@@ -207,6 +221,7 @@ TOLD = {
     "near_duplicate": "left out {images}, which repeat pictures of {other}",
     "exact_duplicate": "left out {images}, which are the same files as in {other}",
     FINETUNING_LEAK: "{images} of its images are measured on too, in {other}; the report shows them",
+    TRAINED_ON: "teacher or student learn from {images} of its images, on which the models of {other} are measured",
 }
 
 

@@ -154,7 +154,7 @@ def find_leaks(training: Collection, evaluation: Collection, rules: AuditRules) 
     """
     if not len(evaluation):
         return [], 0
-    best = {pair.row: pair for pair in _identical(training, evaluation)}
+    best = {pair.row: pair for pair in identical(training, evaluation)}
     refuted = 0
     for row, image, tried in _proposed(training, _searched(evaluation, rules.leak_distance)):
         if row in best and best[row].correlation == 1:
@@ -168,7 +168,10 @@ def find_leaks(training: Collection, evaluation: Collection, rules: AuditRules) 
     return list(best.values()), refuted
 
 
-def _identical(training: Collection, evaluation: Collection) -> Iterator[Pair]:
+def identical(training: Collection, evaluation: Collection) -> Iterator[Pair]:
+    """Yield the training images that are the same file as an image of `evaluation`."""
+    if not len(evaluation):
+        return
     order = np.argsort(evaluation.digests, kind="stable")
     known = evaluation.digests[order]
     places = np.minimum(np.searchsorted(known, training.digests), len(known) - 1)

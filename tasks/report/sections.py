@@ -41,6 +41,7 @@ _REPEATS = {
     "near_duplicate": "another training image; left out",
     "exact_duplicate": "the same file; left out",
     "finetuning_leak": "measured on; not left out",
+    "trained_on": "measured on by fine-tuned models; not left out",
 }
 _FIXED = {"Did it get better?": "verdict", "Pictures": "pictures", "Worst cases": "worst"}
 SHOWN_CASES, SHOWN_WORST = 24, 12

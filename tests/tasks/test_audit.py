@@ -60,14 +60,37 @@ def test_a_picture_that_is_learned_from_and_measured_on_is_shown_and_told(projec
     assert (pair["reason"], pair["image"], pair["repeats"]) == ("finetuning_leak", "metric/train: 3", "metric/test: 0")
     with Image.open(AUDIT_REPORT / pair["picture"]) as picture:
         assert picture.height == 150
-    assert "warning: metric/train: 1 of its images are measured on too" in capsys.readouterr().err
+    assert summary["between"] == [repeated("metric/train", "finetuning_leak")]
+    told = "warning: metric/train (train): 1 of its images are measured on too, in metric/test (test)"
+    assert told in capsys.readouterr().err
 
 
-def test_a_source_that_is_named_for_both_is_not_searched(project, tmp_path, monkeypatch):
+def repeated(source, reason, images=1):
+    return {"source": source, "other": "metric/test", "reason": reason, "images": images}
+
+
+def test_a_source_that_is_named_for_both_is_not_searched_but_told(project, tmp_path, monkeypatch, capsys):
     project["evaluate_metric"]["rooms"]["source"] = "train"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
     start("audit")
-    assert json.loads((AUDIT_REPORT / "summary.json").read_text())["finetuning"] == {}
+    summary = json.loads((AUDIT_REPORT / "summary.json").read_text())
+    assert (summary["finetuning"], summary["both"]) == ({}, ["metric/train"])
+    assert "warning: metric/train (train): a model learns from it and is measured on it" in capsys.readouterr().err
+
+
+def test_files_that_the_teacher_learns_from_and_a_metric_model_is_measured_on_are_told(project, tmp_path, capsys):
+    source = project["sources"]["metric"]["test"]
+    project["sources"]["unlabeled"] = {"same": {"reader": "image_folder", "root": source["root"]}}
+    project["sources"]["unlabeled"]["same"]["options"] = {"pattern": "c*.jpg"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
+    for stage in ("inventory", "collect_unlabeled@same", "validate@unlabeled", "audit"):
+        start(stage)
+    summary = json.loads((AUDIT_REPORT / "summary.json").read_text())
+    assert repeated("unlabeled/same", "trained_on", 2) in summary["between"]
+    told = (
+        "warning: unlabeled/same (test): teacher or student learn from 2 of its images, on which the models of metric"
+    )
+    assert told in capsys.readouterr().err
 
 
 def test_a_catalog_that_is_older_than_the_parameters_is_named(project, monkeypatch):

@@ -81,6 +81,9 @@ def test_planted_leaks_and_repetitions_are_all_named_and_nothing_else(collection
     ]
     assert labeled[0][5] == 0
     assert all(row[5] <= RULES.leak_distance for row in labeled + unlabeled)
+    named = [tuple(one.values()) for one in findings.between(found, training, evaluation)]
+    assert ("unlabeled/wild", "evaluation/test", "leak", 1) in named and len(named) == 5
+    assert ("labeled/one", "labeled/two", "exact_duplicate", 1) in named
     found = findings.counts(found, training)
     assert found["unlabeled/wild"] == {"images": 5, "leak": 1, "exact_duplicate": 0, "near_duplicate": 2}
 

@@ -102,6 +102,25 @@ def test_the_words(case, said, refused):
     assert ("does not become the champion" in text) == bool(refused)
 
 
+@pytest.mark.parametrize(
+    ("case", "outcome", "said"),
+    [
+        ({}, BETTER, "The student is better than the model it started from."),
+        ({"start": 0.05}, NOT_BETTER, "The student is worse than the model it started from."),
+        ({"start": 0.1}, NOT_BETTER, "The student is neither clearly better nor clearly worse than the model it"),
+        (
+            {"count": 5},
+            TOO_FEW,
+            "Too few images to tell whether the student is better than the model it started",
+        ),
+        ({"student": np.nan}, TOO_FEW, "Nothing was measured"),
+    ],
+)
+def test_the_headline_says_who_is_better_or_that_it_cannot_be_told(case, outcome, said):
+    found = verdict.headline(compared(**case))
+    assert found[0] == outcome and found[1].startswith(said)
+
+
 def test_without_images_it_says_so():
     text = "\n".join(verdict.told(verdict.comparison(verdict.scores({}), "student", ["start"], MINIMUM)))
     assert "was not measured" in text

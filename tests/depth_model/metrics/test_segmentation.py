@@ -4,7 +4,7 @@ from sklearn import metrics
 
 from depth_model.evaluation import mean_iou
 from depth_model.evaluation.segmentation_figures import confusion_figure, overlay
-from depth_model.metrics.segmentation import class_iou, confusion_matrix, pixel_accuracy
+from depth_model.metrics.segmentation import class_iou, confusion_matrix, of_constant, pixel_accuracy
 from depth_model.semantic.classes import ClassList
 
 
@@ -23,6 +23,8 @@ def test_figures_are_those_of_scikit_learn(seed):
     assert np.isnan(class_iou(confusion)[7])  # neither labeled nor predicted: not in the mean
     assert mean_iou(confusion) == pytest.approx(iou.mean())
     assert pixel_accuracy(confusion) == pytest.approx(metrics.accuracy_score(truth, found))
+    most = np.bincount(truth).argmax()
+    assert np.array_equal(of_constant(confusion), confusion_matrix(np.full_like(labels, most), labels, 8))
 
 
 def test_what_cannot_be_counted_is_refused():

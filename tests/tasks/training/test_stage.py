@@ -178,18 +178,19 @@ def test_segmentation_starts_from_the_students_encoder_and_is_measured_and_regis
     assert 0 <= measured["miou"] <= 100 and "miou_multi_scale" not in measured
     every = json.loads((trained / "reports/evaluation/semantic/cityscapes/class_iou.json").read_text())
     assert np.mean(list(every["semantic/cityscapes"].values())) == pytest.approx(measured["miou"])
-    champion = mlflow_runs.connect().get_model_version_by_alias("depth-anything-semantic-cityscapes", "champion")
-    assert str(champion.version) == "1"
+    better = measured["miou"] > summary["models"]["constant"]["miou"]
+    aliases = mlflow_runs.connect().get_registered_model("depth-anything-semantic-cityscapes").aliases
+    assert {name: str(version) for name, version in aliases.items()} == ({"champion": "1"} if better else {})
 
 
 def test_the_registered_and_the_commands_labels_are_those_of_the_model(trained, tmp_path, monkeypatch):
     path = next((trained / "data/exported/cityscapes").rglob("*_leftImg8bit.png"))
-    loaded = mlflow.pyfunc.load_model("models:/depth-anything-semantic-cityscapes@champion")
+    loaded = mlflow.pyfunc.load_model("models:/depth-anything-semantic-cityscapes/1")
     row = loaded.predict(pd.DataFrame({"image": [path.read_bytes()]})).iloc[0]
     found = np.frombuffer(row["labels"], np.uint8).reshape(row["height"], row["width"])
     model = Segmentation.load(trained / "models/semantic/cityscapes")
     assert np.array_equal(found, Segmenter(model)(path))
-    name = "models:/depth-anything-semantic-cityscapes@champion"
+    name = "models:/depth-anything-semantic-cityscapes/1"
     given = parser().parse_args(["segment", str(path), "--model", name, "-o", str(tmp_path)])
     given.run(given)
     assert np.array_equal(np.asarray(Image.open(tmp_path / f"{path.name}.labels.png")), found)
@@ -206,6 +207,26 @@ def test_the_miou_of_several_scales_never_stands_for_that_of_one():
     row = measured_rows([summary])[0]
     assert row.values["cityscapes", "miou_multi_scale"] == pytest.approx(100 * (3 / 5 + 1 / 3) / 2)
     assert ("cityscapes", "miou") not in row.values
+
+
+@pytest.mark.parametrize(
+    ("confusion", "images", "refused"),
+    [
+        ([[3, 1], [1, 1]], 20, ""),
+        (
+            [[4, 0], [2, 0]],
+            20,
+            "not better than a constant: mIoU 33.3 %, that of its most frequent label everywhere 33.3",
+        ),
+        ([[3, 1], [1, 1]], 19, "measured on 19 images, and fewer than 20 tell too little"),
+    ],
+)
+def test_a_segmentation_no_better_than_one_label_or_on_few_images_is_no_champion(confusion, images, refused):
+    totals = {"semantic/city": np.array(confusion)}
+    classes = ClassList("two", ("a", "b"), ((0, 0, 0), (9, 9, 9)))
+    summary = evaluate_semantic.summary_of("city", "a/paper", images, totals, classes, multi_scale=False)
+    found = evaluate_semantic.refused(summary, "semantic/city", 20)
+    assert refused in found and bool(found) == bool(refused)
 
 
 def test_a_folder_that_is_no_segmentation_model_is_refused(trained, tmp_path):
