@@ -69,6 +69,8 @@ def write_project(folder, repository, kind):
         files.write_json(folder / "data" / "catalog" / f"{role}.json", catalog)
     files.write_json(folder / given_path("student"), {})
     hold_out(folder, [])
+    for kind in report.FINETUNED:  # as in a clone
+        (folder / "models" / kind).mkdir(parents=True)
     for seed, model in enumerate(MODELS):
         DepthAnything("tiny", seed=seed).save(folder / "models" / model)
         history = "step,affine_invariant,feature_alignment/active_fraction\n1,1.0,0.0\n2,0.5,0.25\n"
