@@ -32,6 +32,7 @@ def page(tmp_path_factory):
 def test_the_slider_moves_by_keys_and_the_page_asks_for_nothing(page, width, dark):
     with Browser(page, width=width, dark=dark) as tab:
         tab.until("document.querySelector('.slider:not([hidden]) .over')?.naturalWidth > 0")
+        assert tab.js("Promise.all([...document.images].map((one) => one.decode())).then(() => true)")
         assert tab.js("document.documentElement.scrollWidth") == width
         range_at = "document.querySelector('.view input')"
         tab.js(f"{range_at}.focus()")
