@@ -7,7 +7,8 @@ target has a mean absolute value of 1: a model whose loss is not clearly below 1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from statistics import fmean
 
 from torch import Tensor
 
@@ -23,6 +24,10 @@ CONSTANT_LOSS = "pseudo_label/constant"
 FLAT = 1e-5
 """Mean deviation of disparity per image below which the output has collapsed; the loss divides by 1e-6 at least."""
 
+LOOKED_AT = 64
+"""Samples, evenly spread, whose labels are looked at before a fine-tuning."""
+FEWEST_LABELED = 1e-3
+"""Share of pixels with a label that counts below which there is nothing to learn from; sparse LiDAR has 0.04."""
 _REMEDY = "set another seed in params.yaml, lower the learning rates or give more steps"
 
 
@@ -62,6 +67,18 @@ def check_learned(name: str, history: History) -> None:
         )
     if loss == 0:
         raise UserError(f"{name}: no labeled image had a usable target; look at the manifests in data/labeled")
+
+
+def check_labels(name: str, count: int, share: Callable[[int], float], remedy: str) -> None:
+    """Raise UserError where hardly a pixel of `count` samples has a label that counts; `share(number)` is the share of
+    those pixels in one sample."""
+    numbers = range(0, count, max(1, count // LOOKED_AT))
+    found = fmean(map(share, numbers)) if numbers else 0.0
+    if found < FEWEST_LABELED:
+        raise UserError(
+            f"{name}: hardly a pixel has a label that counts, {found:.2%} in {len(numbers)} images: nothing to learn "
+            f"from; {remedy}"
+        )
 
 
 def check_distilled(name: str, history: History) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import torch
@@ -56,11 +58,21 @@ def plain_batch(pool: SamplePool, settings: MetricInput, maximum: float, patch: 
     return _stacked([(values, depth, key)], size, maximum)
 
 
+def labeled_share(pool: SamplePool, maximum: float, number: int) -> float:
+    """Return the share of the pixels of sample `number` whose depth counts: between 0.001 m and `maximum`. Raises as
+    `metric_batch` does."""
+    return float(_counts(_loaded(pool, number)[1], maximum).mean())
+
+
+def _counts(depth: Any, maximum: float) -> Any:
+    return (depth > MINIMUM) & (depth < maximum)  # False for NaN
+
+
 def _stacked(samples: list[tuple[np.ndarray, np.ndarray, str]], size: tuple[int, int], maximum: float) -> Batch:
     shape = samples[0][1].shape
     images = torch.cat([squashed(image, size) for image, _, _ in samples])
     depth = torch.from_numpy(np.stack([resized_nearest(labels, shape) for _, labels, _ in samples]))
-    valid = (depth > MINIMUM) & (depth < maximum)  # False for NaN
+    valid = _counts(depth, maximum)
     return {"images": images, "depth": depth, "valid": valid, "keys": [key for _, _, key in samples]}
 
 

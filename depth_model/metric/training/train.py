@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from depth_model.encoders.midas import is_midas, read_midas
-from depth_model.metric.heads.metric_depth import MetricDepth, MidasDepth, midas_depth
-from depth_model.metric.training.batches import metric_batch, plain_batch
+from depth_model.metric.heads.metric_depth import MINIMUM, MetricDepth, MidasDepth, midas_depth
+from depth_model.metric.training.batches import labeled_share, metric_batch, plain_batch
 from depth_model.metric.training.settings import MetricSettings
 from depth_model.metrics.depth import FEWEST_PIXELS
 from depth_model.networks import BadCheckpoint, DepthAnything
@@ -29,6 +29,7 @@ from depth_model.networks.preprocessing import normalized
 from depth_model.objectives import silog_loss
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch
+from depth_model.training.collapse import check_labels
 from depth_model.training.history import History
 from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import BETAS, fused_adamw
@@ -65,9 +66,15 @@ def train_metric(
     With `start` "encoder", `relative` is anything that `any_encoder` takes, for an encoder of `size`; with "all" a
     whole model. `domain` is noted in the model, which is measured on `held_out` samples, if given; with `seed` it gives
     everything random. Continues from the checkpoints in `scratch`. Raises what `depth_model.training.loop.train`,
-    `DepthAnything` and `MetricDepth` raise.
+    `DepthAnything` and `MetricDepth` raise, and UserError where hardly a pixel has depth in the model's range.
     """
     check_shares("batch", settings.batch, loop.accumulation)
+    check_labels(
+        f"metric {domain}",
+        len(pool),
+        partial(labeled_share, pool, settings.maximum),
+        f"depth counts between {MINIMUM:g} and {settings.maximum:g} m (maximum): is the unit of the source right?",
+    )
     seed = stage_seed(seed, f"metric {domain}")
     model = initial_metric_model(relative, size, domain, settings, seed)
     run = Run(

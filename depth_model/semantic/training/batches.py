@@ -53,6 +53,11 @@ def whole_image(pool: SamplePool, side: int, patch: int, classes: int, number: i
     return {"images": torch.from_numpy(image)[None], "labels": torch.from_numpy(labels), "keys": [key]}
 
 
+def labeled_share(pool: SamplePool, classes: int, number: int) -> float:
+    """Return the share of the pixels of sample `number` that have a class. Raises as `semantic_batch` does."""
+    return float((_loaded(pool, number, classes)[1] != IGNORE).mean())
+
+
 def _augmented(
     pool: SamplePool, index: int, side: int, classes: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, str]:

@@ -31,10 +31,11 @@ from depth_model.semantic.heads.mask2former import (
 )
 from depth_model.semantic.heads.segmentation import Segmentation
 from depth_model.semantic.heads.settings import Mask2FormerSettings
-from depth_model.semantic.training.batches import semantic_batch, whole_image
+from depth_model.semantic.training.batches import labeled_share, semantic_batch, whole_image
 from depth_model.semantic.training.settings import SemanticSettings
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch, network_input
+from depth_model.training.collapse import check_labels
 from depth_model.training.history import History
 from depth_model.training.loop import OnMetrics, Run, train
 from depth_model.training.optimizers import adamw
@@ -66,14 +67,18 @@ def train_semantic(
 
     `weights` is anything that `any_encoder` takes. The model is measured on `held_out` samples, if given. Continues
     from the checkpoints in `scratch`. Raises what `depth_model.training.loop.train`, `any_encoder` and `Segmentation`
-    raise.
+    raise, and UserError where hardly a pixel has a class.
     """
     check_shares("batch", settings.batch, loop.accumulation)
+    name = f"semantic {classes.name}"
+    check_labels(
+        name, len(pool), partial(labeled_share, pool, len(classes)), f"do the labels use the numbers of {classes.name}?"
+    )
     encoder = any_encoder(size, weights, seed)
     model = Segmentation(encoder, classes, settings.chosen_head, settings.crop, seed).to(best_device())
     forward, terms = _objective(model, settings.chosen_head)
     run = Run(
-        name=f"semantic {classes.name}",
+        name=name,
         model=model,
         optimizer=adamw(
             model, settings.learning_rate / settings.reduction, settings.learning_rate, settings.weight_decay

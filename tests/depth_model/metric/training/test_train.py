@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from midas_folders import KINDS, write_midas
+from PIL import Image
 from torch import nn
 
 from depth_model import readers
+from depth_model.errors import UserError
 from depth_model.evaluation import protocols
 from depth_model.evaluation.cases import CollectedCases
 from depth_model.evaluation.harness import evaluate
@@ -181,6 +183,25 @@ def test_real_samples_are_trained_on_and_measured(tmp_path, samples, reader, fol
     table, skipped = evaluate({"ours": of_metric(model)}, cases, protocols.get(f"{reader}/zoedepth"), lambda: None)
     assert len(table) == 2 and not skipped
     assert table["abs_rel"].between(0, 2).all()
+
+
+def test_labels_in_millimeters_are_refused_before_the_first_step(tmp_path):
+    for number in range(4):
+        ramp = np.linspace(758, 5267, 40 * 56).reshape(40, 56).astype(np.uint16)
+        for name, image in (("rgb", np.zeros((40, 56, 3), np.uint8)), ("depth", ramp + number)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(image).save(tmp_path / name / f"{number}.png")
+    reader = readers.get("rgbd_folder")
+    options = reader.options("rgb/*.png", "depth/*.png", unit=1.0)
+    limits = {"max_side": 1300, "minimum_side": 32, "samples_per_shard": 4, "workers": 1}
+    collect_source(reader, tmp_path, options, tmp_path / "scratch", tmp_path / "data" / "metric" / "mm", **limits)
+    pool = SamplePool(tmp_path / "data", "metric", {"mm": {"samples": 4}}, None)
+    with pytest.raises(UserError, match=r"metric indoor: hardly a pixel .* 0\.00% in 4 images.* 10 m \(maximum\)"):
+        learn(pool, "none", "tiny", "indoor", settings(), LOOP, 1)(tmp_path / "work", lambda *_: None)
+    assert not (tmp_path / "work").exists()
+    assert learn(pool, "none", "tiny", "far", settings(maximum=6000.0, epochs=1), LOOP, 1)(
+        tmp_path / "two", lambda *_: None
+    )
 
 
 @pytest.mark.parametrize("recipe", ["paper", "v2"])

@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score
 
 from depth_model import readers
 from depth_model.encoders.midas import MidasEncoder
-from depth_model.errors import BadInput
+from depth_model.errors import BadInput, UserError
 from depth_model.networks import build_encoder
 from depth_model.reading.collecting import collect_source
 from depth_model.semantic.classes import class_lists
@@ -102,6 +102,14 @@ def test_labels_of_more_classes_than_the_model_has_are_refused(pool):
     with pytest.raises(BadInput, match="label 149, of 19 classes"):
         for step in range(6):
             semantic_batch(pool, 0, 2, SIDE, 19, step)
+
+
+def test_pictures_without_a_class_are_refused_before_the_first_step(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(SamplePool, "semantic", lambda self, number: np.full((40, 60), 255, np.uint8))
+    given = (pool, "none", "tiny", class_lists()["ade20k"], settings("linear", 9, 1e-3), LoopSettings(), 0)
+    with pytest.raises(UserError, match=r"semantic ade20k: hardly a pixel .* 0\.00% in 6 images"):
+        train.train_semantic(*given, tmp_path / "work", lambda *_: None, MACHINE)
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize(
