@@ -126,7 +126,7 @@ def _error(value: float | None) -> str:
 def _by_set(sets: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """Yield (set, what came out) of the comparison with one model."""
     for name, one in sets.items():
-        yield name, f"{sentence(one)}{'' if one['outcome'] == BETTER else ': ' + one['outcome']}"
+        yield name, f"{sentence(one).replace('->', '→')}{'' if one['outcome'] == BETTER else ': ' + one['outcome']}"
 
 
 def history(teacher: str, start: str, labels: bool) -> str:
