@@ -100,7 +100,7 @@ def _given(chosen: Choices) -> CommentedMap:
             "feature_alignment": _alignment(chosen.size),
             "evaluation": {"short_side": _measured_side(chosen)},
             "finetune_metric": _finetune(chosen),
-            "machine": {"training": {"checkpoint_every": 50}},
+            "machine": {"training": {"checkpoint_every": _checkpoint_every(chosen)}},
         }
     )
     for place, note in chosen.told.items():
@@ -142,8 +142,17 @@ def _validation(chosen: Choices) -> dict[str, Any]:
     """Hold out what tells enough, and measure eight times in the training of the student."""
     if not chosen.held_out:
         return {}
-    steps = chosen.fit.student_epochs * chosen.unlabeled / chosen.fit.unlabeled_per_batch
-    return {"fraction": chosen.held_out, "every": max(5, round(steps / 8))}
+    return {"fraction": chosen.held_out, "every": max(5, round(_steps(chosen) / 8))}
+
+
+def _steps(chosen: Choices) -> float:
+    return chosen.fit.student_epochs * chosen.unlabeled / chosen.fit.unlabeled_per_batch
+
+
+def _checkpoint_every(chosen: Choices) -> int:
+    """Return after how many steps about a minute's work of the student is lost to a kill, 5 to 1000."""
+    seconds = chosen.fit.seconds["train student"] / _steps(chosen)
+    return int(min(1000, max(5, 60 / max(seconds, 0.01))))
 
 
 def _measured_side(chosen: Choices) -> int:

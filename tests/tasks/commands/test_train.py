@@ -116,6 +116,7 @@ def test_labels_and_images_make_a_whole_params_yaml(project, monkeypatch, capsys
     assert "2 of 5 pairs; 20 are needed" in said and 0.1 <= found.validation.fraction < 1
     assert (found.finetune_metric["own"].maximum, found.finetune_metric["own"].height) == (10.0, 126)
     assert found.sky.segmenter == "none"  # labels end at 3 m
+    assert 5 < found.machine.training.checkpoint_every < 1000  # a minute's work
     text = (project / "own.yaml").read_text()
     assert "# 5 pairs, 1 to 3 m" in text and "# pixels; the largest to fit 60 min and a test" in text
 
