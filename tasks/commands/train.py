@@ -268,6 +268,7 @@ def _metric_lines() -> Iterator[str]:
 def _where() -> Iterator[str]:
     yield "\nmodel    models/student, which transformers opens too"
     yield "report   reports/index.html"
-    yield "next     depth-anything predict PICTURE --model models/student -o out/"
+    side = params.load().evaluation.short_side
+    yield f"next     depth-anything predict PICTURE --model models/student --short-side {side} -o out/"
     yield "         depth-anything convert models/student --to onnx -o student.onnx"
     yield "         depth-anything runs"

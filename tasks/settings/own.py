@@ -98,7 +98,7 @@ def _given(chosen: Choices) -> CommentedMap:
             | rates
             | initial,
             "feature_alignment": _alignment(chosen.size),
-            "evaluation": {"short_side": _measured_side(chosen)},
+            "evaluation": {"short_side": found.crop},  # as it is trained and validated: small networks lose at others
             "finetune_metric": _finetune(chosen),
             "machine": {"training": {"checkpoint_every": _checkpoint_every(chosen)}},
         }
@@ -153,10 +153,6 @@ def _checkpoint_every(chosen: Choices) -> int:
     """Return after how many steps about a minute's work of the student is lost to a kill, 5 to 1000."""
     seconds = chosen.fit.seconds["train student"] / _steps(chosen)
     return int(min(1000, max(5, 60 / max(seconds, 0.01))))
-
-
-def _measured_side(chosen: Choices) -> int:
-    return min(518 // (patch := VARIANTS[chosen.size].patch) * patch, 2 * chosen.fit.crop)
 
 
 def _finetune(chosen: Choices) -> dict[str, Any]:
