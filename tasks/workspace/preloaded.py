@@ -58,7 +58,7 @@ def offered(libraries: Sequence[str] = LIBRARIES) -> Iterator[str]:
             try:
                 yield path
             finally:
-                del os.environ[SOCKET]
+                os.environ.pop(SOCKET, None)
                 server.kill()
 
 

@@ -7,10 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tasks.workspace import preloaded
 from tests import canaries
 
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -77,11 +79,16 @@ def make_project(folder: Path, repository: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory, repository) -> Project:
-    """The tiny project after one undisturbed run; tests go on from each other's state in file order, by `dvc repro`."""
+def project(tmp_path_factory, repository) -> Iterator[Project]:
+    """The tiny project after one undisturbed run; tests go on from each other's state in file order.
+
+    Their stages are copies of a preloaded process, as those of the first run are.
+    """
     project = make_project(tmp_path_factory.mktemp("project"), repository)
     project.first_output = project.run("depth-anything", "repro")
-    return project
+    with preloaded.offered():
+        project.environment[preloaded.SOCKET] = os.environ.pop(preloaded.SOCKET)
+        yield project
 
 
 @pytest.fixture

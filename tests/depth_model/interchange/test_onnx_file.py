@@ -38,7 +38,8 @@ KINDS = {
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        ("bins", OnnxOptions()),
+        ("bins", OnnxOptions(size=SIZE)),
+        pytest.param("bins", OnnxOptions(), marks=pytest.mark.slow),
         ("sigmoid", OnnxOptions(size=SIZE)),
         ("scores", OnnxOptions()),
         ("disparity", OnnxOptions(size=SIZE)),

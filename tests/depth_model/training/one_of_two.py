@@ -1,6 +1,7 @@
 """One process of a pair that learns from half a batch each.
 
-Arguments: rank, meeting file, where to put the gradients, and the ranks that have no valid pixel ("", "1", "01").
+Arguments: rank, meeting file, where to put the gradients, and, case by case, the ranks that have no valid pixel ("",
+"1", "01").
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ def gradients(model, rows, empty=False):
 
 
 if __name__ == "__main__":
-    rank, meeting, out, empty = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[1] in sys.argv[4]
+    rank, meeting, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
     distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-    replica = DistributedDataParallel(model())
-    torch.save(gradients(replica, slice(2 * rank, 2 * rank + 2), empty), f"{out}-{rank}")
+    for case in sys.argv[4:]:
+        replica = DistributedDataParallel(model())
+        found = gradients(replica, slice(2 * rank, 2 * rank + 2), empty=sys.argv[1] in case)
+        torch.save(found, f"{out}-{case}-{rank}")
     distributed.destroy_process_group()

@@ -62,27 +62,33 @@ LOAD = """
 import sys
 from pathlib import Path
 import mlflow, numpy, pandas
-store, out, short_side, *images = sys.argv[1:]
+store, out, *images = sys.argv[1:]
 mlflow.set_tracking_uri(store)
 model = mlflow.pyfunc.load_model("models:/depth-anything-student@champion")
 table = pandas.DataFrame({"image": [Path(image).read_bytes() for image in images]})
-rows = model.predict(table, params={"short_side": int(short_side)} if short_side else None)
-maps = [numpy.frombuffer(row.disparity, "<f4").reshape(row.height, row.width) for row in rows.itertuples()]
-numpy.savez(out, *maps)
+for name, params in (("own", None), ("28", {"short_side": 28})):
+    rows = model.predict(table, params=params)
+    maps = [numpy.frombuffer(row.disparity, "<f4").reshape(row.height, row.width) for row in rows.itertuples()]
+    numpy.savez(f"{out}/{name}.npz", *maps)
 """
 
 
-def loaded_elsewhere(project, folder, images, short_side=""):
-    """The disparities that another process, in another folder, gets out of the registry."""
-    paths = [folder / f"{index}.image" for index in range(len(images))]
-    for path, image in zip(paths, images):
+@pytest.fixture(scope="module")
+def elsewhere(project, tmp_path_factory):
+    """{working size asked for: the disparities that another process, in another folder, gets out of the registry}."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    paths = [folder / f"{index}.image" for index in range(len(IMAGES))]
+    for path, image in zip(paths, IMAGES):
         path.write_bytes(image)
     store = f"sqlite:///{project / 'mlflow.db'}"
-    command = [sys.executable, "-c", LOAD, store, str(folder / "maps.npz"), short_side, *map(str, paths)]
+    command = [sys.executable, "-c", LOAD, store, str(folder), *map(str, paths)]
     environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parents[2])}
     subprocess.run(command, cwd=folder, env=environment, check=True, timeout=120)
-    with numpy.load(folder / "maps.npz") as maps:
-        return [maps[name] for name in maps.files]
+    found = {}
+    for name in ("own", "28"):
+        with numpy.load(folder / f"{name}.npz") as maps:
+            found[name] = [maps[one] for one in maps.files]
+    return found
 
 
 def of_the_pipeline(project, images, short_side):
@@ -90,8 +96,8 @@ def of_the_pipeline(project, images, short_side):
     return predictor(images)
 
 
-def test_the_champion_gives_the_pipelines_disparity_for_images_of_mixed_sizes(project, tmp_path):
-    found = loaded_elsewhere(project, tmp_path, IMAGES)
+def test_the_champion_gives_the_pipelines_disparity_for_images_of_mixed_sizes(project, elsewhere):
+    found = elsewhere["own"]
     expected = of_the_pipeline(project, IMAGES, SHORT_SIDE)
     assert [disparity.shape for disparity in found] == [(60, 80), (90, 50), (60, 80)]
     for ours, theirs in zip(expected, found):
@@ -100,8 +106,8 @@ def test_the_champion_gives_the_pipelines_disparity_for_images_of_mixed_sizes(pr
     assert found[0].std() > 0
 
 
-def test_another_working_size_can_be_asked_for(project, tmp_path):
-    (found,) = loaded_elsewhere(project, tmp_path, IMAGES[:1], short_side="28")
+def test_another_working_size_can_be_asked_for(project, elsewhere):
+    found = elsewhere["28"][0]
     numpy.testing.assert_array_equal(found, of_the_pipeline(project, IMAGES[:1], 28)[0])
     assert not numpy.array_equal(found, of_the_pipeline(project, IMAGES[:1], SHORT_SIDE)[0])
 
