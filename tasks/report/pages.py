@@ -57,9 +57,9 @@ _KINDS = {b"RIFF": "webp", b"\xff\xd8": "jpeg"}
 def small(picture: bytes, longest: int = 1600) -> bytes:
     """Return `picture` as WebP of at most `longest` pixels a side, for a page that stays small; lossless where that
     takes less, as it does of drawings."""
-    from PIL import Image
+    from depth_model.shards.decoding import loaded, opened
 
-    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image = loaded(opened(picture)).convert("RGB")
     image.thumbnail((longest, longest))
     return min((_webp(image, lossless=True), _webp(image, quality=75)), key=len)
 
