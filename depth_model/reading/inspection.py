@@ -62,7 +62,7 @@ class Statistics:
         shown += [f"target         {kind}: {count}" for kind, count in self.kinds.most_common()]
         if self.valid:
             low, mean, high = min(self.valid), float(np.mean(self.valid)), max(self.valid)
-            shown.append(f"labeled       {mean:.1%} of the pixels ({low:.1%} to {high:.1%} of an image)")
+            shown.append(f"labeled        {mean:.1%} of the pixels ({low:.1%} to {high:.1%} of an image)")
         if self.kinds and not self.medians:
             shown.append("warning        no pixel has a label: all values are missing, or none is positive")
         if self.low <= self.high:
