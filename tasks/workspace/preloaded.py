@@ -105,6 +105,8 @@ def _import(libraries: Sequence[str]) -> None:
     from importlib import import_module
     from importlib.util import find_spec
 
+    # A library that asks for a GPU while it is imported would otherwise leave CUDA begun, and no copy could use it.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     import_module("depth_model")  # libraries are quiet only after it
     for name in libraries:
         if find_spec(name.partition(".")[0]):
