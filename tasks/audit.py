@@ -74,21 +74,19 @@ def finetuning_sources(role: str, settings: params.Params) -> tuple[list[str], l
     A source that params.yaml names for both counts as measured on only: each of its images would be found, and
     `learned_and_measured` names it.
     """
-    learned = {one.source for one in getattr(settings, f"finetune_{role}").values()}
-    measured = {one.source for one in getattr(settings, f"evaluate_{role}").values()}
+    learned, measured = _used(role, settings)
     named = getattr(settings.sources, role)
     return [name for name in named if name in learned - measured], [name for name in named if name in measured]
 
 
 def learned_and_measured(settings: params.Params) -> list[str]:
     """Return the sources (`<role>/<name>`) that a model is fine-tuned on and measured on."""
-    found = []
-    for role in FINETUNING:
-        learned, measured = (
-            {one.source for one in getattr(settings, f"{use}_{role}").values()} for use in ("finetune", "evaluate")
-        )
-        found += [f"{role}/{name}" for name in sorted(learned & measured)]
-    return found
+    return [f"{role}/{name}" for role in FINETUNING for name in sorted(set.intersection(*_used(role, settings)))]
+
+
+def _used(role: str, settings: params.Params) -> tuple[set[str], set[str]]:
+    learned, measured = (getattr(settings, f"{use}_{role}").values() for use in ("finetune", "evaluate"))
+    return {one.source for one in learned}, {one.source for one in measured}
 
 
 def _finetuning(

@@ -155,17 +155,21 @@ def refused(summary: Mapping[str, Any], model: str, minimum: int) -> str:
 
     It was measured on fewer than `minimum` images, or is not better than one label everywhere.
     """
-    from depth_model.evaluation.verdict import CONSTANT, too_few
+    from depth_model.evaluation.verdict import too_few
 
-    ours, constant = (next(iter(summary["models"][one].values())) for one in (model, CONSTANT))
+    ours, constant = _miou_beside_constant(summary, model)
     worse = "" if ours > constant else f"it is not better than a constant: {_beside(summary, model)}"
     return too_few(summary["images"], minimum) or worse
 
 
-def _beside(summary: Mapping[str, Any], model: str) -> str:
+def _miou_beside_constant(summary: Mapping[str, Any], model: str) -> list[float]:
     from depth_model.evaluation.verdict import CONSTANT
 
-    ours, constant = (next(iter(summary["models"][one].values())) for one in (model, CONSTANT))
+    return [next(iter(summary["models"][one].values())) for one in (model, CONSTANT)]
+
+
+def _beside(summary: Mapping[str, Any], model: str) -> str:
+    ours, constant = _miou_beside_constant(summary, model)
     return f"mIoU {ours:.1f} %, that of its most frequent label everywhere {constant:.1f} %"
 
 

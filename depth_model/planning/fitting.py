@@ -67,8 +67,7 @@ class Wanted:
     """What is to be trained on how many images, their shorter side in pixels, and in how many seconds.
 
     Of the labeled ones `held_out` are not learned from. `teacher` is the size of what labels, which is trained if
-    `trains_teacher`; `sky`: labeled images may show it;
-    `metric`: fine-tune to meters, too.
+    `trains_teacher`; `sky`: labeled images may show it; `metric`: fine-tune to meters, too.
     """
 
     labeled: int

@@ -79,7 +79,12 @@ def _failure(path: Path, error: Exception) -> str:
     if not isinstance(error, (BadInput, OSError)):
         return shown(f"{path}: {type(error).__name__}: {error}")
     said = getattr(error, "strerror", None) or str(error)
-    return shown(f"{path}: {said.replace('collect.decode_budget', '--decode-budget')}")
+    return shown(f"{path}: {by_option(said)}")
+
+
+def by_option(said: str) -> str:
+    """Return what was said with the option of `decode_budget_argument` in place of the parameter."""
+    return said.replace("collect.decode_budget", "--decode-budget")
 
 
 def size(text: str) -> int:

@@ -58,9 +58,8 @@ class Folder:
 
 def unlabeled(folder: str) -> Folder:
     """Return the images below `folder`; raises UserError when it is not there or none can be read."""
-    root = os.path.expanduser(folder)
-    _check_folder("--images", folder, root)
-    return _opened("--images", f"{folder}: ", "image_folder", root, {})
+    _check_folder("--images", folder)
+    return _opened("--images", f"{folder}: ", "image_folder", folder, {})
 
 
 def labeled(given: argparse.Namespace) -> Folder | None:
@@ -76,7 +75,7 @@ def labeled(given: argparse.Namespace) -> Folder | None:
         one, other = ("--color", "--depth") if given.depth is None else ("--depth", "--color")
         raise UserError(f"{one} needs {other}: both patterns, with * for the part that names of a pair share")
     root, patterns = _root(given)
-    _check_folder("--labels", given.labels or root, root)
+    _check_folder("--labels", root)
     options = dict(zip(("color", "depth"), patterns, strict=True)) | {"unit": given.unit}
     checked_source("rgbd_folder", root, options)
     for option, pattern in zip(("--color", "--depth"), patterns):
@@ -106,9 +105,9 @@ def held_out(found: Folder) -> tuple[float, int]:
 
 def _root(given: argparse.Namespace) -> tuple[str, list[str]]:
     """Return the folder of the pairs and both patterns below it: that of --labels, or what both patterns begin with."""
-    patterns = [os.path.expanduser(one) for one in (given.color, given.depth)]
+    patterns = [given.color, given.depth]
     if given.labels is not None:
-        return os.path.expanduser(given.labels), patterns
+        return given.labels, patterns
     firsts = [os.path.dirname(pattern[: _first_wildcard(pattern)]) for pattern in patterns]
     try:
         root = os.path.commonpath(firsts)
@@ -121,10 +120,10 @@ def _first_wildcard(pattern: str) -> int:
     return min((at for at in (pattern.find(one) for one in "*{") if at >= 0), default=len(pattern))
 
 
-def _check_folder(option: str, given: str, root: str) -> None:
-    if not Path(root).is_dir():
-        what = "is a file, not a folder" if Path(root).exists() else "there is no such folder"
-        raise UserError(f"{option} {given}: {what}")
+def _check_folder(option: str, folder: str) -> None:
+    if not Path(folder).is_dir():
+        what = "is a file, not a folder" if Path(folder).exists() else "there is no such folder"
+        raise UserError(f"{option} {folder}: {what}")
 
 
 def _instead(root: str) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from depth_model.errors import UserError
 from tasks.commands.shared import purpose
 from tasks.commands.summary import summary
-from tasks.workspace import repair
 from tasks.workspace.outs import refuse_unknown_files
 from tasks.workspace.repro import repro
 
@@ -38,12 +37,9 @@ def check_project() -> None:
 
 
 def reproduce() -> None:
-    """Mend what a kill broke of DVC's files and run the graph; prints a line for each stage.
+    """Run the graph; prints a line for each stage. What a kill broke of DVC's files, `main` has mended.
 
     Raises UserError for files of yours in folders that DVC would empty, and when a stage fails.
     """
-    root = Path.cwd()
-    for line in repair.mend(root):
-        print(f"mended: {line}")
-    refuse_unknown_files(root)
+    refuse_unknown_files(Path.cwd())
     repro(lambda line: print(line, flush=True))

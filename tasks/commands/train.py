@@ -173,7 +173,7 @@ def _models(given: argparse.Namespace) -> tuple[dict[str, str], DepthAnything | 
         if source is None:
             continue
         with named(option):
-            found = find_model(str(Path(source).expanduser()) if source.startswith("~") else source)
+            found = find_model(source)
         if warning := provenance_of(found, params.Model(source=found.origin)).warning:
             print(f"warning: {option} {source}: {warning}", file=sys.stderr)
         models[f"{role}_{files.sha256_of_json(files.hashes(found.path))[:8]}"] = found.origin

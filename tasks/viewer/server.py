@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from depth_model.errors import UserError
 from depth_model.shown import printable
-from tasks.commands.inputs import PICTURES, VIDEOS
+from tasks.commands.inputs import PICTURES, VIDEOS, by_option
 from tasks.commands.predict import FARTHEST
 from tasks.commands.results import COLORS
 from tasks.commands.shared import HOST
@@ -224,7 +224,7 @@ async def _fault(request: Request, error: Exception) -> Response:
         return _refused(400, f"{error.filename or 'file'}: {error.strerror or error}")
     if not isinstance(error, UserError):
         return _refused(500, "a fault of the software: its traceback is on the terminal")
-    said = str(error).replace("collect.decode_budget", "--decode-budget").removeprefix("--model ")
+    said = by_option(str(error)).removeprefix("--model ")
     return _refused(404 if isinstance(error, Gone) else 400, said)
 
 

@@ -81,10 +81,10 @@ def hand_over(arguments: Sequence[str]) -> int | None:
     return answer[0] if answer else 128 + signal.SIGKILL
 
 
-def serve(path: str, libraries: Sequence[str]) -> list[str]:
+def serve(path: str, libraries: Sequence[str]) -> None:
     """Import the `libraries` that are installed and fork for whoever asks at the socket `path`.
 
-    Returns in a copy alone, with the arguments of its stage; the process itself ends with its stdin.
+    Returns in a copy alone, which is to run its stage; the process itself ends with its stdin.
     """
     _import(libraries)
     gc.freeze()  # what is there is shared with the copies; to look through it would copy it
@@ -96,7 +96,8 @@ def serve(path: str, libraries: Sequence[str]) -> list[str]:
             connection, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
-                return _keep(connection)
+                _keep(connection)
+                return
             connection.close()
     sys.exit()
 
@@ -113,8 +114,8 @@ def _import(libraries: Sequence[str]) -> None:
             import_module(name)
 
 
-def _keep(connection: socket.socket) -> list[str]:
-    """Fork the stage that is asked for and stay with it until its end; return its arguments in the fork."""
+def _keep(connection: socket.socket) -> None:
+    """Fork the stage that is asked for and stay with it until its end; returns in the fork alone."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
     reader = connection.makefile("rb")
@@ -123,7 +124,8 @@ def _keep(connection: socket.socket) -> list[str]:
     if stage == 0:
         reader.close()
         connection.close()
-        return _become(request, descriptors)
+        _become(request, descriptors)
+        return
     os.setpgid(stage, stage)  # here too: a signal may come before the copy has done so
     threading.Thread(target=_pass_on, args=(reader, stage), daemon=True).start()
     code = os.waitstatus_to_exitcode(os.waitpid(stage, 0)[1])
@@ -136,19 +138,21 @@ def _keep(connection: socket.socket) -> list[str]:
 def _pass_on(signals: BinaryIO, stage: int) -> None:
     """Signal the group of the stage as the asking process is signaled, and kill it when that one is gone."""
     while one := signals.read(1):
-        _signal(stage, one[0])
-    _signal(stage, signal.SIGKILL)
+        signal_group(stage, one[0])
+    signal_group(stage, signal.SIGKILL)
 
 
-def _signal(stage: int, number: int) -> None:
+def signal_group(group: int, number: int) -> bool:
+    """Signal a process group; return whether there is one."""
     try:
-        os.killpg(stage, number)
+        os.killpg(group, number)
     except ProcessLookupError:
-        pass  # it has just ended
+        return False
+    return True
 
 
-def _become(request: dict[str, Any], descriptors: Sequence[int]) -> list[str]:
-    """Take the place of the asking process, at the head of a process group; return its arguments."""
+def _become(request: dict[str, Any], descriptors: Sequence[int]) -> None:
+    """Take the place of the asking process, at the head of a process group."""
     os.setpgid(0, 0)
     for own, given in enumerate(descriptors):
         os.dup2(given, own)
@@ -160,7 +164,6 @@ def _become(request: dict[str, Any], descriptors: Sequence[int]) -> list[str]:
     sys.path[0], sys.argv[1:] = request["folder"], request["arguments"]
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
-    return sys.argv[1:]
 
 
 if __name__ == "__main__":

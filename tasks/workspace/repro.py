@@ -99,7 +99,7 @@ class _Progress:
         if stage not in self.waiting:
             return ""
         self.ends()
-        left = sum(self.seconds.get(one, 0) for one in self.waiting) if self.seconds.keys() >= {*self.waiting} else None
+        left = sum(self.seconds[one] for one in self.waiting) if self.seconds.keys() >= {*self.waiting} else None
         self.waiting.remove(stage)
         number = f"stage {self.count - len(self.waiting)} of {self.count}: {stage}"
         if outcome != "ran":
@@ -140,22 +140,14 @@ def _interrupt(number: int, frame: object) -> None:
 def end_groups(processes: Sequence[subprocess.Popen[str]], grace: float = GRACE_SECONDS) -> None:
     """End processes with the whole of the process groups that they head: SIGTERM, after `grace` seconds SIGKILL."""
     for process in processes:
-        _signal_group(process, signal.SIGTERM)
+        preloaded.signal_group(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + grace
     while any(_group_lives(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.1)
     for process in processes:
-        _signal_group(process, signal.SIGKILL)
-
-
-def _signal_group(process: subprocess.Popen[str], number: int) -> bool:
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return False
-    return True
+        preloaded.signal_group(process.pid, signal.SIGKILL)
 
 
 def _group_lives(process: subprocess.Popen[str]) -> bool:
     process.poll()  # reaps DVC itself, whose dead entry would keep the group alive
-    return _signal_group(process, 0)
+    return preloaded.signal_group(process.pid, 0)

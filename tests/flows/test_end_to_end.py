@@ -8,13 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+from functools import partial
 
 import httpx
 import pytest
 
 from flows import access
-from tests import canaries
+from tests import canaries, processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.hostile]
 PREFECT = [sys.executable, "-m", "prefect"]
@@ -26,11 +26,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for(condition, seconds=400):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
+wait_for = partial(processes.wait_for, seconds=400, every=0.3)
 
 
 class Server:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from prefect.states import Completed, Failed
 
 from flows import full_pipeline
 from flows.full_pipeline import StageFailed, execute, run_in_order, stage_graph
+from tests.processes import lives, wait_for
 
 TOY_GRAPH = {
     "collect@rooms": ["inventory"],
@@ -93,22 +93,10 @@ def test_it_waits_while_another_dvc_works_on_the_same_files(toy, monkeypatch):
             other.wait()
 
     locks = toy / ".dvc" / "tmp" / "rwlock"
-    wait_for(lambda: locks.exists() and "inventory" in locks.read_text())
+    wait_for(lambda: locks.exists() and "inventory" in locks.read_text(), 30)
     assert execute("inventory", "", log) == "ran"
     assert any(f"(PID {other.pid})" in line for line in lines)
     assert other.returncode is not None
-
-
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def dead(pid):
-    status = Path(f"/proc/{pid}/status")
-    return not status.exists() or "State:\tZ" in status.read_text()
 
 
 @contextmanager
@@ -126,7 +114,7 @@ def running_stage(toy, name):
     thread.start()
     pid = toy / "pid.txt"
     try:
-        wait_for(lambda: pid.exists() and pid.read_text().strip())
+        wait_for(lambda: pid.exists() and pid.read_text().strip(), 30)
         yield int(pid.read_text()), raised
         thread.join(timeout=20)
         assert not thread.is_alive()
@@ -139,8 +127,8 @@ def test_stopping_ends_dvc_and_what_it_started(toy):
     append_stage(toy, "long", "sh -c 'echo $$ > pid.txt; sleep 300' ; true")
     with running_stage(toy, "long") as (pid, raised):
         full_pipeline.stop_running(grace=5)
-        wait_for(lambda: dead(pid), seconds=5)
-        wait_for(lambda: raised, seconds=5)
+        wait_for(lambda: not lives(pid), 5)
+        wait_for(lambda: raised, 5)
         assert not raised[0].killed
         with pytest.raises(StageFailed, match="being stopped"):
             execute("inventory", "", lambda line: None)
@@ -150,7 +138,7 @@ def test_a_stage_that_ignores_the_polite_signal_is_killed(toy):
     append_stage(toy, "deaf", """sh -c 'trap "" TERM; echo $$ > pid.txt; while true; do sleep 1; done'""")
     with running_stage(toy, "deaf") as (pid, _):
         full_pipeline.stop_running(grace=1)
-        wait_for(lambda: dead(pid), seconds=5)
+        wait_for(lambda: not lives(pid), 5)
 
 
 def test_the_environment_puts_this_interpreter_first(monkeypatch):

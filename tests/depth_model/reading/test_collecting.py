@@ -26,6 +26,7 @@ from depth_model.reading.reader import Reader
 from depth_model.shards import rasters
 from depth_model.shards.sample import Item, Sample
 from depth_model.shards.source import SourceFolder
+from tests.processes import lives, wait_for
 
 RGBD = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 1000.0}
 
@@ -364,23 +365,9 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path, repository, co
     finished = len(list((tmp_path / "killed").glob("shard-*.parquet")))
     assert 0 < finished < 30
     assert not (tmp_path / "end").exists()
-    wait_until_gone(workers)
+    wait_for(lambda: not any(map(lives, workers)), 30)
     subprocess.run(command, env=environment, check=True)
     assert contents(tmp_path / "end") == whole
-
-
-def wait_until_gone(processes: list[str]) -> None:
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{process}").exists() and not zombie(process) for process in processes):
-        assert time.monotonic() < deadline, "worker processes outlived their parent"
-        time.sleep(0.01)
-
-
-def zombie(process: str) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def _load_killed_once(root, item, options):

@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tasks.workspace import preloaded
+from tests.processes import lives, wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ASK = (
@@ -37,7 +37,7 @@ def runner(tmp_path):
 def ask(tmp_path):
     """Start a process that hands a stage over, in the folder of the project."""
     with preloaded.offered(libraries=("wave", "no_such_library")) as path:
-        until(lambda: os.path.exists(path))
+        wait_for(lambda: os.path.exists(path), 60)
         given = os.environ | {"PYTHONPATH": str(REPOSITORY), "ONLY": "the asking process has it"}
 
         def asked(*arguments):
@@ -45,20 +45,6 @@ def ask(tmp_path):
             return subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
         yield asked
-
-
-def until(met):
-    deadline = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def lives(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_a_copy_is_as_the_process_that_asks(runner, ask, tmp_path):
@@ -87,7 +73,7 @@ def test_a_signal_reaches_the_stage_which_ends_in_its_own_way(runner, ask, tmp_p
         " open('runs', 'w').close(); time.sleep(60)"
     )
     process = ask()
-    until((tmp_path / "runs").exists)
+    wait_for((tmp_path / "runs").exists, 60)
     process.send_signal(number)
     assert process.wait(60) == 7
     assert (tmp_path / "ended").exists()
@@ -97,11 +83,11 @@ def test_a_signal_reaches_the_stage_which_ends_in_its_own_way(runner, ask, tmp_p
 def test_killed_on_one_side_it_ends_on_both(runner, ask, tmp_path, struck):
     runner("open('pid.new', 'w').write(str(os.getpid())); os.rename('pid.new', 'pid'); time.sleep(60)")
     process = ask()
-    until((tmp_path / "pid").exists)
+    wait_for((tmp_path / "pid").exists, 60)
     stage = int((tmp_path / "pid").read_text())
     os.kill(process.pid if struck == "asking" else stage, signal.SIGKILL)
     assert process.wait(60) == (-9 if struck == "asking" else 128 + 9)
-    until(lambda: not lives(stage))
+    wait_for(lambda: not lives(stage), 60)
 
 
 def test_without_an_offer_nothing_is_handed_over(monkeypatch, tmp_path):
@@ -120,7 +106,7 @@ def test_it_ends_with_the_process_that_offers_it():
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         path = process.stdout.readline().strip()
-        until(lambda: os.path.exists(path))
+        wait_for(lambda: os.path.exists(path), 60)
         (server,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.kill()
-    until(lambda: not lives(int(server)))
+    wait_for(lambda: not lives(int(server)), 60)

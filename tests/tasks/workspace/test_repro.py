@@ -14,6 +14,7 @@ import pytest
 
 from depth_model.errors import UserError
 from tasks.workspace import repro
+from tests.processes import lives
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -73,11 +74,3 @@ def test_interrupted_it_ends_the_stage_first(graph, number):
     process.send_signal(number)
     assert process.wait(60) != 0
     assert not lives(stage)
-
-
-def lives(number):
-    """Whether a process is there and not only waits to be reaped."""
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 import yaml
@@ -16,6 +15,7 @@ from depth_model.errors import UserError
 from tasks.settings import presets
 from tasks.workspace import work
 from tasks.workspace.entry import Entry
+from tests.processes import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -143,16 +143,9 @@ def start(repository, word):
     )
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_second_start_waits_and_uses_the_result_of_the_first(project, repository):
     first = start(repository, "first")
-    wait_for((project / "building").exists)
+    wait_for((project / "building").exists, 20)
     second = start(repository, "second")
     line = second.stderr.readline()
     assert f"process {first.pid}" in line
@@ -164,7 +157,7 @@ def test_a_second_start_waits_and_uses_the_result_of_the_first(project, reposito
 
 def test_the_lock_of_a_killed_process_is_free(project, repository):
     first = start(repository, "first")
-    wait_for((project / "building").exists)
+    wait_for((project / "building").exists, 20)
     first.send_signal(signal.SIGKILL)
     first.wait()
     (project / "go").touch()
