@@ -41,6 +41,9 @@ def attract(centers: Tensor, points: Tensor, strength: float = STRENGTH) -> Tens
     distance, a far one hardly at all. The gradient is computed anew in the backward pass (once, not twice
     differentiable): torch would keep several tensors (..., A, K) for it.
     """
+    if torch.compiler.is_exporting():  # a few steps, not five a point: OpenVINO 2026.4 has no registers to fuse those
+        distance = points[..., None] - centers[..., None, :]
+        return centers + (distance / (strength * distance.square() + 1)).mean(-2)
     return _Attraction.apply(centers, points, strength)
 
 
