@@ -29,14 +29,19 @@ SOCKET = "OPEN_DEPTH_PRELOADED"
 """Environment variable with the path of the socket at which the process is asked."""
 LIBRARIES = (
     "pandas",
+    "pyarrow.dataset",
+    "cv2",
     "dvc.repo",
+    "dvc.scm",
     "torch",
     "timm",
     "mlflow",
     "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.pyfunc.model",
     "great_expectations",
-    "matplotlib",
-    "transformers",
+    "matplotlib.pyplot",
+    "lightning_fabric",
+    "transformers.models.mask2former.modeling_mask2former",
 )
 """What makes stages start slowly; what is not installed is left out."""
 OURS = ("tasks", "depth_model", "flows")
@@ -112,6 +117,8 @@ def _import(libraries: Sequence[str]) -> None:
     for name in libraries:
         if find_spec(name.partition(".")[0]):
             import_module(name)
+    if "mlflow" in sys.modules:  # before a process registers a model it goes through all installed files: 1.5 s
+        import_module("mlflow.utils.requirements_utils")._init_modules_to_packages_map()
 
 
 def _keep(connection: socket.socket) -> None:
