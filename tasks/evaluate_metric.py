@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from depth_model import files
 from depth_model.errors import UserError, named
 from tasks.settings import params
-from tasks.tracking import evaluations, mlflow_runs, registry
+from tasks.tracking import champions, evaluations, mlflow_runs
 from tasks.workspace.paths import summary_path
 from tasks.workspace.work import Workplace
 
@@ -64,8 +64,8 @@ def conclude(key: str, settings: params.Params) -> None:
         return
     figures = {model: files.read_json(summary_path("metric", key))["models"][model]}
     evidence = evaluations.evidence("metric", [key], [model], settings.evaluation.minimum_images)
-    evidence[model] = registry.Evidence(verdict["refusal"], evidence[model].scores)
-    for sentence in registry.promote({key: figures, "mean": figures}, _evaluated(key, settings), evidence):
+    evidence[model] = champions.Evidence(verdict["refusal"], evidence[model].scores)
+    for sentence in champions.promote({key: figures, "mean": figures}, _evaluated(key, settings), evidence):
         print(sentence)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from depth_model import files
 from depth_model.errors import UserError, named
 from tasks.settings import params
-from tasks.tracking import evaluations, mlflow_runs, registry
+from tasks.tracking import champions, evaluations, mlflow_runs
 from tasks.tracking.evaluations import details, summary_file
 from tasks.workspace.paths import known_sources, summary_path
 from tasks.workspace.work import Workplace
@@ -61,9 +61,9 @@ def conclude(key: str, settings: params.Params) -> None:
     model, verdict = f"semantic/{key}", evaluations.read_verdict("semantic", key)
     if verdict is None or settings.evaluate_semantic[key].multi_scale:
         return
-    evidence = {model: registry.Evidence(verdict["refusal"])}
+    evidence = {model: champions.Evidence(verdict["refusal"])}
     figures = {model: files.read_json(summary_path("semantic", key))["models"][model]}
-    for sentence in registry.promote({key: figures, "mean": figures}, _evaluated(key, settings), evidence):
+    for sentence in champions.promote({key: figures, "mean": figures}, _evaluated(key, settings), evidence):
         print(sentence)
 
 

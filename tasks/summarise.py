@@ -10,7 +10,7 @@ from typing import Any
 
 from depth_model import files
 from tasks.settings import params
-from tasks.tracking import evaluations, registry
+from tasks.tracking import champions, evaluations
 from tasks.workspace.paths import COMPARISON, METRICS, MODELS, TABLES, measured_sets, summary_path
 from tasks.workspace.work import Workplace
 
@@ -80,4 +80,4 @@ def promoted(settings: params.Params) -> list[str]:
     if not figures:
         return ["nothing was measured: no champion moves"]
     evidence = evaluations.evidence("relative", measured_sets(), MODELS, settings.evaluation.minimum_images)
-    return registry.promote(figures, registry.evaluation_hash(), evidence)
+    return champions.promote(figures, champions.evaluation_hash(), evidence)

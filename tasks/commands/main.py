@@ -25,6 +25,7 @@ from tasks.commands import (
     register,
     repair,
     repro,
+    rollback,
     runs,
     segment,
     summary,
@@ -34,7 +35,7 @@ from tasks.commands import (
 from tasks.workspace import repair as mending
 
 USE = (train, predict, app, segment, evaluate, tables, plan, calibrate, convert, inspect, export_world, export_labels)
-PROJECT = (repro, params, summary, accept, register, data_docs, repair, runs)
+PROJECT = (repro, params, summary, accept, register, rollback, data_docs, repair, runs)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,10 +15,11 @@ from depth_model import files
 from depth_model.evaluation.panels import read_panels
 from tasks.report import run_graph, sections
 from tasks.report.beside_paper import paper_section
-from tasks.report.origin import lock_entries, origin
+from tasks.report.origin import origin
 from tasks.report.pages import small
 from tasks.settings import params
 from tasks.tracking import evaluations
+from tasks.workspace.entry import lock_entries
 from tasks.workspace.paths import (
     AUDIT_REPORT,
     COMPARISON,

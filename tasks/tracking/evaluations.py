@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
+from tasks.tracking.champions import Evidence
 from tasks.tracking.mlflow_runs import Run
-from tasks.tracking.registry import Evidence
 from tasks.workspace.paths import evaluation_path, summary_path
 from tasks.workspace.work import Workplace
 

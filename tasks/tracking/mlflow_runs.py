@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from depth_model import files
 from depth_model.errors import UserError
 from depth_model.shown import without_password
+from tasks.workspace.entry import Entry
 from tasks.workspace.work import RUN_ID, Workplace
 
 if TYPE_CHECKING:
@@ -169,16 +170,6 @@ class Run:
         """Set a tag of the run."""
         self._client.set_tag(self.id, name, value)
 
-    def data_sets(self, catalog: Path) -> None:
-        """Log every source of a catalog (`data/catalog/<role>.json`) as an input, by the hash of its manifest."""
-        from mlflow.entities import DatasetInput, InputTag
-
-        context = [InputTag("mlflow.data.context", catalog.stem)]
-        sources = files.read_json(catalog)
-        inputs = [DatasetInput(_data_set(catalog.stem, name, entry), context) for name, entry in sources.items()]
-        if inputs:
-            self._client.log_inputs(self.id, datasets=inputs)
-
     def _last_step(self, key: str) -> int:
         if key not in self._logged:
             history = self._client.get_metric_history(self.id, key) if self._resumed else []
@@ -200,13 +191,39 @@ class Run:
         self.flush()
 
 
+def log_entry(client: MlflowClient, run_id: str, entry: Entry) -> None:
+    """Log what a stage is made from: its parameters flat (`student.trim`), and the catalogs it depends on as data sets.
+
+    The sources of a catalog (`data/catalog/<role>.json`) become inputs by the hash of their manifests.
+    """
+    _log_parameters(client, run_id, entry.parameters)
+    for path in map(Path, entry.data):
+        if path.parent == CATALOGS:
+            log_data_sets(client, run_id, path)
+
+
+def log_data_sets(client: MlflowClient, run_id: str, catalog: Path) -> None:
+    """Log every source of a catalog as an input, by the hash of its manifest."""
+    from mlflow.entities import DatasetInput, InputTag
+
+    context = [InputTag("mlflow.data.context", catalog.stem)]
+    sources = files.read_json(catalog)
+    inputs = [DatasetInput(_data_set(catalog.stem, name, entry), context) for name, entry in sources.items()]
+    if inputs:
+        client.log_inputs(run_id, datasets=inputs)
+
+
+def manifest_digest(entry: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the manifest, or of the sidecar, that an entry of a catalog names."""
+    return entry.get("manifest_sha256") or entry["sidecar_sha256"]
+
+
 def _data_set(role: str, name: str, entry: Mapping[str, Any]) -> Any:
     from mlflow.entities import Dataset
 
-    digest = entry.get("manifest_sha256") or entry["sidecar_sha256"]
     return Dataset(
         name=f"{role}/{name}",
-        digest=digest[:DIGEST_LENGTH],
+        digest=manifest_digest(entry)[:DIGEST_LENGTH],
         source_type="local",
         source=json.dumps({"uri": f"data/{role}/{name}"}),
         profile=json.dumps(dict(entry)),
@@ -217,18 +234,14 @@ def _data_set(role: str, name: str, entry: Mapping[str, Any]) -> Any:
 def stage_run(workplace: Workplace) -> Iterator[Run]:
     """Yield the MLflow run of one execution of a stage, named `<stage>-<experiment or workspace>`.
 
-    The parameters that dvc.yaml names for it are logged flat (`student.trim`), and the catalogs it depends on as data
-    sets. The run's id is kept in `workplace.scratch`: after a kill the same run goes on. It ends FINISHED, FAILED after
-    an exception, KILLED after Ctrl-C or SIGTERM.
+    `log_entry` says what it was made from. The run's id is kept in `workplace.scratch`: after a kill the same run goes
+    on. It ends FINISHED, FAILED after an exception, KILLED after Ctrl-C or SIGTERM.
     Raises MlflowException when the store cannot be reached.
     """
     client = connect()
     run_id, resumed = _run_id(client, workplace)
     run = Run(client, run_id, workplace.folder / POINTS, resumed)
-    _log_parameters(client, run_id, workplace.entry.parameters)
-    for path in workplace.entry.data:
-        if Path(path).parent == CATALOGS:
-            run.data_sets(Path(path))
+    log_entry(client, run_id, workplace.entry)
     status = "KILLED"
     try:
         with _termination_raises():
@@ -285,6 +298,15 @@ def git_commit() -> str:
     """Return the commit checked out in the current folder, empty outside a repository."""
     found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def described_commit() -> str:
+    """Return `git_commit`, and whether tracked files differ from it."""
+    commit = git_commit()
+    changed = ["git", "status", "--porcelain", "--untracked-files=no"]
+    if commit and subprocess.run(changed, capture_output=True, check=False).stdout:
+        return f"{commit}, with changes that are not committed"
+    return commit
 
 
 def flatten(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""What dvc.yaml says of one stage, as DVC itself resolves it: parameters, hashes of dependencies, outs.
+"""What dvc.yaml says of one stage, as DVC itself resolves it: parameters, hashes of dependencies, outs; and what
+dvc.lock says of stages that ran.
 
 The graph is stated once, in dvc.yaml; nothing here reads its templates. Inside a running stage DVC takes half a second
 for this and no lock.
@@ -8,14 +9,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from depth_model import files
 from depth_model.errors import UserError
 
+LOCK = Path("dvc.lock")
 CODE = ("depth_model", "tasks")
 FOREIGN = ("encoder.weights", "sky.segmenter", "pseudo_label.teachers")
 """Parameters that may name files outside of the graph, which count by their content."""
@@ -65,13 +69,38 @@ def resolve(address: str) -> Entry:
     found = [one for one in stage.deps if not isinstance(one, ParamsDependency)]
     parameters = [one.hash_info.value for one in stage.deps if isinstance(one, ParamsDependency)]
     hashes = {one.def_path: str(one.hash_info.value) for one in found}
+    return _entry(address, parameters, hashes, [out.def_path for out in stage.outs])
+
+
+def _entry(address: str, parameters: Iterable[Mapping[str, Any]], hashes: Mapping[str, str], outs: list[str]) -> Entry:
     return Entry(
         address,
         {key: value for group in parameters for key, value in group.items()},
         {path: value for path, value in hashes.items() if not is_code(path)},
         {path: value for path, value in hashes.items() if is_code(path)},
-        tuple(out.def_path for out in stage.outs),
+        tuple(outs),
     )
+
+
+def lock_entries(without: str = "") -> dict[str, Any]:
+    """Return the stages of dvc.lock by address but for one; none where there is no such file."""
+    if not LOCK.exists():
+        return {}
+    content = yaml.load(LOCK.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    return {name: one for name, one in (content.get("stages") or {}).items() if name != without}
+
+
+def locked(out: str) -> Entry | None:
+    """Return the stage that made `out`, a path of dvc.yaml, as dvc.lock has it: of what ran last, also elsewhere.
+
+    None when it has none.
+    """
+    for address, stage in lock_entries().items():
+        outs = [one["path"] for one in stage.get("outs", ())]
+        if out in outs:
+            hashes = {one["path"]: str(one.get("md5")) for one in stage.get("deps", ())}
+            return _entry(address, stage.get("params", {}).values(), hashes, outs)
+    return None
 
 
 def is_code(dependency: str) -> bool:

@@ -25,7 +25,7 @@ from depth_model.reading.video import frames
 from tasks.commands import main
 from tasks.commands.inputs import inputs
 from tasks.settings import presets
-from tasks.tracking import mlflow_runs, registry
+from tasks.tracking import champions, mlflow_runs, registry
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
 
@@ -306,7 +306,7 @@ def champion(monkeypatch, tmp_path, model, repository):
     workplace.scratch.mkdir(parents=True)
     with mlflow_runs.stage_run(workplace) as run:
         registry.register_model("depth-anything-student", Path("models/student"), run)
-    registry.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64, {"student": registry.Evidence()})
+    champions.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64, {"student": champions.Evidence()})
     return "models:/depth-anything-student@champion"
 
 

@@ -183,8 +183,8 @@ def test_a_catalog_becomes_data_sets_of_the_run(workplace, tmp_path):
     catalog = tmp_path / "labeled.json"
     catalog.write_text(json.dumps({"rooms": {"manifest_sha256": "ab" * 32, "samples": 240}}))
     with mlflow_runs.stage_run(workplace) as run:
-        run.data_sets(catalog)
-        run.data_sets(catalog)
+        mlflow_runs.log_data_sets(mlflow_runs.connect(), run.id, catalog)
+        mlflow_runs.log_data_sets(mlflow_runs.connect(), run.id, catalog)
     (logged,) = stored(run.id).inputs.dataset_inputs
     assert (logged.dataset.name, logged.dataset.digest) == ("labeled/rooms", "ab" * 18)
     assert json.loads(logged.dataset.profile)["samples"] == 240

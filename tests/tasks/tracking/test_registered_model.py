@@ -16,7 +16,7 @@ from PIL import Image
 from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
 from tasks.settings import presets
-from tasks.tracking import mlflow_runs, registry
+from tasks.tracking import champions, mlflow_runs, registry
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
 
@@ -54,7 +54,7 @@ def project(tmp_path_factory, repository):
         patch.chdir(folder)
         with mlflow_runs.stage_run(workplace) as run:
             registry.register_model("student", Path("models/student"), run)
-        registry.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64, {"student": registry.Evidence()})
+        champions.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64, {"student": champions.Evidence()})
     return folder
 
 

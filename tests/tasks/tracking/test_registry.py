@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,13 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 import yaml
 
 from depth_model.errors import UserError
+from depth_model.networks.provenance import Provenance, write_provenance
 from tasks.settings import presets
-from tasks.tracking import mlflow_runs, registry
+from tasks.tracking import champions, mlflow_runs, registry
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
 
@@ -55,8 +58,6 @@ def project(tmp_path, repository, empty_store, monkeypatch):
 @pytest.mark.hostile
 @pytest.mark.parametrize("path", ["artifacts/../../elsewhere", "/etc", "../.."])
 def test_a_version_that_points_outside_its_own_folder_is_refused(project, tmp_path, monkeypatch, path):
-    import mlflow
-
     stored = tmp_path / "stored"
     stored.mkdir()
     (tmp_path / "elsewhere").mkdir()
@@ -92,11 +93,11 @@ def figures(abs_rel, model="student"):
 
 def evidence(abs_rel, model="student", refusal=""):
     """The scores of 30 images around a mean: what another model differs by is the same on each."""
-    return {model: registry.Evidence(refusal, {f"columns/{n}": abs_rel + 0.001 * n for n in range(30)})}
+    return {model: champions.Evidence(refusal, {f"columns/{n}": abs_rel + 0.001 * n for n in range(30)})}
 
 
 def promote(abs_rel, sets=SETS, **known):
-    return registry.promote(figures(abs_rel), sets, evidence(abs_rel, **known))
+    return champions.promote(figures(abs_rel), sets, evidence(abs_rel, **known))
 
 
 def champion():
@@ -138,7 +139,7 @@ def test_a_lower_mean_is_not_enough(project):
     trained(project, b"two")
     scores = {f"columns/{number}": 0.3 + 0.001 * number for number in range(30)}
     scores["columns/0"] = 0.0  # one image is far better, the others are the same
-    (sentence,) = registry.promote(figures(0.29), SETS, {"student": registry.Evidence("", scores)})
+    (sentence,) = champions.promote(figures(0.29), SETS, {"student": champions.Evidence("", scores)})
     assert "is not better than version 1 (mean AbsRel 0.3000), better on 1 of 30 images" in sentence
     assert champion() == "1"
 
@@ -163,6 +164,161 @@ def test_models_measured_on_different_sets_are_not_compared(project):
     (sentence,) = promote(0.1)
     assert "better than version 1" in sentence
     assert champion() == "2"
+
+
+def test_the_champion_goes_back_and_what_was_rolled_back_does_not_return(project):
+    for weights, abs_rel in ((b"one", 0.3), (b"two", 0.2), (b"three", 0.1)):
+        trained(project, weights)
+        promote(abs_rel)
+    done = command(project, "rollback", "student", "--why", "stripes in fog")
+    assert done.stdout.strip() == (f"{STUDENT} version 2 is the champion again, version 3 no longer: stripes in fog"), (
+        done.stderr
+    )
+    assert champion() == "2"
+    (sentence,) = promote(0.1)  # models/ still holds the third
+    assert "does not become the champion: it was rolled back (to version 2: stripes in fog)" in sentence
+    assert champion() == "2"
+    champions.roll_back(STUDENT, None, "stripes there too")  # not back to 3
+    assert champion() == "1"
+    with pytest.raises(UserError, match="no version was the champion before; name one: --to VERSION"):
+        champions.roll_back(STUDENT, None, "")
+    champions.roll_back(STUDENT, "3", "it was the camera")
+    assert champion() == "3"
+    assert promote(0.1)[0].endswith("is the champion")
+    found = champions.moves(mlflow_runs.connect(), STUDENT)
+    assert [one["version"] for one in found] == ["1", "2", "3", "2", "1", "3"]
+    assert [one["before"] for one in found] == [None, "1", "2", "3", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "said"),
+    [
+        (STUDENT, "9", "version=9"),
+        (STUDENT, "x", "must be an integer"),
+        (STUDENT, "1", "version 1 is the champion already"),
+        (STUDENT, None, "no version was the champion before"),
+        ("depth-anything-metric-nowhere", None, "depth-anything-metric-nowhere"),
+    ],
+)
+def test_a_way_back_that_is_none_is_one_line(project, name, to, said):
+    trained(project, b"one")
+    promote(0.3)
+    with pytest.raises(UserError, match=said) as refused:
+        champions.roll_back(name, to, "")
+    assert len(str(refused.value).splitlines()) == 1
+    assert champion() == "1"
+
+
+def test_an_alias_set_by_hand_goes_back_to_the_last_recorded_champion():
+    recorded = [{"version": "1", "before": None}, {"version": "2", "before": "1"}]
+    assert champions.held_before(recorded, "7") == "2"
+    assert champions.held_before([], "7") is None
+
+
+def test_a_move_keeps_its_evidence(project):
+    trained(project, b"one")
+    promote(0.3)
+    trained(project, b"two")
+    promote(0.2)
+    first, second = champions.moves(mlflow_runs.connect(), STUDENT)
+    assert (first["why"], second["before"]) == ("there was none", "1")
+    assert second["why"].startswith("better than version 1 (mean AbsRel 0.3000), better on 30 of 30 images")
+    assert (second["evaluation_hash"], second["mean_abs_rel"], second["images"]) == (SETS, 0.2, 30)
+
+
+def test_who_may_become_champion_is_the_challenger_until_it_does(project):
+    def challenger():
+        return mlflow_runs.connect().get_registered_model(STUDENT).aliases.get("challenger")
+
+    trained(project, b"one")
+    promote(0.3)
+    assert challenger() is None
+    trained(project, b"two")
+    promote(0.31)
+    assert str(challenger()) == "2"
+    trained(project, b"three")
+    promote(0.2)
+    assert challenger() is None
+
+
+def of_data(project):
+    """Write the catalog and the lock file of a student that learned from one source."""
+    digest = "ab" * 32
+    catalog = project / "data" / "catalog" / "labeled.json"
+    catalog.parent.mkdir(parents=True)
+    catalog.write_text(json.dumps({"streets": {"manifest_sha256": digest, "samples": 6}}))
+    parameters = project / "params.yaml"
+    content = yaml.safe_load(parameters.read_text())
+    content["sources"]["labeled"] = {"streets": {"reader": "kitti", "root": "data/kitti"}}
+    parameters.write_text(yaml.safe_dump(content))
+    stage = {
+        "cmd": "python -m tasks train_student",
+        "deps": [{"path": "data/catalog/labeled.json", "md5": "0" * 32}, {"path": "depth_model/shards", "md5": "1"}],
+        "params": {"params.yaml": {"alpha": 0.85, "student": {"trim": 0.2}, "encoder": {"weights": "packaged"}}},
+        "outs": [{"path": "models/student", "md5": "2.dir"}],
+    }
+    (project / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"train_student": stage}}))
+    return digest
+
+
+def test_a_version_says_what_it_was_made_from(project):
+    """Trained here or restored from a cache: then dvc.lock says what a run would have."""
+    digest = of_data(project)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(project)]
+    for words in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "Start"]):
+        subprocess.run([*git, *words], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    folder = project / "models" / "student"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"restored")
+    promote(0.3)
+    client = mlflow_runs.connect()
+    version = client.get_model_version(STUDENT, "1")
+    lock = hashlib.sha256((project / "dvc.lock").read_bytes()).hexdigest()
+    expected = {
+        "commit": commit,
+        "dvc_lock_sha256": lock,
+        "data.labeled/streets": digest,
+        "license.labeled/streets": "CC BY-NC-SA 3.0",
+        "parameter.alpha": "0.85",
+        "parameter.student.trim": "0.2",
+        "origin": "the encoder weights 'packaged'",
+        "figure.columns": "0.29",
+        "figure.mean": "0.3",
+        "evaluation_hash": SETS,
+    }
+    assert {name: version.tags.get(name) for name in expected} == expected
+    for fact in (commit, lock, digest, "CC BY-NC-SA 3.0", "columns | abs_rel | 0.2900", "`student.trim` | `0.2`"):
+        assert fact in version.description, fact
+    assert f"--model models:/{STUDENT}/1" in version.description
+    kept = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path="made_from")
+    assert (Path(kept) / "dvc.lock").read_bytes() == (project / "dvc.lock").read_bytes()
+    assert mlflow.artifacts.load_text(f"runs:/{version.run_id}/model_card.md") == version.description
+
+
+def test_a_model_from_elsewhere_says_its_origin_and_license(project):
+    folder = project / "models" / "student"
+    folder.mkdir(parents=True)
+    write_provenance(folder, Provenance(source="org/name@" + "c" * 40, license="CC-BY-NC-4.0"))
+    trained(project, b"one")
+    tags = mlflow_runs.connect().get_model_version(STUDENT, "1").tags
+    assert (tags["origin"], tags["license"]) == ("org/name@" + "c" * 40, "CC-BY-NC-4.0")
+
+
+def test_a_long_card_is_cut_where_the_store_ends_and_whole_beside_the_run(project):
+    of_data(project)
+    lock = yaml.safe_load((project / "dvc.lock").read_text())
+    lock["stages"]["train_student"]["params"]["params.yaml"]["many"] = {f"key_{n}": "x" * 40 for n in range(120)}
+    (project / "dvc.lock").write_text(yaml.safe_dump(lock))
+    (project / "models" / "student").mkdir(parents=True)
+    (project / "models" / "student" / "config.json").write_text("{}")
+    (project / "models" / "student" / "model.safetensors").write_bytes(b"one")
+    promote(0.3)
+    version = mlflow_runs.connect().get_model_version(STUDENT, "1")
+    assert len(version.description) <= 5000
+    assert version.description.endswith("The whole card is `model_card.md` among the artifacts of the run.\n")
+    assert "key_119" in mlflow.artifacts.load_text(f"runs:/{version.run_id}/model_card.md")
 
 
 def test_experiments_never_move_the_champion(project, monkeypatch):
@@ -221,18 +377,18 @@ def test_the_evaluation_hash_covers_sets_and_parameters(project):
     catalog = project / "data" / "catalog" / "evaluation.json"
     catalog.parent.mkdir(parents=True)
     catalog.write_text('{"columns": {"manifest_sha256": "1"}}')
-    first = registry.evaluation_hash()
+    first = champions.evaluation_hash()
     catalog.write_text('{"columns": {"manifest_sha256": "2"}}')
-    second = registry.evaluation_hash()
+    second = champions.evaluation_hash()
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("short_side: 70", "short_side: 84"))
-    assert len({first, second, registry.evaluation_hash()}) == 3
+    assert len({first, second, champions.evaluation_hash()}) == 3
 
 
-def command(project, *options):
+def command(project, *words):
     environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parents[2])}
     return subprocess.run(
-        [sys.executable, "-m", "tasks.commands.main", "register", *options],
+        [sys.executable, "-m", "tasks.commands.main", *words],
         cwd=project,
         env=environment,
         capture_output=True,
@@ -243,10 +399,10 @@ def command(project, *options):
 
 
 def test_the_command_registers_what_lies_there_and_refuses_figures_of_other_models(project):
-    assert "models/ holds no model" in command(project).stderr
+    assert "models/ holds no model" in command(project, "register").stderr
     trained(project, b"one")
     (project / "models" / "student" / "model.safetensors").write_bytes(b"restored")
-    done = command(project)
+    done = command(project, "register")
     assert done.stdout.splitlines() == [f"{STUDENT} version 2"], done.stderr
     subprocess.run(["git", "init", "-q"], cwd=project, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=project, check=True)
@@ -263,9 +419,9 @@ def test_the_command_registers_what_lies_there_and_refuses_figures_of_other_mode
     pd.DataFrame(table, columns=["key", "model", "abs_rel", "failure"]).to_parquet(folder / "per_image.parquet")
     repro = [sys.executable, "-m", "dvc", "repro", "-q"]
     subprocess.run(repro, cwd=project, check=True)
-    done = command(project, "--promote")
+    done = command(project, "register", "--promote")
     assert "version 2 (mean AbsRel 0.3000) is the champion now" in done.stdout, done.stderr
     (project / "models" / "student" / "model.safetensors").write_bytes(b"newer")
-    refused = command(project, "--promote")
+    refused = command(project, "register", "--promote")
     assert refused.returncode == 1
     assert "reports/metrics.json does not belong to what lies in models/" in refused.stderr
