@@ -14,7 +14,7 @@ from tasks.commands.calibrate import verdict
 from tasks.commands.inputs import PICTURES, VIDEOS, decode_budget_argument, each, inputs, is_video
 from tasks.commands.outputs import add_out, check_free
 from tasks.commands.predictors import within
-from tasks.commands.results import COLORS, WRITTEN, write_results
+from tasks.commands.results import COLORS, CONDITIONING, MAPS, RESOLUTION, WRITTEN, write_results
 from tasks.commands.shared import model_arguments, model_path, purpose
 
 FARTHEST = 10.0
@@ -28,6 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("pictures", nargs="+", help="pictures, videos, folders of them, or quoted patterns")
     add_out(one, "folder for the results", "pictures", "model")
     predictors.network_options(one)
+    _add_form(one)
     one.add_argument("--colors", type=_color_map, default=COLORS, help=f"matplotlib's color map (default: {COLORS})")
     one.add_argument("--side-by-side", action="store_true", help="colored PNG with the picture to its left")
     one.add_argument(
@@ -51,11 +52,28 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.set_defaults(run=predict)
 
 
+def _add_form(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--as",
+        dest="form",
+        choices=list(WRITTEN),
+        default=MAPS,
+        help="maps (default), or the image that a depth ControlNet is conditioned on",
+    )
+    one.add_argument(
+        "--resolution",
+        type=_resolution,
+        default=RESOLUTION,
+        help=f"shorter side of a conditioning image in pixels, a multiple of 8 (default: {RESOLUTION})",
+    )
+
+
 def predict(given: argparse.Namespace) -> None:
     """Write for every picture a 16-bit gray PNG (disparity from its least to its largest, brighter is nearer), a
     colored PNG and the disparity itself as float32 .npy; with a field of view or intrinsics also a colored point cloud,
     .ply. Of a metric or calibrated model the .npy holds meters and the gray PNG millimeters. A video gives a video of
-    its depth at one scale, and with --frames all this of every frame.
+    its depth at one scale, and with --frames all this of every frame. --as conditioning writes instead what a depth
+    ControlNet takes: 8 bits in three channels, near is bright.
 
     Raises UserError at the end for what failed.
     """
@@ -63,11 +81,13 @@ def predict(given: argparse.Namespace) -> None:
 
     from depth_model.prediction.predictor import rgb
 
+    if given.form == CONDITIONING and (given.side_by_side or given.intrinsics or given.field_of_view):
+        raise UserError("--as conditioning takes neither --side-by-side nor a camera: leave them out")
     found = inputs(given.pictures)
     if not found:
         raise UserError(f"no picture or video ({', '.join(PICTURES + VIDEOS)}) was found in what you named")
-    check_free(given.out, (place for place, path in found.items() if not is_video(path)), WRITTEN)
-    check_free(given.out, (place for place, path in found.items() if is_video(path)), predict_video.WRITTEN)
+    check_free(given.out, (place for place, path in found.items() if not is_video(path)), WRITTEN[given.form])
+    check_free(given.out, (place for place, path in found.items() if is_video(path)), predict_video.WRITTEN[given.form])
     predictor, metric = _predictor(given)
     write = partial(write_results, metric)
 
@@ -94,6 +114,15 @@ def _predictor(given: argparse.Namespace) -> tuple[predictors.Predict, bool]:
         return predict_one, metric
     print(f"calibrated: {verdict(calibration)}; --no-calibration leaves it out", file=sys.stderr)
     return predictors.calibrated(given, predict_one, calibration), True
+
+
+def _resolution(text: str) -> int:
+    from depth_model.media.conditioning import STRIDE
+
+    value = int(text)
+    if value <= 0 or value % STRIDE:
+        raise argparse.ArgumentTypeError(f"{text}: must be a positive multiple of {STRIDE}")
+    return value
 
 
 def _color_map(name: str) -> str:

@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any
 from depth_model import files
 from depth_model.shown import shown
 from tasks.commands.predictors import Predict
+from tasks.commands.results import CONDITIONING, MAPS, frame_picture
 
 if TYPE_CHECKING:
     import numpy as np
 
     from depth_model.prediction.clip import Steadied
 
-WRITTEN = (".color.mp4", ".json")
+WRITTEN = {MAPS: (".color.mp4", ".json"), CONDITIONING: (".conditioning.mp4", ".json")}
+"""What is written of every video for each value of --as, beside its frames."""
 
 
 def predict_video(
     path: Path, stem: Path, predictor: Predict, write: Callable[..., None], metric: bool, given: argparse.Namespace
 ) -> dict[str, object]:
-    """Write `<stem>.color.mp4`, and `<stem>.json` with how steady it is, which is returned; with --frames what pictures
-    get, too.
+    """Write `<stem>.color.mp4` or `.conditioning.mp4`, and `<stem>.json` with how steady it is, which is returned; with
+    --frames what pictures get, too.
 
     Colors mean the same in all frames: their range is that of frames spread over the clip. The frames of a relative
     model are brought to one scale and shift (see `clip`). One frame is in memory at a time. Raises BadInput for what is
@@ -32,7 +34,6 @@ def predict_video(
     """
     import numpy as np
 
-    from depth_model.media.pictures import colored
     from depth_model.media.video import video_file
     from depth_model.prediction import clip
     from depth_model.progress import progress_bar
@@ -42,21 +43,22 @@ def predict_video(
     spread_out = frames(path, max(1, total // clip.SAMPLED))
     limits = clip.clip_range(nearness(predictor(image)) for image in spread_out)
     found: list[Steadied] = []
-    height, width = next(frames(path)).shape[:2]
+    height, width = frame_picture(np.zeros(next(frames(path)).shape[:2], np.float32), given).shape[:2]
     shape = (height, 2 * width if given.side_by_side else width)
+    video, facts = (stem.with_name(stem.name + suffix) for suffix in WRITTEN[given.form])
     with (
         progress_bar(shown(path.name), total, "frames") as bar,
-        video_file(stem.with_name(stem.name + WRITTEN[0]), frame_rate(path), *shape) as add,
+        video_file(video, frame_rate(path), *shape) as add,
     ):
         for number, (image, one) in enumerate(_steadied(frames(path), predictor, not metric)):
-            picture = colored(clip.shares(nearness(one.values), limits), given.colors)
+            picture = frame_picture(clip.shares(nearness(one.values), limits), given)
             add(np.concatenate([image, picture], axis=1) if given.side_by_side else picture)
             if given.frames:
-                write(one.values, image, stem / f"{number:06d}", given)
+                write(one.values, image, stem / f"{number:06d}", given, limits)
             found.append(one._replace(values=np.empty(0)))
             bar.update()
     told = consistency(found, 1.0 if metric else limits[1] - limits[0], "meters" if metric else "share of the range")
-    files.write_json(stem.with_name(stem.name + WRITTEN[1]), told)
+    files.write_json(facts, told)
     print(shown(f"{path.name}: {said(told)}"), file=sys.stderr)
     return told
 

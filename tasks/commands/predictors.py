@@ -62,6 +62,8 @@ def uncalibrated(given: argparse.Namespace, path: Path) -> tuple[Predict, bool]:
     from depth_model.networks.device import inference_device
     from depth_model.prediction.predictor import DepthPredictor
 
+    if is_foreign(path):
+        return _foreign(given, path)
     model = load_model(str(path), given.version, given.maximum)
     model = model.to("cpu" if given.runtime == "openvino" else inference_device())
     try:
@@ -74,6 +76,35 @@ def uncalibrated(given: argparse.Namespace, path: Path) -> tuple[Predict, bool]:
         return DepthPredictor(model, given.short_side, compiled=compiled, **options), False
     except (ValueError, UserError) as error:
         raise UserError(f"--model {given.model}: {error}") from error
+
+
+def is_foreign(path: Path) -> bool:
+    """Return whether the folder `path` says that it holds a model of another kind than this project's."""
+    from depth_model.metric.heads.checkpoints import is_metric
+    from depth_model.networks.checkpoints import config_file
+    from depth_model.pseudo_label.teachers import is_relative
+
+    return config_file(path).is_file() and not is_relative(path) and not is_metric(path)
+
+
+def _foreign(given: argparse.Namespace, path: Path) -> tuple[Predict, bool]:
+    """Return what `uncalibrated` does of a model that evaluation knows (MiDaS, ZoeDepth, Depth Pro ...)."""
+    import numpy as np
+
+    from depth_model.prediction.predictor import resized
+    from depth_model.pseudo_label.teachers import disparity_of, estimator_of
+
+    if given.flip_averaging or given.tile or (given.preprocessing, given.precision, given.runtime) != DEFAULTS:
+        raise UserError(f"--model {given.model}: is run as it comes; leave out the options of this project's networks")
+    estimator = estimator_of(path, given.short_side)
+    metric = estimator.space == "metric_depth"
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        found = estimator.predict(image, ())
+        values = found.astype(np.float32) if metric else disparity_of(found, estimator.space)
+        return resized(values, image.shape[:2])
+
+    return predict, metric
 
 
 def calibration_of(given: argparse.Namespace, path: Path) -> Calibration | None:

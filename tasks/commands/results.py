@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 COLORS = "Spectral_r"
-WRITTEN = (".color.png", ".png", ".npy")
-"""What is written of every picture, beside a cloud."""
+RESOLUTION = 512
+"""Pixels of the shorter side of a conditioning image: what Stable Diffusion 1.5 and its ControlNets were trained at."""
+MAPS, CONDITIONING = "maps", "conditioning"
+WRITTEN = {MAPS: (".color.png", ".png", ".npy"), CONDITIONING: (".conditioning.png",)}
+"""What is written of every picture for each value of --as, beside a cloud."""
 
 
 def gray_png(metric: bool, values: np.ndarray) -> bytes:
@@ -66,9 +69,47 @@ def cloud_ply(
     return ply(points(depth, (fx, fy, cx, cy)), image[::step, ::step])
 
 
-def write_results(metric: bool, values: np.ndarray, image: np.ndarray, stem: Path, given: argparse.Namespace) -> None:
+def frame_picture(shares: np.ndarray, given: argparse.Namespace) -> np.ndarray:
+    """Return uint8 (h, w, 3) of `shares` (H, W) of a range that is near at 1: colored, or for a ControlNet."""
+    from depth_model.media.conditioning import conditioning_image
+    from depth_model.media.pictures import colored
+
+    if given.form == CONDITIONING:
+        return conditioning_image(shares, given.resolution)
+    return colored(shares, given.colors)
+
+
+def write_results(
+    metric: bool,
+    values: np.ndarray,
+    image: np.ndarray,
+    stem: Path,
+    given: argparse.Namespace,
+    limits: tuple[float, float] | None = None,
+) -> None:
     """Write all that `given` asks for of one picture (H, W, 3) and its float32 `values` (H, W), meters when `metric`
-    and else disparity, under names from `stem`."""
+    and else disparity, under names from `stem`. `limits` of nearness are those of the clip that a frame is of."""
+    made = (
+        _conditioning(metric, values, given, limits)
+        if given.form == CONDITIONING
+        else _maps(metric, values, image, given)
+    )
+    for suffix, content in made.items():
+        files.write_bytes(stem.with_name(stem.name + suffix), content)
+
+
+def _conditioning(
+    metric: bool, values: np.ndarray, given: argparse.Namespace, limits: tuple[float, float] | None
+) -> dict[str, bytes]:
+    from depth_model.media.pictures import png, spread
+    from depth_model.prediction.clip import shares
+
+    nearness = 1 / values if metric else values
+    shown = spread(nearness) if limits is None else shares(nearness, limits)
+    return {WRITTEN[CONDITIONING][0]: png(frame_picture(shown, given))}
+
+
+def _maps(metric: bool, values: np.ndarray, image: np.ndarray, given: argparse.Namespace) -> dict[str, bytes]:
     from depth_model.media.point_cloud import camera
 
     made = {
@@ -79,5 +120,4 @@ def write_results(metric: bool, values: np.ndarray, image: np.ndarray, stem: Pat
     if given.intrinsics is not None or given.field_of_view is not None:
         intrinsics = given.intrinsics or camera(given.field_of_view, *values.shape)
         made[".ply"] = cloud_ply(metric, values, image, tuple(intrinsics), given.farthest)
-    for suffix, content in made.items():
-        files.write_bytes(stem.with_name(stem.name + suffix), content)
+    return made

@@ -172,9 +172,9 @@ class Session:
             return predict(image)
 
         stem = self.folder / secrets.token_urlsafe(12)
-        look = argparse.Namespace(side_by_side=True, colors=results.COLORS, frames=False)
+        look = argparse.Namespace(side_by_side=True, colors=results.COLORS, frames=False, form=results.MAPS)
         told = predict_video.predict_video(self._files[asked.file].path, stem, counted, lambda *_: None, metric, look)
-        video, facts = (stem.with_name(stem.name + suffix) for suffix in predict_video.WRITTEN)
+        video, facts = (stem.with_name(stem.name + suffix) for suffix in predict_video.WRITTEN[look.form])
         facts.unlink()
         return {"clip": self._clips.add(video), "said": predict_video.said(told)}
 

@@ -140,6 +140,28 @@ def test_every_frame_of_a_video_gets_its_maps_when_asked_for(monkeypatch, model,
     assert (tmp_path / "out" / "a.png.npy").exists()
 
 
+def test_conditioning_images_of_pictures_and_of_a_clip_at_one_scale(monkeypatch, model, album, video, tmp_path):
+    arguments = ("--short-side", 56, "--as", "conditioning", "--resolution", 32, "--frames")
+    call(monkeypatch, "predict", album, "--model", model, "-o", tmp_path / "out", *arguments)
+    one = np.asarray(Image.open(tmp_path / "out" / "a.png.conditioning.png"))
+    assert (one.shape, one.dtype) == ((32, 48, 3), np.uint8)
+    assert one.max() > 230 and one.min() < 50  # shrinking takes means
+    assert [each.shape for each in frames(tmp_path / "out" / "walk.avi.conditioning.mp4")] == [(32, 40, 3)] * 2
+    stills = [np.asarray(Image.open(tmp_path / "out" / "walk.avi" / f"00000{n}.conditioning.png")) for n in (0, 1)]
+    shown = list(frames(tmp_path / "out" / "walk.avi.conditioning.mp4"))
+    for still, frame in zip(stills, shown):
+        assert np.abs(still.astype(int) - frame).mean() < 8  # the video is compressed
+
+
+def test_a_model_of_transformers_predicts_too(monkeypatch, album, tmp_path):
+    from tests.depth_model.comparison.test_adapters import tiny_dpt
+
+    tiny_dpt(tmp_path / "midas")
+    arguments = ("--model", tmp_path / "midas", "-o", tmp_path / "out", "--as", "conditioning", "--resolution", 40)
+    call(monkeypatch, "predict", album / "a.png", *arguments)
+    assert np.asarray(Image.open(tmp_path / "out" / "a.png.conditioning.png")).shape == (40, 64, 3)
+
+
 def test_a_broken_video_is_named_and_the_others_are_done(monkeypatch, capsys, model, album, tmp_path):
     (album / "0.mp4").write_bytes(b"no video")
     with pytest.raises(SystemExit) as ended:
