@@ -52,7 +52,7 @@ class ReadCases:
             raise BadInput(f"truth of shape {sample.target.shape}, but the image has {image.shape[:2]}")
         check_kind(sample.target_kind)
         names = tuple(name for name in _ends(item.source_path) if name not in self.shared)
-        return Case(check_key(item.key), image, sample.target, sample.target_kind, names)
+        return Case(check_key(item.key), image, sample.target, sample.target_kind, names, sample.intrinsics)
 
 
 def _ends(path: str) -> Iterator[str]:

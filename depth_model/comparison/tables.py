@@ -135,17 +135,21 @@ def rows_of(
 
 
 def _text(value: float | None, column: tuple[str, str]) -> str:
-    if value is None:
-        return MISSING
-    return f"{value:.1f}" if column[1] in SEGMENTATION else f"{value:.3f}"
+    return MISSING if value is None else number_text(value, column[1])
+
+
+def number_text(value: float, metric: str) -> str:
+    """Return a value as the paper prints it."""
+    return f"{value:.1f}" if metric in SEGMENTATION else f"{value:.3f}"
 
 
 def heads(table: PaperTable) -> list[str]:
     """Return a head per column: the set and the metric with the direction in which it is better."""
-    return [f"{dataset} {_title(metric)}" for dataset, metric in table.columns]
+    return [f"{dataset} {title(metric)}" for dataset, metric in table.columns]
 
 
-def _title(metric: str) -> str:
+def title(metric: str) -> str:
+    """Return the name of a metric with an arrow to where it is better."""
     return SEGMENTATION[metric] if metric in SEGMENTATION else ALL_METRICS[metric].heading
 
 

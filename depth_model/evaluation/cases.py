@@ -10,6 +10,7 @@ import numpy as np
 from depth_model.errors import BadInput
 from depth_model.evaluation.protocols import check_kind
 from depth_model.shards.pool import SamplePool
+from depth_model.shards.sample import Intrinsics, resized_intrinsics
 from depth_model.shards.source import SourceFolder
 
 
@@ -17,7 +18,8 @@ from depth_model.shards.source import SourceFolder
 class Case:
     """An image uint8 (H, W, 3) and its truth float32 (h, w) of `kind`, NaN = none.
 
-    `names`: what else a prediction of it made elsewhere may be called, such as its path below the root.
+    `names`: what else a prediction of it made elsewhere may be called, such as its path below the root. `intrinsics`:
+    (fx, fy, cx, cy) in pixels of the truth, None when unknown.
     """
 
     key: str
@@ -25,6 +27,7 @@ class Case:
     target: np.ndarray
     kind: str
     names: tuple[str, ...] = ()
+    intrinsics: Intrinsics | None = None
 
 
 class Cases(Protocol):
@@ -63,7 +66,10 @@ class CollectedCases:
         target = self.source.target(index)
         if target is None:
             raise BadInput("no ground truth")
-        return Case(self.key(index), self.source.image(index), target, str(self.source.target_kind))
+        image, kind = self.source.image(index), str(self.source.target_kind)
+        stored = self.source.intrinsics(index)
+        intrinsics = None if stored is None else resized_intrinsics(stored, image.shape[:2], target.shape)
+        return Case(self.key(index), image, target, kind, intrinsics=intrinsics)
 
 
 @dataclass(frozen=True)

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from depth_model.errors import BadInput
+from depth_model.evaluation.cases import Case
 from depth_model.evaluation.protocols import Protocol
 from depth_model.metrics.crops import kb_window
 from depth_model.prediction.estimator import Estimator
 
 
-def cut(image: np.ndarray, target: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """Return image (H, W, 3) and target (H, W) as `protocol.image_crop` cuts them.
+def cut(case: Case, protocol: Protocol) -> Case:
+    """Return `case` as `protocol.image_crop` cuts its image and truth.
 
     Raises BadInput for an image of another size than its truth, and for one that is too small.
     """
     if protocol.image_crop == "none":
-        return image, target
+        return case
+    image, target = case.image, case.target
     if image.shape[:2] != target.shape:
         raise BadInput(
             f"image of {image.shape[:2]}, truth of {target.shape}: they cannot be cut alike; raise collect.max_side"
         )
     inside = kb_window(*target.shape)
-    return image[inside], target[inside]
+    intrinsics = case.intrinsics
+    if intrinsics is not None:
+        fx, fy, cx, cy = intrinsics
+        intrinsics = fx, fy, cx - inside[1].start, cy - inside[0].start
+    return replace(case, image=image[inside], target=target[inside], intrinsics=intrinsics)
 
 
 def predicted(

@@ -14,6 +14,7 @@ import numpy as np
 
 from depth_model.errors import BadInput
 from depth_model.evaluation.cases import Case, Cases
+from depth_model.evaluation.corruptions import corrupted
 from depth_model.evaluation.estimator import cut, predicted
 from depth_model.evaluation.figures import Example
 from depth_model.evaluation.fitting import fit, remark
@@ -104,8 +105,13 @@ _CONSTANT = Estimator("disparity", lambda image, names: np.ones(image.shape[:2],
 
 
 def _seen(case: Case, protocol: Protocol) -> tuple[np.ndarray, Truth]:
-    image, target = cut(case.image, case.target, protocol)
-    return image, truth_of(target, case.kind, protocol)
+    """Return the image that models see of `case`, and what they are measured against."""
+    seen = cut(case, protocol)
+    truth = truth_of(seen.target, seen.kind, protocol, seen.intrinsics)
+    if protocol.corruption == "none":
+        return seen.image, truth
+    depth = 1 / seen.target if seen.kind == "disparity" else seen.target
+    return corrupted(seen.image, depth, protocol.corruption, protocol.severity, seen.key), truth
 
 
 def example(models: Mapping[str, Estimator], case: Case, table: pd.DataFrame, protocol: Protocol) -> Example:

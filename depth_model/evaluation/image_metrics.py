@@ -18,16 +18,18 @@ from depth_model.metrics.depth import (
     BOUNDARY_F1,
     METRIC_DEPTH_METRICS,
     METRICS,
+    NORMAL_METRICS,
     Metric,
     depth_metrics,
     zoedepth_metrics,
 )
+from depth_model.metrics.normals import normal_metrics
 
 
 def metrics_of(protocol: Protocol) -> tuple[Metric, ...]:
     """Return the metrics that `protocol` measures, in order."""
     common = METRIC_DEPTH_METRICS if protocol.is_metric else METRICS
-    return (*common, BOUNDARY_F1) if protocol.boundaries else common
+    return (*common, *([BOUNDARY_F1] * protocol.boundaries), *(NORMAL_METRICS * protocol.normals))
 
 
 def relative_depth_metrics(
@@ -68,4 +70,6 @@ def image_metrics(prediction: np.ndarray, truth: Truth, found: Fit) -> dict[str,
         values = depth_metrics(depth, truth.depth)
     if protocol.boundaries:
         values[BOUNDARY_F1.key] = boundary_f1(found.depth(prediction), truth.map())
+    if protocol.normals:
+        values |= normal_metrics(found.depth(prediction), truth.map(), truth.intrinsics)
     return values

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from depth_model.errors import BadInput
+from depth_model.evaluation.corruptions import KINDS, SEVERITIES
 from depth_model.metrics.crops import CROPS
 from depth_model.metrics.depth import FARTHEST, NEAREST
 
@@ -45,8 +46,10 @@ class Protocol:
     shorter side to `image_short_side`, the truth keeps its size. `network_size` squashes the input of our networks;
     `flip_averaging` takes the mean with the mirrored image; `align_corners` says how the prediction is enlarged;
     `fill_invalid` takes a predicted NaN for the minimum and infinity for the maximum instead of refusing the image.
-    `boundaries`: measure their sharpness too (dense truth only). `images` and `reader`, `options` say which images:
-    how many the authors measure, the name of the reader and its options.
+    `corruption`: what spoils the image that the model sees ("none", or one of `corruptions.KINDS`), as much as
+    `severity` (1 to 5) says. `boundaries`: measure their sharpness too, `normals`: the surface normals too (both of
+    dense truth only). `images` and `reader`, `options` say which images: how many the authors measure, the name of the
+    reader and its options.
     """
 
     minimum: float = NEAREST
@@ -70,7 +73,10 @@ class Protocol:
     flip_averaging: bool = False
     align_corners: bool = False
     fill_invalid: bool = False
+    corruption: str = "none"
+    severity: int = 3
     boundaries: bool = False
+    normals: bool = False
     images: int | None = None
     reader: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -79,9 +85,18 @@ class Protocol:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a name or a range that does not exist."""
-        for key, allowed in (("crop", CROPS), ("alignment", ALIGNMENTS), ("image_crop", ("none", "kb"))):
+        choices = {
+            "crop": CROPS,
+            "alignment": ALIGNMENTS,
+            "image_crop": ("none", "kb"),
+            "corruption": ("none", *KINDS),
+            "severity": SEVERITIES,
+        }
+        for key, allowed in choices.items():
             if getattr(self, key) not in allowed:
-                raise ValueError(f"{self.name}: {key} {getattr(self, key)!r}: choose one of {', '.join(allowed)}")
+                raise ValueError(
+                    f"{self.name}: {key} {getattr(self, key)!r}: choose one of {', '.join(map(str, allowed))}"
+                )
         if not 0 <= self.minimum < self.maximum:
             raise ValueError(f"{self.name}: 0 <= minimum < maximum does not hold: {self.minimum}, {self.maximum}")
         farthest = self.maximum if self.clip_maximum is None else self.clip_maximum

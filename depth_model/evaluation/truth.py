@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from depth_model.errors import BadInput
 from depth_model.evaluation.protocols import Protocol, check_kind, clip_range, depth_range
 from depth_model.metrics.crops import window
 from depth_model.metrics.depth import FEWEST_PIXELS
+
+if TYPE_CHECKING:
+    from depth_model.shards.sample import Intrinsics
 
 FAR_QUANTILE = 0.01
 
@@ -19,7 +23,7 @@ class Truth:
     """The truth of one image of `shape` (H, W).
 
     `places` (n,) are the flat indices of the pixels that count, `depth` (n,) float64 > 0 what is true there.
-    Predictions are clipped to `minimum` and `maximum`.
+    Predictions are clipped to `minimum` and `maximum`. `intrinsics` are those of the camera, None when unknown.
     """
 
     shape: tuple[int, ...]
@@ -27,6 +31,7 @@ class Truth:
     depth: np.ndarray
     minimum: float
     maximum: float
+    intrinsics: Intrinsics | None = None
 
     def map(self) -> np.ndarray:
         """Return the depth that counts as float64 (H, W), NaN elsewhere."""
@@ -35,7 +40,7 @@ class Truth:
         return values
 
 
-def truth_of(target: np.ndarray, kind: str, protocol: Protocol) -> Truth:
+def truth_of(target: np.ndarray, kind: str, protocol: Protocol, intrinsics: Intrinsics | None = None) -> Truth:
     """Return what counts of `target` (H, W) of `kind`; NaN and values that are not above 0 are no truth.
 
     Raises BadInput with fewer than 10 pixels that count, or as `check_kind` does.
@@ -53,7 +58,7 @@ def truth_of(target: np.ndarray, kind: str, protocol: Protocol) -> Truth:
         raise BadInput(f"{number} pixels of truth between {low:g} and {high:g}, {FEWEST_PIXELS} are needed")
     depth = depth[counts]
     limits = (0.0, float(depth.max())) if protocol.clip_to_truth else clip_range(low, high, kind, protocol)
-    return Truth(target.shape, places[counts], depth, *limits)
+    return Truth(target.shape, places[counts], depth, *limits, intrinsics)
 
 
 def _labeled(target: np.ndarray, crop: str) -> np.ndarray:

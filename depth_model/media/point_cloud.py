@@ -34,16 +34,6 @@ def camera(field_of_view: float, height: int, width: int) -> tuple[float, float,
     return focal, focal, (width - 1) / 2, (height - 1) / 2
 
 
-def points(depth: np.ndarray, intrinsics: tuple[float, float, float, float]) -> np.ndarray:
-    """Return the points (H, W, 3) float64 that a pinhole camera sees: x right, y down, z forward.
-
-    `depth` (H, W) is along z, in any unit; `intrinsics` are (fx, fy, cx, cy) in pixels, see `camera`.
-    """
-    fx, fy, cx, cy = intrinsics
-    row, column = np.mgrid[: depth.shape[0], : depth.shape[1]]
-    return np.stack([(column - cx) / fx * depth, (row - cy) / fy * depth, depth], axis=-1)
-
-
 def ply(places: np.ndarray, image: np.ndarray) -> bytes:
     """Return a binary little-endian PLY of `places` (H, W, 3) in the colors of `image` (H, W, 3) uint8, by rows."""
     vertices = np.empty(places.shape[0] * places.shape[1], VERTEX)

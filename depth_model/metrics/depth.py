@@ -43,7 +43,14 @@ METRIC_DEPTH_METRICS = (*METRICS, Metric("sq_rel", "SqRel", False), Metric("rmse
 """The nine of ZoeDepth's evaluation."""
 
 BOUNDARY_F1 = Metric("boundary_f1", "boundary F1", True)
-ALL_METRICS = {metric.key: metric for metric in (*METRIC_DEPTH_METRICS, BOUNDARY_F1)}
+NORMAL_ANGLES = (11.25, 22.5, 30.0)
+"""Degrees within which the share of surface normals is told."""
+NORMAL_METRICS = (
+    Metric("normal_mean", "normals, mean °", False),
+    Metric("normal_median", "normals, median °", False),
+    *(Metric(f"normal_{angle:g}".replace(".", "_"), f"normals < {angle:g}°", True) for angle in NORMAL_ANGLES),
+)
+ALL_METRICS = {metric.key: metric for metric in (*METRIC_DEPTH_METRICS, BOUNDARY_F1, *NORMAL_METRICS)}
 
 
 def depth_metrics(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:

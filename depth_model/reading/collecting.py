@@ -23,7 +23,7 @@ from depth_model.reading.parts import Part, listed_parts, parts
 from depth_model.reading.reader import Reader, rooted
 from depth_model.shards import decoding, images, manifest, rasters, shard_store, shards, target_statistics
 from depth_model.shards.disparity import labeled_pixels
-from depth_model.shards.sample import TARGET_KINDS, Item, Sample, check_key
+from depth_model.shards.sample import TARGET_KINDS, Item, Sample, check_key, resized_intrinsics
 from depth_model.shards.store import Bucket, opened
 
 _NO_MEMBER = (0, 0)
@@ -267,9 +267,8 @@ def _intrinsics(sample: Sample, image: images.StoredImage) -> dict[str, float]:
     """Return the intrinsics in pixels of the stored image; pixel centers lie at whole numbers."""
     if sample.intrinsics is None or image.rotated:
         return {}
-    fx, fy, cx, cy = sample.intrinsics
-    across, down = image.width / image.found_width, image.height / image.found_height
-    return {"fx": fx * across, "fy": fy * down, "cx": (cx + 0.5) * across - 0.5, "cy": (cy + 0.5) * down - 0.5}
+    found, stored = (image.found_height, image.found_width), (image.height, image.width)
+    return dict(zip(("fx", "fy", "cx", "cy"), resized_intrinsics(sample.intrinsics, found, stored)))
 
 
 def _places(members: dict[str, tuple[int, int]]) -> dict[str, int]:

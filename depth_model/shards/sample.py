@@ -39,6 +39,17 @@ class Item(NamedTuple):
     fault: str = ""
 
 
+Intrinsics = tuple[float, float, float, float]
+"""(fx, fy, cx, cy) in pixels; pixel centers lie at whole numbers."""
+
+
+def resized_intrinsics(intrinsics: Intrinsics, size: tuple[int, ...], other: tuple[int, ...]) -> Intrinsics:
+    """Return the intrinsics of a picture of `size` (height, width) once it is resized to `other`."""
+    fx, fy, cx, cy = intrinsics
+    down, across = (after / before for before, after in zip(size, other))
+    return fx * across, fy * down, (cx + 0.5) * across - 0.5, (cy + 0.5) * down - 0.5
+
+
 @dataclass(frozen=True)
 class Sample:
     """One image with whatever is known about it.
@@ -53,5 +64,5 @@ class Sample:
     target: np.ndarray | None = None
     target_kind: str | None = None
     semantic: np.ndarray | None = None
-    intrinsics: tuple[float, float, float, float] | None = None
+    intrinsics: Intrinsics | None = None
     source_path: str = ""

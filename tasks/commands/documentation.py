@@ -1,4 +1,4 @@
-"""The pages of docs/reference that the code itself writes: parameters, commands, protocols.
+"""The pages of docs/reference that the code itself writes: parameters, commands, protocols, claims.
 
 `python -m tasks.commands.documentation` in the root of the checkout writes them; a test compares. The page of the data
 sets is `depth_model.reading.documentation`'s.
@@ -20,6 +20,7 @@ from unittest.mock import patch
 from annotated_types import Ge, Gt, Le, Len, Lt
 
 from depth_model import files
+from depth_model.comparison import claims
 from depth_model.evaluation import protocols
 from depth_model.settings import DOC
 from tasks.commands import main as command_line
@@ -106,7 +107,12 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[s
         yield "| " + " | ".join(cell if cell == "---" else cell.replace("|", "\\|") for cell in row) + " |"
 
 
-PAGES = {"parameters.md": parameters, "commands.md": commands, "protocols.md": protocol_page}
+def claim_page() -> str:
+    """Return the page of the numbers of the paper that a released model can be held to."""
+    return "\n".join(["# Claims", "", WRITTEN_BY, "", claims.page()])
+
+
+PAGES = {"parameters.md": parameters, "commands.md": commands, "protocols.md": protocol_page, "claims.md": claim_page}
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     one.add_argument("--unit", type=positive, default=1.0, help="stored predictions are divided by it (default: 1)")
     one.add_argument("--model-maximum", type=positive, help="meters a metric file is for whose name does not say")
     version_argument(one)
+    _add_robustness(one)
     one.add_argument("--processes", type=_count, default=1, help="at once, one core each (default: 1)")
     add_out(one, "for results (default: evaluation)", "root", "model", "checkpoints", default=Path("evaluation"))
     one.add_argument("--no-pictures", action="store_true", help="leave out examples and worst twenty")
@@ -76,6 +77,16 @@ def _add_protocol(one: argparse.ArgumentParser) -> None:
     one.add_argument("--maximum", type=positive, help="depth in meters that counts")
 
 
+def _add_robustness(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--robustness",
+        nargs="*",
+        metavar="KIND",
+        help="measure on corrupted images too, by default each of: fog, night, defocus_blur, motion_blur, noise, jpeg",
+    )
+    one.add_argument("--severities", nargs="+", type=_count, default=[1, 3, 5], help="1 to 5 (default: 1 3 5)")
+
+
 def evaluate(given: argparse.Namespace) -> None:
     """Print the metrics of models on a set, with bootstrap intervals and the difference to the first model; write a
     table of every image (Parquet), a summary, examples and the worst twenty as pictures. Stopped, the same command goes
@@ -85,7 +96,7 @@ def evaluate(given: argparse.Namespace) -> None:
     """
     from depth_model.comparison.compare import Plan, compare, draw
     from depth_model.evaluation.summary import summary_lines
-    from tasks.commands import evaluate_pairs, evaluate_published
+    from tasks.commands import evaluate_pairs, evaluate_published, evaluate_robustness
     from tasks.commands.evaluate_run import chosen_cases, tell, titles
 
     if given.calibrate:
@@ -103,6 +114,9 @@ def evaluate(given: argparse.Namespace) -> None:
     plan = Plan(
         given.set or given.reader, models, settings_of(given, protocol), cases, protocol, folder, given.processes
     )
+    if given.robustness is not None:
+        evaluate_robustness.measure_robustness(plan, given)
+        return
     summary, table = compare(plan)
     tell(plan, summary, table)
     if not given.no_pictures:

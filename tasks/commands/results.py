@@ -62,7 +62,8 @@ def cloud_ply(
     """Return the point cloud of `values` (H, W) in the colors of `image` (H, W, 3): in meters when `metric`, else from
     depth 1 to `farthest`. `intrinsics` are those of the whole picture; of it every `step`-th row and column is taken.
     """
-    from depth_model.media.point_cloud import ply, points, relative_depth
+    from depth_model.media.point_cloud import ply, relative_depth
+    from depth_model.metrics.normals import points
 
     depth = (values if metric else relative_depth(values, farthest))[::step, ::step]
     fx, fy, cx, cy = (value / step for value in intrinsics)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from depth_model.errors import BadInput
+from depth_model.evaluation.cases import Case
 from depth_model.evaluation.estimator import cut, predicted
 from depth_model.evaluation.protocols import GENERIC
 from depth_model.prediction.estimator import Estimator
@@ -65,9 +66,11 @@ def test_the_benchmark_crop_cuts_image_truth_and_stored_predictions_alike():
     image = np.random.default_rng(0).integers(0, 256, (375, 1242, 3), np.uint8)
     protocol = replace(GENERIC, image_crop="kb", flip_averaging=True)
     target = image[:, :, 0].astype(np.float32)
-    part, truth = cut(image, target, protocol)
+    found = cut(Case("a", image, target, "metric_depth", intrinsics=(700.0, 700.0, 600.0, 180.0)), protocol)
+    part, truth = found.image, found.target
+    assert found.intrinsics == (700, 700, 600 - 13, 180 - 23)
     np.testing.assert_array_equal(truth, target[23:375, 13:1229])
     stored = Estimator("depth", lambda shown, names: target, stored=True)
     np.testing.assert_array_equal(predicted(stored, part, "a", truth.shape, protocol), truth)
     with pytest.raises(BadInput, match="max_side"):
-        cut(image[::2, ::2], target, protocol)
+        cut(Case("a", image[::2, ::2], target, "metric_depth"), protocol)

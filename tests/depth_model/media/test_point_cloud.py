@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from depth_model.media.point_cloud import camera, ply, points, relative_depth
+from depth_model.media.point_cloud import camera, ply, relative_depth
+from depth_model.metrics.normals import points
 
 
 def test_opencv_projects_the_points_back_onto_their_pixels():

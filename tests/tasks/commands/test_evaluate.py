@@ -250,6 +250,30 @@ def test_calibration_prints_every_variant_beside_table_2(monkeypatch, capsys, sa
     gaps = {name: abs(one["abs_rel"] - 0.08) + abs(one["delta1"] - 0.936) for name, one in measured.items()}
     assert lines[-1][1] == min(gaps, key=gaps.get) + ","
     assert "depth_anything_vitb14.pth" in told.err and "nyu: the set" in told.err
+    lines = [json.loads(line) for line in (out / "claims.jsonl").read_text().splitlines()]
+    assert [(one["variant"], one["values"]) for one in lines] == [
+        (name, {metric: one[metric] for metric in ("abs_rel", "delta1")}) for name, one in measured.items()
+    ]
+    assert {(one["table"], one["row"], one["set"], one["images"]) for one in lines} == {
+        ("2", "Depth Anything ViT-S", "kitti", 2)
+    }
+    assert lines[0]["command"].startswith("depth-anything evaluate --calibrate")
+
+
+@pytest.mark.slow
+def test_calibration_measures_meters_beside_table_4(monkeypatch, capsys, samples, tmp_path):
+    for name in ("models", "sets"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "sets" / "kitti").symlink_to(samples / "kitti")
+    model = MetricDepth(DepthAnything("tiny", seed=1), "bins", 80.0)
+    model.export_released(tmp_path / "models" / "depth_anything_metric_depth_outdoor.pt")
+    arguments = ["--checkpoints", tmp_path / "models", "--root", tmp_path / "sets", "--short-side", 56, "-o", tmp_path]
+    call(monkeypatch, "--calibrate", *arguments)
+    lines = [json.loads(line) for line in (tmp_path / "claims.jsonl").read_text().splitlines()]
+    assert [one["variant"] for one in lines] == ["zoedepth", "clean", "uncropped"]
+    assert {(one["table"], one["row"], one["set"]) for one in lines} == {("4", "Depth Anything", "kitti")}
+    assert list(lines[0]["values"]) == sorted(["delta1", "delta2", "delta3", "abs_rel", "rmse", "rmse_log"])
+    assert "0.046" in capsys.readouterr().out
 
 
 def test_pairs_of_points_have_an_accuracy(monkeypatch, capsys, models, tmp_path):
@@ -293,3 +317,34 @@ def test_lists_of_other_systems_and_names_with_spaces(monkeypatch, capsys, tmp_p
     assert "AbsRel 0.0000" in capsys.readouterr().out
     (table,) = (tmp_path / "out").rglob("per_image.parquet")
     assert set(pd.read_parquet(table)["key"].str[-10:-9]) == {"2"}
+
+
+def test_robustness_is_a_table_of_corruptions_by_model(monkeypatch, capsys, samples, models, tmp_path):
+    arguments = [*on(samples, "nyu", tmp_path), "--model", models / "one", "--model", models / "two"]
+    call(monkeypatch, *arguments, "--robustness", "night", "fog", "--severities", 1, 5)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told] == [
+        "AbsRel,",
+        "clean",
+        "night",
+        "fog",
+        "corruption",
+        "resilience",
+        "each",
+    ]
+    found = json.loads((tmp_path / "nyu" / "paper" / "robustness.json").read_text())
+    folder = tmp_path / "nyu" / "paper" / "fog-5"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["protocol"]["corruption"] == "fog" and summary["protocol"]["severity"] == 5
+    assert found["by_severity"]["fog"]["5"]["two"]["abs_rel"] == summary["models"]["two"]["abs_rel"]
+    assert found["corruption_error"]["one"] == 1
+    error = [
+        (score["abs_rel"] - score["delta1"] + 1) / 2
+        for scores in found["by_severity"].values()
+        for score in (scores[severity]["one"] for severity in ("1", "5"))
+    ]
+    clean = (found["clean"]["one"]["abs_rel"] - found["clean"]["one"]["delta1"] + 1) / 2
+    assert found["resilience"]["one"] == pytest.approx((1 - np.mean(error)) / (1 - clean))
+    with pytest.raises(SystemExit):
+        call(monkeypatch, *arguments, "--robustness", "rain", "--severities", 1)
+    assert "--change corruption=rain" in capsys.readouterr().err

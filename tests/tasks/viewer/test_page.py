@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, Browser
 
-from depth_model.media.point_cloud import camera, points
+from depth_model.media.point_cloud import camera
 from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.metric.prediction.predictor import MetricPredictor
+from depth_model.metrics.normals import points
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 DONE = "!document.querySelector('#turn').hidden && document.querySelector('#status').textContent === ''"

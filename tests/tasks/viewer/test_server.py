@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from depth_model.errors import BadInput
-from depth_model.media.point_cloud import VERTEX, camera, points, relative_depth
+from depth_model.media.point_cloud import VERTEX, camera, relative_depth
 from depth_model.metric.heads.metric_depth import MetricDepth
 from depth_model.metric.prediction.predictor import MetricPredictor
+from depth_model.metrics.normals import points
 from depth_model.networks import DepthAnything
 from depth_model.prediction.calibration import Calibration
 from depth_model.prediction.predictor import DepthPredictor
