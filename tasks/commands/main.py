@@ -17,6 +17,7 @@ from tasks.commands import (
     evaluate,
     export_labels,
     export_world,
+    figure,
     inspect,
     outputs,
     params,
@@ -34,7 +35,21 @@ from tasks.commands import (
 )
 from tasks.workspace import repair as mending
 
-USE = (train, predict, app, segment, evaluate, tables, plan, calibrate, convert, inspect, export_world, export_labels)
+USE = (
+    train,
+    predict,
+    app,
+    segment,
+    evaluate,
+    figure,
+    tables,
+    plan,
+    calibrate,
+    convert,
+    inspect,
+    export_world,
+    export_labels,
+)
 PROJECT = (repro, params, summary, accept, register, rollback, data_docs, repair, runs)
 
 
@@ -68,7 +83,7 @@ def _guarded_run(given: argparse.Namespace) -> None:
 
 
 def _writes_a_file(given: argparse.Namespace) -> bool:
-    return given.command in ("params", "train") or (given.command == "convert" and given.to != "folder")
+    return given.command in ("params", "train", "figure") or (given.command == "convert" and given.to != "folder")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from tasks.commands.calibrate import verdict
 from tasks.commands.inputs import PICTURES, VIDEOS, decode_budget_argument, each, inputs, is_video
 from tasks.commands.outputs import add_out, check_free
 from tasks.commands.predictors import within
-from tasks.commands.results import COLORS, CONDITIONING, MAPS, RESOLUTION, WRITTEN, write_results
+from tasks.commands.results import COLORS, CONDITIONING, MAPS, RESOLUTION, WRITTEN, color_map, write_results
 from tasks.commands.shared import model_arguments, model_path, purpose
 
 FARTHEST = 10.0
@@ -29,7 +29,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_out(one, "folder for the results", "pictures", "model")
     predictors.network_options(one)
     _add_form(one)
-    one.add_argument("--colors", type=_color_map, default=COLORS, help=f"matplotlib's color map (default: {COLORS})")
+    one.add_argument("--colors", type=color_map, default=COLORS, help=f"matplotlib's color map (default: {COLORS})")
     one.add_argument("--side-by-side", action="store_true", help="colored PNG with the picture to its left")
     one.add_argument(
         "--field-of-view", type=within(0, 180), help="horizontal angle in degrees: write a point cloud (.ply) too"
@@ -123,14 +123,3 @@ def _resolution(text: str) -> int:
     if value <= 0 or value % STRIDE:
         raise argparse.ArgumentTypeError(f"{text}: must be a positive multiple of {STRIDE}")
     return value
-
-
-def _color_map(name: str) -> str:
-    from difflib import get_close_matches
-
-    from matplotlib import colormaps
-
-    if name not in colormaps:
-        near = get_close_matches(name, list(colormaps), n=3) or [COLORS]
-        raise argparse.ArgumentTypeError(f"{name}: matplotlib has no such color map; perhaps {', '.join(near)}")
-    return name

@@ -31,6 +31,18 @@ def gray_png(metric: bool, values: np.ndarray) -> bytes:
     return png(np.where(codes <= 65535, codes, 0).astype(np.uint16))
 
 
+def color_map(name: str) -> str:
+    """Return the name of a color map as the command line gives it."""
+    from difflib import get_close_matches
+
+    from matplotlib import colormaps
+
+    if name not in colormaps:
+        near = get_close_matches(name, list(colormaps), n=3) or [COLORS]
+        raise argparse.ArgumentTypeError(f"{name}: matplotlib has no such color map; perhaps {', '.join(near)}")
+    return name
+
+
 def color_png(metric: bool, values: np.ndarray, colors: str = COLORS, beside: np.ndarray | None = None) -> bytes:
     """Return the nearness of `values` (H, W), in their own range, as a PNG in the color map `colors` of matplotlib, to
     the right of the image `beside` (H, W, 3) uint8 if given."""

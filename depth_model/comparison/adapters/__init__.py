@@ -17,6 +17,8 @@ from depth_model.networks.variants import Version
 from depth_model.prediction.estimator import Estimator
 
 PREDICTIONS = "predictions"
+CONFIGS = ("config.json", "model_index.json")
+"""What tells a folder with a model: of transformers and ours, of diffusers."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of a model before it is loaded: its path and its config.json, {} for none."""
+    """What is known of a model before it is loaded: its path and its configuration (one of CONFIGS), {} for none."""
 
     name: str
     config: Mapping[str, Any]
 
     @property
     def kind(self) -> str:
-        """The `model_type` of transformers; for a model without one "file" or "folder"."""
-        stated = str(self.config.get("model_type", ""))
+        """The `model_type` of transformers, or the class of a pipeline of diffusers; without one "file" or "folder"."""
+        stated = str(self.config.get("model_type") or self.config.get("_class_name", ""))
         return stated or ("folder" if Path(self.name).is_dir() else "file")
 
     @property
@@ -88,8 +90,8 @@ def _origin(name: str, settings: Settings) -> Origin:
     path = Path(name)
     if not path.exists():
         raise ValueError(f"{name}: there is no such file or folder")
-    config_file = path / "config.json"
-    if config_file.is_file():
+    config_file = next((path / name for name in CONFIGS if (path / name).is_file()), None)
+    if config_file is not None:
         try:
             return Origin(name, files.read_json(config_file))
         except ValueError as error:

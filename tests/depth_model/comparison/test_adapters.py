@@ -96,6 +96,105 @@ def test_zoedepth_of_transformers_gives_meters_as_its_pipeline(tmp_path, image):
     np.testing.assert_allclose(predicted, expected, rtol=1e-4)
 
 
+def tiny_depth_pro(folder):
+    from transformers import DepthProConfig, DepthProForDepthEstimation, DepthProImageProcessor
+
+    torch.manual_seed(0)
+    encoder = {
+        "model_type": "dinov2",
+        "hidden_size": 16,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "image_size": 16,
+        "patch_size": 8,
+    }
+    config = DepthProConfig(
+        patch_size=16,
+        fusion_hidden_size=8,
+        intermediate_hook_ids=[1, 0],
+        intermediate_feature_dims=[8, 8],
+        scaled_images_ratios=[0.5, 1.0],
+        scaled_images_overlap_ratios=[0.0, 0.2],
+        scaled_images_feature_dims=[8, 8],
+        image_model_config=encoder,
+        patch_model_config=encoder,
+        fov_model_config=encoder,
+        use_fov_model=True,
+    )
+    DepthProForDepthEstimation(config).save_pretrained(folder)
+    DepthProImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+
+
+def test_depth_pro_of_transformers_gives_meters_as_its_pipeline(tmp_path, image):
+    from transformers import pipeline
+
+    tiny_depth_pro(tmp_path)
+    estimator = adapters.load(str(tmp_path), Settings())
+    expected = pipeline("depth-estimation", model=str(tmp_path))(Image.fromarray(image))["predicted_depth"].numpy()
+    predicted = estimator.predict(image, ("a",))
+    assert (estimator.space, predicted.shape) == ("metric_depth", (48, 64))
+    np.testing.assert_allclose(predicted, expected, rtol=1e-4)
+
+
+def tiny_marigold(folder, predicts):
+    from diffusers import AutoencoderKL, DDIMScheduler, MarigoldDepthPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    torch.manual_seed(0)
+    (folder / "words").mkdir()
+    (folder / "words" / "vocab.json").write_text(json.dumps({"<|startoftext|>": 0, "<|endoftext|>": 1, "a</w>": 2}))
+    (folder / "words" / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "words" / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 77}))
+    text = CLIPTextConfig(
+        vocab_size=3, hidden_size=8, intermediate_size=8, num_attention_heads=2, num_hidden_layers=1, eos_token_id=1
+    )
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=8,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        attention_head_dim=4,
+        cross_attention_dim=8,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+    )
+    MarigoldDepthPipeline(
+        unet,
+        vae,
+        DDIMScheduler(prediction_type="v_prediction"),
+        CLIPTextModel(text),
+        CLIPTokenizer.from_pretrained(folder / "words"),
+        prediction_type=predicts,
+        default_denoising_steps=2,
+        default_processing_resolution=32,
+    ).save_pretrained(folder / "model")
+
+
+@pytest.mark.parametrize("predicts", ["depth", "disparity"])
+def test_marigold_of_diffusers_gives_what_its_pipeline_gives(tmp_path, image, predicts):
+    from diffusers import DiffusionPipeline
+
+    tiny_marigold(tmp_path, predicts)
+    estimator = adapters.load(str(tmp_path / "model"), Settings())
+    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "model")
+    expected = pipeline(Image.fromarray(image), generator=torch.Generator().manual_seed(0)).prediction.squeeze()
+    predicted = estimator.predict(image, ("a",))
+    assert (estimator.space, predicted.shape) == (predicts, (48, 64))
+    assert predicted.std() > 0
+    np.testing.assert_array_equal(predicted, expected)
+    np.testing.assert_array_equal(estimator.predict(image, ("b",)), expected)
+
+
 def test_our_models_and_official_files_give_what_the_predictor_gives(tmp_path, image):
     model = DepthAnything("tiny", seed=1)
     model.save(tmp_path / "ours")
