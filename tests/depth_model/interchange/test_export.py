@@ -15,6 +15,12 @@ SHAPES = [(1, 518, 518), (3, 126, 84), (1, 252, 350), (2, 42, 42), (1, 42, 518)]
 VARIANTS = ["official", "exact"]
 
 
+def one_in_full(quick):
+    """Either variant, and a slow test of the one that is not `quick`: an export to any size takes half a minute."""
+    params = [one if one == quick else pytest.param(one, marks=pytest.mark.slow) for one in VARIANTS]
+    return pytest.mark.parametrize("model", params, indirect=True, scope="module")
+
+
 def images(batch, height, width):
     return torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(height + width))
 
@@ -46,6 +52,7 @@ def program(model, tmp_path_factory):
     return torch.export.load(path).module()
 
 
+@one_in_full("official")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_onnx_gives_the_same_for_any_batch_and_size(model, session, shape):
     with torch.inference_mode():
@@ -55,6 +62,7 @@ def test_onnx_gives_the_same_for_any_batch_and_size(model, session, shape):
     assert share_of_range(torch.from_numpy(found), expected) < 1e-5
 
 
+@one_in_full("official")
 def test_the_file_says_the_opset_that_the_documentation_says(session, repository):
     import onnx
 
@@ -63,6 +71,7 @@ def test_the_file_says_the_opset_that_the_documentation_says(session, repository
     assert f"opset {OPSET}" in (repository / "docs/export.md").read_text()
 
 
+@one_in_full("exact")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_program_gives_the_same_for_any_batch_and_size(model, program, shape):
     with torch.inference_mode():
