@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tasks.workspace.repro import stage_graph
 from tests import canaries
 from tests.pipeline.test_kills import scratch_holds, stop_group, wait_for
 
@@ -100,26 +101,42 @@ def test_another_alpha_trains_only_the_student_again(project):
     assert project.weights("student") == before[0]
 
 
+AFTER_PHOTOGRAPH = {
+    "collect_unlabeled@photographs",
+    "validate@unlabeled",
+    "audit",
+    "describe",
+    "pseudo_label@photographs",
+    "validate_pseudo",
+    *AFTER_STUDENT,
+}
+
+
+def test_what_waits_for_the_watched_folder(project, monkeypatch):
+    monkeypatch.chdir(project.folder)
+    needs, waiting = stage_graph(), {"collect_unlabeled@photographs"}
+    while more := {one for one, needed in needs.items() if waiting & set(needed)} - waiting:
+        waiting |= more
+    assert waiting >= AFTER_PHOTOGRAPH
+    assert {one for one in waiting if one.startswith(("collect", "validate", "sky"))} == {
+        one for one in AFTER_PHOTOGRAPH if one.startswith(("collect", "validate"))
+    }
+
+
+@pytest.mark.slow
 def test_a_photograph_in_the_watched_folder_runs_what_depends_on_it(project, repository):
     folder = project.folder / "data" / "photographs"
     Image.radial_gradient("L").convert("RGB").save(folder / "new.png")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no image")
     stages = project.ran(project.run("dvc", "repro"))
     assert stages[0] == "inventory"
-    assert set(stages[1:]) == {
-        "collect_unlabeled@photographs",
-        "validate@unlabeled",
-        "audit",
-        "describe",
-        "pseudo_label@photographs",
-        "validate_pseudo",
-        *AFTER_STUDENT,
-    }
+    assert set(stages[1:]) == AFTER_PHOTOGRAPH
     quarantine = pandas.read_parquet(project.folder / "data" / "unlabeled" / "photographs" / "quarantine.parquet")
     assert list(quarantine.source_path) == ["broken.jpg"]
     assert quarantine.reason[0]
 
 
+@pytest.mark.slow
 def test_a_removed_source_is_no_longer_read(project):
     path = project.folder / "params.yaml"
     content = yaml.safe_load(path.read_text())
