@@ -41,6 +41,9 @@ setup: $(INSTALLED)
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5) and "Python 3.11.5 or newer is needed; name one: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
+ifeq ($(strip $(TORCH_INDEX)),)
+	@command -v nvidia-smi > /dev/null || echo "No NVIDIA GPU here: stop this and type  make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu  for 2 GB instead of 7.8 GB."
+endif
 ifneq ($(strip $(TORCH_INDEX)),)
 	$(VENV)/bin/pip install --index-url "$(TORCH_INDEX)" --no-deps --constraint constraints.txt torch torchvision
 endif

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import yaml
 
 from depth_model.errors import UserError
 from depth_model.networks.provenance import Provenance, write_provenance
+from tasks.commands import main
 from tasks.settings import presets
 from tasks.tracking import champions, mlflow_runs, registry
 from tasks.workspace.entry import Entry
@@ -386,16 +388,16 @@ def test_the_evaluation_hash_covers_sets_and_parameters(project):
 
 
 def command(project, *words):
-    environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parents[2])}
-    return subprocess.run(
-        [sys.executable, "-m", "tasks.commands.main", *words],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    """What `depth-anything` prints in the folder of the project, and its exit code."""
+    said, complained, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.chdir(project), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", ["depth-anything", *words])
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+            try:
+                main.main()
+            except SystemExit as ended:
+                code = ended.code
+    return subprocess.CompletedProcess(words, code, said.getvalue(), complained.getvalue())
 
 
 def test_the_command_registers_what_lies_there_and_refuses_figures_of_other_models(project):
