@@ -172,7 +172,7 @@ class Params:
         for key, side, encoders in sides:
             for encoder in encoders:
                 if side % (patch := VARIANTS[encoder].patch):
-                    raise ValueError(f"{key} = {side}: encoder {encoder!r} wants a multiple of {patch}")
+                    raise ValueError(f"{key} = {side}: encoder {encoder!r} needs a multiple of {patch}")
 
     def _check_initials(self) -> None:
         brought = [f"data/models/{name}" for name in self.models]

@@ -159,7 +159,7 @@ def test_broken_yaml_and_a_missing_file_are_one_line(tmp_path):
 def test_sides_fit_the_patch_of_the_encoder_that_sees_them(demo):
     hub = changed(demo, "encoder.weights", "hub")
     three = changed(changed(hub, "teacher.encoder", "dinov3_vits16"), "student.encoder", "dinov3_vits16")
-    with pytest.raises(UserError, match=r"training\.crop = .*'dinov3_vits16' wants a multiple of 16"):
+    with pytest.raises(UserError, match=r"training\.crop = .*'dinov3_vits16' needs a multiple of 16"):
         params.check(three)
     for key in ("training.crop", "pseudo_label.short_side", "evaluation.short_side"):
         three = changed(three, key, 256)
@@ -167,12 +167,12 @@ def test_sides_fit_the_patch_of_the_encoder_that_sees_them(demo):
         for name in three[section]:
             for key in keys:
                 three = changed(three, f"{section}.{name}.{key}", 256)
-    with pytest.raises(UserError, match=r"evaluate_semantic\.ade20k\.short_side = 126: .* multiple of 16"):
+    with pytest.raises(UserError, match=r"evaluate_semantic\.ade20k\.short_side = \d+: .* multiple of 16"):
         params.check(three)
     for name in three["evaluate_semantic"]:
         three = changed(three, f"evaluate_semantic.{name}.short_side", 256)
     assert params.check(three).training.crop == 256
-    with pytest.raises(UserError, match=r"training\.crop = 256: encoder 'vits' wants a multiple of 14"):
+    with pytest.raises(UserError, match=r"training\.crop = 256: encoder 'vits' needs a multiple of 14"):
         params.check(changed(three, "student.encoder", "vits"))
     mixed = changed(changed(three, "student.encoder", "vits"), "training.crop", 448)
     mixed = changed(mixed, "evaluation.short_side", 448)
