@@ -3,7 +3,8 @@
 The strengths of noise, blur and JPEG are those of ImageNet-C (Hendrycks and Dietterich 2019), which RoboDepth and the
 later works on depth use too; blur grows with the image, as if it had 224 pixels. Fog follows Koschmieder's law over the
 true depth of the image, with light taken linear. Night is a short exposure: few photons, little of it brightened.
-The truth of an image does not change. The same image, key and severity give the same bytes.
+The truth of an image does not change. The same image, key and severity give the same bytes. OpenCV is imported where it
+is used, since parameters name these corruptions and are checked without it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -42,6 +42,8 @@ def corrupted(image: np.ndarray, depth: np.ndarray, kind: str, severity: int, ke
 
 
 def _fog(image: np.ndarray, depth: np.ndarray, level: int, generator: np.random.Generator) -> np.ndarray:
+    import cv2
+
     away = cv2.resize(_filled(depth), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     arrives = TRANSMISSION[level] ** (away / np.nanmedian(depth))[:, :, None]
     return _encoded(_linear(image) * arrives + AIR * (1 - arrives))
@@ -49,6 +51,8 @@ def _fog(image: np.ndarray, depth: np.ndarray, level: int, generator: np.random.
 
 def _filled(depth: np.ndarray) -> np.ndarray:
     """Return `depth` as float64, with the nearest known one where there is none and infinity in what may be sky."""
+    import cv2
+
     known = np.isfinite(depth) & (depth > 0)
     distance, nearest = cv2.distanceTransformWithLabels(
         np.uint8(~known), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
@@ -70,6 +74,8 @@ def _defocus_blur(image: np.ndarray, depth: np.ndarray, level: int, generator: n
 
 
 def _motion_blur(image: np.ndarray, depth: np.ndarray, level: int, generator: np.random.Generator) -> np.ndarray:
+    import cv2
+
     half = MOTION[level] * min(image.shape[:2]) / REFERENCE_SIDE / 2
     angle, reach = generator.uniform(-np.pi / 4, np.pi / 4), int(np.ceil(half))
     line = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
@@ -79,6 +85,8 @@ def _motion_blur(image: np.ndarray, depth: np.ndarray, level: int, generator: np
 
 
 def _filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    import cv2
+
     return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101)
 
 
@@ -88,6 +96,8 @@ def _noise(image: np.ndarray, depth: np.ndarray, level: int, generator: np.rando
 
 
 def _jpeg(image: np.ndarray, depth: np.ndarray, level: int, generator: np.random.Generator) -> np.ndarray:
+    import cv2
+
     _, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG[level]])
     return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
 
