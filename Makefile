@@ -19,11 +19,15 @@ PIP_LOCKED = $(VENV)/bin/pip install --require-hashes --no-deps
 FILES ?= 100000
 PROCESSES ?= $(shell nproc)
 
-.PHONY: help setup demo test test-all test-gpu test-hostile lint docs release-check lock audit-packages worker clean-work
+# The tiny pipeline before a change, at BASE, and after it; what differs goes to comparison/.
+BASE ?= main
+
+.PHONY: help setup demo compare test test-all test-gpu test-hostile lint docs release-check lock audit-packages worker clean-work
 
 help:
 	@echo "make setup       make .venv with exact versions (done by the others when needed)"
 	@echo "make demo        run the whole pipeline (dvc repro, with the time left) and print teacher beside student"
+	@echo "make compare     run the tiny pipeline at BASE=main and as it is here; comparison/comment.md says what differs"
 	@echo "make test        run the tests"
 	@echo "make test-all    run the tests, the slow end-to-end ones too"
 	@echo "make test-gpu    run the tests of a CUDA GPU (skipped without one)"
@@ -58,6 +62,9 @@ endif
 
 demo: $(INSTALLED)
 	depth-anything repro
+
+compare: $(INSTALLED)
+	python -m experiments.before_and_after "$(BASE)" --out comparison
 
 # The tests' networks are tiny: a second thread only waits, for minutes on a busy machine.
 # Files of tests run side by side, one to a core; the slow ones, which kill and time, one after the other.

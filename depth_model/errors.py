@@ -14,6 +14,14 @@ class UserError(Exception):
     """Something that a user can mend."""
 
 
+class CanPass(UserError):
+    """Something outside of this machine that may be well again later, such as a store that does not answer."""
+
+
+CAN_PASS = 75
+"""The exit status of a command that CanPass ended: EX_TEMPFAIL of sysexits.h."""
+
+
 class BadInput(UserError, ValueError):
     """One input that cannot be used; the message is the reason written to the quarantine."""
 

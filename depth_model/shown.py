@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from depth_model.errors import UserError
+from depth_model.errors import CAN_PASS, CanPass, UserError
 
 _USER = re.compile(r"(?<=://)[^/\s]*@")
 _MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
@@ -47,14 +47,14 @@ def without_password(setting: str, uri: str, remedy: str) -> str:
 def run_command(main: Callable[[], None]) -> None:
     """Call `main` and end the process with 1 and a line on stderr for a fault that a user can mend.
 
-    A fault of the software itself keeps its traceback.
+    It ends with CAN_PASS for one that may pass by itself. A fault of the software itself keeps its traceback.
     """
     try:
         main()
     except (UserError, FileNotFoundError) as error:
         for line in str(error).split("\n"):
             print(f"error: {printable(line)}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(CAN_PASS if isinstance(error, CanPass) else 1)
     except OSError as error:
         if error.errno not in _MENDABLE or error.filename is None:
             raise

@@ -3,8 +3,8 @@
 Great Expectations checks the manifests (or sidecars) of all sources of a role together. When all expectations
 hold, `data/catalog/<role>.json` lists what training may read, in the order of params.yaml; otherwise there is a
 line for every expectation that fails, and no catalog. Opens no shard. `data/statistics/<role>.json` says what the
-sources hold; what has moved beyond `drift.tolerance` since it was accepted is a warning, or with `drift.action: stop`
-the end.
+sources hold, `data/catalog/pseudo_statistics.json` what the teacher says of them; what has moved beyond
+`drift.tolerance` since it was accepted is a warning, or with `drift.action: stop` the end.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ IN_PLACE = True
 
 
 def run(workplace: Workplace, settings: params.Params) -> None:
-    """Write `data/catalog/<role>.json`, and of a role of sources `data/statistics/<role>.json`."""
+    """Write `data/catalog/<role>.json`, and the statistics of a role of sources and of pseudo labels."""
     role = workplace.key or workplace.stage.removeprefix("validate_")
     sources = known_sources(ANNOTATED.get(role, role))
     catalog = validate(role, sources)
-    if role not in ANNOTATED:
+    if role in statistics.DESCRIBED:
         _describe(role, sources, settings.drift)
     files.write_json(catalog_path(role), catalog)
     for name, summary in catalog.items():

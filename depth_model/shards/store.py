@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from depth_model import files
-from depth_model.errors import BadInput, UserError
+from depth_model.errors import BadInput, CanPass, UserError
 from depth_model.shards.folder import Folder
 from depth_model.shown import without_password
 
@@ -41,11 +41,16 @@ _PAUSE = 0.2
 _PART = 64 << 20
 _RANGE = 16 << 20
 _AT_ONCE = 4
+_AWAY = {429, 500, 502, 503, 504}
 _AGAIN = "finished shards are kept: run the same command again when the store answers"
 
 
 class StoreError(UserError):
     """The store cannot be used now; the message says for which object, why, and what to do."""
+
+
+class StoreAway(CanPass, StoreError):
+    """The store does not answer, or asks to be left in peace for a while."""
 
 
 class _WrongContent(Exception):
@@ -277,7 +282,7 @@ def _tried(call: Callable[[], Result], uri: str, tries: int = _TRIES) -> Result:
                 raise BadInput(f"wrong checksum in {tries} tries: {error}") from error
         except (exceptions.BotoCoreError, Boto3Error, ConnectionError, *broken) as error:
             if not left or not isinstance(error, broken):
-                raise StoreError(f"{uri}: {' '.join(str(error).split())}; {_AGAIN}") from error
+                raise StoreAway(f"{uri}: {' '.join(str(error).split())}; {_AGAIN}") from error
         time.sleep(_PAUSE * 2 ** (tries - 1 - left))
     raise AssertionError("the last try returns or raises")
 
@@ -293,4 +298,5 @@ def _refusal(uri: str, error: Any) -> UserError:
         return StoreError(f"{uri}: the credentials are expired or wrong ({code}); renew them and run again")
     if code == "NoSuchBucket":
         return StoreError(f"{uri}: there is no such bucket")
-    return StoreError(f"{uri}: {code}: {message or 'refused'}; finished shards are kept: run again")
+    fault = StoreAway if error.response["ResponseMetadata"].get("HTTPStatusCode", 0) in _AWAY else StoreError
+    return fault(f"{uri}: {code}: {message or 'refused'}; finished shards are kept: run again")

@@ -7,6 +7,7 @@ import argparse
 from depth_model import files
 from depth_model.errors import UserError
 from tasks.commands.shared import purpose
+from tasks.gate.statistics import PSEUDO
 from tasks.settings import params
 from tasks.workspace.paths import ACCEPTED, statistics_path
 
@@ -18,10 +19,12 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def accept(given: argparse.Namespace) -> None:
-    """Write the statistics of all roles that have passed the gate to accepted.json, to be committed."""
+    """Write the statistics of all roles that have passed the gate, and of pseudo labels where there are any, to
+    accepted.json, to be committed."""
     missing = [str(statistics_path(role)) for role in params.ROLES if not statistics_path(role).exists()]
     if missing:
         raise UserError(f"{', '.join(missing)} is not there; 'dvc repro' makes it")
-    accepted = {role: files.read_json(statistics_path(role))["sources"] for role in params.ROLES}
+    labeled = [PSEUDO] if statistics_path(PSEUDO).exists() else []  # not yet, before there is a teacher
+    accepted = {role: files.read_json(statistics_path(role))["sources"] for role in (*params.ROLES, *labeled)}
     files.write_json(ACCEPTED, accepted)
     print(f"{ACCEPTED}: {sum(map(len, accepted.values()))} sources accepted; commit it")

@@ -12,6 +12,7 @@ from tasks.commands import (
     accept,
     app,
     calibrate,
+    changes,
     convert,
     data_docs,
     evaluate,
@@ -50,7 +51,7 @@ USE = (
     export_world,
     export_labels,
 )
-PROJECT = (repro, params, summary, accept, register, rollback, data_docs, repair, runs)
+PROJECT = (repro, params, summary, changes, accept, register, rollback, data_docs, repair, runs)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,7 +1,8 @@
-"""What `validate@<role>` says of a collection besides the catalog: its statistics, and how far they have drifted.
+"""What the gate says of a collection besides the catalog: its statistics, and how far they have drifted.
 
 `data/statistics/<role>.json` holds the statistics of every source and their drift against `accepted.json`, the
-statistics that the user accepted last (`depth-anything accept`) and committed.
+statistics that the user accepted last (`depth-anything accept`) and committed. Of pseudo labels, which are predictions,
+the same is said: how the teacher's answers have moved.
 """
 
 from __future__ import annotations
@@ -10,10 +11,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from depth_model import files
 from depth_model.errors import UserError
+from tasks.gate.tables import row_count, table_path
 from tasks.settings import params
 from tasks.workspace.paths import ACCEPTED
+
+PSEUDO = "pseudo"
+DESCRIBED = (*params.ROLES, PSEUDO)
+"""What has statistics: every role, and the pseudo labels of the unlabeled sources."""
+LEVELS = np.arange(-10, 10.5, 0.5)
+"""Edges of the histogram of levels: half octaves of disparity, in the teacher's unit; one bin below and one above."""
+CONTRASTS = 20
 
 
 def read_accepted() -> dict[str, Any]:
@@ -27,8 +38,8 @@ def read_accepted() -> dict[str, Any]:
         content = files.read_json(ACCEPTED)
     except ValueError as error:
         raise UserError(f"{ACCEPTED}: not valid JSON ({error}); restore it or write {{}}") from error
-    if not isinstance(content, dict) or not set(content) <= set(params.ROLES):
-        raise UserError(f"{ACCEPTED}: must map roles ({', '.join(params.ROLES)}) to sources; restore it or write {{}}")
+    if not isinstance(content, dict) or not set(content) <= set(DESCRIBED):
+        raise UserError(f"{ACCEPTED}: must map roles ({', '.join(DESCRIBED)}) to sources; restore it or write {{}}")
     return content
 
 
@@ -37,10 +48,31 @@ def described(role: str, names: Iterable[str]) -> dict[str, Any]:
     from depth_model.audit.drift import compare
     from depth_model.shards.target_statistics import STATISTICS
 
-    sources = {name: files.read_json(Path("data", role, name, STATISTICS)) for name in names}
+    def of(name: str) -> dict[str, Any]:
+        return predicted(name) if role == PSEUDO else files.read_json(Path("data", role, name, STATISTICS))
+
+    sources = {name: of(name) for name in names}
     accepted = read_accepted().get(role)
     drift = [] if accepted is None else [list(one) for one in compare(accepted, sources)]
     return {"sources": sources, "compared": accepted is not None, "drift": drift}
+
+
+def predicted(name: str) -> dict[str, Any]:
+    """Return the statistics of the pseudo labels of one source: of each map the `level`, the middle of its disparities,
+    and the `contrast`, their range as a share of the largest."""
+    from depth_model.shards import manifest
+
+    level, contrast = np.zeros(len(LEVELS) + 1, np.int64), np.zeros(CONTRASTS, np.int64)
+    sidecar = table_path(PSEUDO, name)
+    # The sidecar of an empty source does not know the columns that its stage would have added.
+    for piece in manifest.read_pieces(sidecar, ["minimum", "maximum"]) if row_count(sidecar) else ():
+        low, high = (piece[column].to_numpy().astype(np.float64) for column in ("minimum", "maximum"))
+        middles = np.log2(np.maximum((low + high) / 2, np.finfo(np.float64).tiny))
+        level += np.bincount(np.searchsorted(LEVELS, middles, side="right"), minlength=len(level))
+        share = np.divide(high - low, high, out=np.zeros_like(high), where=high > 0)
+        contrast += np.bincount(np.clip(share * CONTRASTS, 0, CONTRASTS - 1).astype(int), minlength=CONTRASTS)
+    histograms = {"level": level.tolist(), "contrast": contrast.tolist()}
+    return {"samples": int(level.sum()), "histograms": histograms, "ranges": {}, "refused": {}}
 
 
 def implausible(description: dict[str, Any]) -> list[str]:

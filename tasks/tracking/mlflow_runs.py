@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_model import files
-from depth_model.errors import UserError
+from depth_model.errors import CanPass
 from depth_model.shown import without_password
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import RUN_ID, Workplace
@@ -62,7 +62,7 @@ def tracking_uri() -> str:
 
 @lru_cache
 def check_answers(uri: str) -> None:
-    """Raise UserError when the tracking server at `uri` (http) does not answer within ANSWER_SECONDS.
+    """Raise CanPass when the tracking server at `uri` (http) does not answer within ANSWER_SECONDS.
 
     MLflow itself would try for minutes without a word. What it answers does not matter here.
     """
@@ -72,7 +72,7 @@ def check_answers(uri: str) -> None:
         return
     except OSError as error:
         reason = getattr(error, "reason", None) or error
-        raise UserError(
+        raise CanPass(
             f"MLFLOW_TRACKING_URI: no tracking server answers at {uri} within {ANSWER_SECONDS} s ({reason}); start it, "
             "or unset the variable to keep runs in mlflow.db"
         ) from error

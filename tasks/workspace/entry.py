@@ -103,6 +103,20 @@ def locked(out: str) -> Entry | None:
     return None
 
 
+def recorded(address: str, path: str) -> bytes | None:
+    """Return what the file `path`, on which the stage `address` depends, held when that stage last ran.
+
+    None when the stage never ran, and when DVC's cache does not have that version any more.
+    """
+    from dvc.repo import Repo
+
+    with Repo(os.curdir) as repository:
+        stage = repository.stage.load_one("dvc.yaml", address)
+        digest = next((str(one.hash_info.value or "") for one in stage.deps if one.def_path == path), "")
+        cached = Path(repository.cache.local.oid_to_path(digest)) if digest else None
+    return cached.read_bytes() if cached and cached.is_file() else None
+
+
 def is_code(dependency: str) -> bool:
     """Return whether a dependency of dvc.yaml is a part of this software."""
     return Path(dependency).parts[0] in CODE

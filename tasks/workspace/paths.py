@@ -75,8 +75,11 @@ def catalog_path(role: str) -> Path:
 
 
 def statistics_path(role: str) -> Path:
-    """Return where the statistics of all sources of `role` and their drift lie."""
-    return Path("data/statistics", f"{role}.json")
+    """Return where the statistics of all sources of `role` and their drift lie.
+
+    Those of pseudo labels lie elsewhere, so that a stage which depends on all others does not wait for the teacher.
+    """
+    return Path("data/catalog/pseudo_statistics.json") if role == "pseudo" else Path("data/statistics", f"{role}.json")
 
 
 def exclusions_path(role: str) -> Path:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -20,6 +21,7 @@ from depth_model import files
 from depth_model.errors import UserError
 from depth_model.shown import printable
 from tasks.workspace import preloaded
+from tasks.workspace.entry import is_code
 
 OUTCOMES = {
     "ran": "Running stage '{stage}':",
@@ -40,20 +42,41 @@ _UNTOLD = (
 """How lines of DVC begin that say nothing of a stage: the command, its own files, advice."""
 
 
-def stage_graph() -> dict[str, list[str]]:
-    """Return every stage of dvc.yaml in the current folder with the stages it waits for, by their DVC addresses.
+class Described(NamedTuple):
+    """A stage as dvc.yaml has it: the stages it `needs`, the paths of data it `reads` and `makes`, and whether DVC
+    runs it every time (`always`)."""
+
+    needs: list[str]
+    reads: list[str]
+    makes: list[str]
+    always: bool
+
+
+def stages() -> dict[str, Described]:
+    """Return every stage of dvc.yaml in the current folder by its DVC address.
 
     Data tracked by `.dvc` files have no command and are left out.
     """
+    from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
 
     with Repo() as repository:
         graph = repository.index.graph
-        stages = [stage for stage in graph.nodes if stage.cmd]
         return {
-            stage.addressing: sorted(needed.addressing for needed in graph.successors(stage) if needed.cmd)
-            for stage in sorted(stages, key=lambda stage: stage.addressing)
+            stage.addressing: Described(
+                sorted(needed.addressing for needed in graph.successors(stage) if needed.cmd),
+                [d.def_path for d in stage.deps if not isinstance(d, ParamsDependency) and not is_code(d.def_path)],
+                [out.def_path for out in stage.outs],
+                stage.always_changed,
+            )
+            for stage in sorted(graph.nodes, key=lambda stage: stage.addressing)
+            if stage.cmd
         }
+
+
+def stage_graph() -> dict[str, list[str]]:
+    """Return every stage of dvc.yaml in the current folder with the stages it waits for, by their DVC addresses."""
+    return {address: one.needs for address, one in stages().items()}
 
 
 def environment() -> dict[str, str]:

@@ -85,6 +85,13 @@ def seconds_taken() -> dict[str, float]:
     return {marker.parts[-3].replace("-", "@"): files.read_json(marker)["seconds"] for marker in markers}
 
 
+def finished_run(address: str) -> str:
+    """Return the id of the MLflow run of what a stage has finished here last, "" if it has none."""
+    markers = work_root().glob(f"{address.replace('@', '-')}/*/{DONE}")
+    last = max(markers, key=lambda marker: marker.stat().st_mtime, default=None)
+    return files.read_json(last).get("mlflow_run", "") if last else ""
+
+
 def produce(entry: Entry, build: Callable[[Workplace], None]) -> bool:
     """Make the outs of a stage, from finished or unfinished earlier work where there is some; True when it was built.
 
@@ -114,7 +121,9 @@ def _build(workplace: Workplace, build: Callable[[Workplace], None]) -> None:
     missing = [out for out in workplace.entry.outs if not (workplace.result / out).exists()]
     if missing:
         raise RuntimeError(f"{workplace.stage} finished without {', '.join(missing)}")
-    files.write_json(workplace.folder / DONE, {"outs": sorted(workplace.entry.outs), "seconds": round(seconds, 1)})
+    done = {"outs": sorted(workplace.entry.outs), "seconds": round(seconds, 1)}
+    run = workplace.scratch / RUN_ID
+    files.write_json(workplace.folder / DONE, done | ({"mlflow_run": run.read_text()} if run.exists() else {}))
     shutil.rmtree(workplace.scratch)
 
 

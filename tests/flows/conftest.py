@@ -47,5 +47,13 @@ def toy(tmp_path, repository, monkeypatch):
     monkeypatch.setenv("PATH", os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"])
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q"], check=True)
+    for setting in ("user.name", "user.email"):
+        subprocess.run(["git", "config", setting, "test@localhost"], check=True)
     subprocess.run(["dvc", "init", "-q"], check=True)
     return tmp_path
+
+
+def commit():
+    """Commit all that lies in the current folder."""
+    for command in (["add", "-A"], ["commit", "-q", "-m", "Start"]):
+        subprocess.run(["git", *command], check=True)

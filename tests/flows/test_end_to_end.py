@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -12,11 +14,16 @@ from functools import partial
 
 import httpx
 import pytest
+import yaml
+from PIL import Image
 
-from flows import access
+from flows import access, notify
 from tests import canaries, processes
+from tests.flows.conftest import commit
+from tests.flows.test_notify import webhook
 
 pytestmark = [pytest.mark.slow, pytest.mark.hostile]
+EVENTS = {"filter": {"event": {"prefix": ["prefect.asset"]}}, "limit": 50}
 PREFECT = [sys.executable, "-m", "prefect"]
 
 
@@ -32,7 +39,7 @@ wait_for = partial(processes.wait_for, seconds=400, every=0.3)
 class Server:
     """A Prefect server with a database of its own."""
 
-    def __init__(self, home):
+    def __init__(self, home, **variables):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}/api"
         self.secret_file = home / ".env"
@@ -48,6 +55,7 @@ class Server:
                 "DO_NOT_TRACK": "true",
                 "PREFECT_WORKER_QUERY_SECONDS": "1",
             }
+            | variables
         )
         self.log = open(home / "server.log", "w")
         command = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
@@ -85,9 +93,11 @@ def stop(process):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("prefect"))
-    yield server
-    stop(server.process)
+    with webhook() as (address, told):
+        server = Server(tmp_path_factory.mktemp("prefect"), **{notify.WEBHOOK: address})
+        server.told = told
+        yield server
+        stop(server.process)
 
 
 @pytest.fixture
@@ -147,6 +157,60 @@ def test_the_bare_name_runs_through_a_worker_and_a_second_run_finds_nothing_to_d
     artifacts = server.read("artifacts", artifacts={"flow_run_id": {"any_": [second["id"]]}})
     assert "| `train` | unchanged |" in artifacts[0]["data"]
 
+    events = httpx.post(f"{server.url}/events/filter", json=EVENTS, auth=server.auth, timeout=20).json()["events"]
+    made = {event["resource"]["prefect.resource.id"]: event for event in events if "materialization" in event["event"]}
+    model = made[f"dvc://{project.name}/model.txt"]
+    assert model["event"] == "prefect.asset.materialization.succeeded"
+    assert model["payload"]["md5"] == hashlib.md5(b"one\none\n").hexdigest()
+    read = {one["prefect.resource.id"] for one in model["related"] if one["prefect.resource.role"] == "asset"}
+    assert {f"dvc://{project.name}/rooms.txt", f"dvc://{project.name}/streets.txt"} <= read
+
+
+def test_part_of_the_graph_with_other_parameters_is_kept_as_an_experiment(server, project):
+    with open(project / "dvc.yaml", "a") as graph:
+        graph.write("  learn: {cmd: grep ^alpha params.yaml > learned.txt, params: [alpha], outs: [learned.txt]}\n")
+    commit()
+    options = {"overrides": ["alpha=0.7"], "to_stage": "learn", "experiment": "softer"}
+    first = run_deployment(server, project, "--watch", "--params", json.dumps(options))
+    assert first.returncode == 0, first.stdout + first.stderr
+    name = latest_flow_run(server)["name"]
+    wait_for(
+        lambda: any(
+            message["text"].startswith(f"full-pipeline completed ({name}): 1 ran") for message in told_of(server)
+        )
+    )
+    assert latest_flow_run(server)["state"]["message"] == "1 ran"
+    assert (project / "learned.txt").read_text() == "alpha: 0.7\n"
+    assert "alpha: 0.85" in (project / "params.yaml").read_text()
+    listed = subprocess.run(["dvc", "exp", "list", "--name-only"], capture_output=True, text=True, check=True)
+    assert listed.stdout.split() == ["softer"]
+
+
+def test_a_source_that_grows_starts_the_data_engine(server, project):
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    content["sources"]["unlabeled"] = {"album": {"reader": "image_folder", "root": "album", "minimum_count": 0}}
+    (project / "params.yaml").write_text(yaml.safe_dump(content))
+    (project / "album").mkdir()
+    Image.new("RGB", (64, 48)).save(project / "album" / "a.png")
+    watch = server.start([sys.executable, "-m", "flows.watch", "--every", "1"], project)
+    try:
+        wait_for(lambda: any(run["deployment_id"] == deployment(server, "data-engine") for run in flow_runs(server)))
+    finally:
+        stop(watch)
+
+
+def told_of(server):
+    return [message for _, message in server.told]
+
+
+def deployment(server, name):
+    (found,) = [one["id"] for one in server.read("deployments") if one["name"] == name]
+    return found
+
+
+def flow_runs(server):
+    return server.read("flow_runs", limit=20)
+
 
 def test_wrong_parameters_stop_the_flow_before_any_stage(server, project):
     params = project / "params.yaml"
@@ -180,6 +244,10 @@ def test_cancelling_ends_the_stage_with_its_whole_process_group(server, project)
     subprocess.run([*PREFECT, "flow-run", "cancel", run["id"]], cwd=project, env=server.environment, check=True)
     wait_for(lambda: not os.path.exists(f"/proc/{pid.read_text().strip()}"), seconds=60)
     wait_for(lambda: latest_flow_run(server)["state_type"] == "CANCELLED", seconds=60)
+    graph.write_text(graph.read_text().replace("sleep 500", "true"))
+    again = run_deployment(server, project, "--watch")  # nothing is locked
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert latest_flow_run(server)["state"]["message"] == "4 ran"
 
 
 def test_who_does_not_know_the_secret_gets_nowhere(server):

@@ -1,18 +1,23 @@
-"""The parts of the flow without a server: the graph, the order, one stage under the real DVC, stopping."""
+"""The parts of the flow without a server: the graph, one stage under the real DVC, what is unchanged, stopping."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from prefect.states import Completed, Failed
+from prefect.states import Failed
 
-from flows import full_pipeline
-from flows.full_pipeline import StageFailed, execute, run_in_order, stage_graph
+from depth_model.errors import CAN_PASS
+from flows import running, stages
+from flows.stages import StageFailed, execute
+from tasks.workspace import one_stage
+from tasks.workspace.repro import stage_graph
 from tests.processes import lives, wait_for
 
 TOY_GRAPH = {
@@ -25,7 +30,7 @@ TOY_GRAPH = {
 
 def append_stage(folder, name, command, deps="[]"):
     with open(folder / "dvc.yaml", "a") as handle:
-        handle.write(f"  {name}:\n    cmd: {command}\n    deps: {deps}\n")
+        handle.write(f"  {name}:\n    cmd: {json.dumps(command)}\n    deps: {deps}\n")
 
 
 def test_the_graph_is_that_of_dvc(toy):
@@ -42,7 +47,7 @@ def test_data_tracked_by_dvc_is_no_task(toy):
 def test_the_graph_of_this_repository_puts_the_student_after_the_pseudo_labels(repository, monkeypatch):
     monkeypatch.chdir(repository)
     graph = stage_graph()
-    order = full_pipeline.order_of(graph)
+    order = running.order_of(graph)
     assert order.index("export@nyu") < order.index("inventory") < order.index("collect_labeled@rooms")
     assert order.index("train_teacher") < order.index("pseudo_label@hills") < order.index("train_student")
     assert all(needed in graph for needs in graph.values() for needed in needs)
@@ -50,15 +55,15 @@ def test_the_graph_of_this_repository_puts_the_student_after_the_pseudo_labels(r
 
 def test_a_stage_tells_whether_it_ran_was_unchanged_or_restored(toy):
     lines = []
-    assert execute("inventory", "http://server/runs/1", lines.append) == "ran"
+    assert execute("inventory", "http://server/runs/1", lines.append)["outcome"] == "ran"
     assert "listed" in lines
     assert (toy / "url.txt").read_text() == "http://server/runs/1"
-    assert execute("collect@rooms", "", lines.append) == "ran"
-    assert execute("collect@rooms", "", lines.append) == "unchanged"
-    assert execute("inventory", "", lines.append) == "ran"
+    assert execute("collect@rooms", "", lines.append)["outcome"] == "ran"
+    assert execute("collect@rooms", "", lines.append)["outcome"] == "unchanged"
+    assert execute("inventory", "", lines.append)["outcome"] == "ran"
     (toy / "rooms.txt").unlink()
     (toy / "dvc.lock").unlink()
-    assert execute("collect@rooms", "", lines.append) == "restored"
+    assert execute("collect@rooms", "", lines.append)["outcome"] == "restored"
     assert (toy / "rooms.txt").read_text() == "one\n"
     assert not (toy / "streets.txt").exists()
 
@@ -67,23 +72,44 @@ def test_a_failing_stage_shows_its_last_lines_and_is_not_tried_again(toy):
     append_stage(toy, "broken", "echo 'error: alpha = 2 is too large' && exit 1")
     with pytest.raises(StageFailed, match="alpha = 2 is too large") as caught:
         execute("broken", "", lambda line: None)
-    assert not caught.value.killed
-    assert not full_pipeline._worth_another_try(None, None, Failed(data=caught.value))
+    assert not caught.value.can_pass
+    assert not stages.worth_another_try(None, None, Failed(data=caught.value))
 
 
 def test_a_stage_killed_by_the_kernel_is_tried_again(toy):
     append_stage(toy, "hungry", "kill -9 $$")
     with pytest.raises(StageFailed) as caught:
         execute("hungry", "", lambda line: None)
-    assert caught.value.killed
-    assert full_pipeline._worth_another_try(None, None, Failed(data=caught.value))
+    assert caught.value.can_pass
+    assert stages.worth_another_try(None, None, Failed(data=caught.value))
+
+
+def test_a_stage_that_says_it_may_pass_is_tried_again(toy):
+    append_stage(toy, "away", f"exit {CAN_PASS}")
+    with pytest.raises(StageFailed) as caught:
+        execute("away", "", lambda line: None)
+    assert stages.worth_another_try(None, None, Failed(data=caught.value))
+
+
+def test_unchanged_is_what_dvc_would_leave_alone(toy):
+    everything = {*TOY_GRAPH}
+    assert one_stage.unchanged(everything) == set()
+    subprocess.run(["dvc", "repro", "-q"], check=True)
+    assert one_stage.unchanged(everything) == everything - {"inventory"}
+    assert one_stage.unchanged({"train"}) == {"train"}
+    (toy / "rooms.txt").write_text("two")
+    assert one_stage.unchanged(everything) == {"collect@streets"}
+    (toy / "rooms.txt").write_text("one\n")
+    graph = toy / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("cat rooms.txt streets.txt", "cat streets.txt rooms.txt"))
+    assert one_stage.unchanged(everything) == {"collect@rooms", "collect@streets"}
 
 
 def test_it_waits_while_another_dvc_works_on_the_same_files(toy, monkeypatch):
-    monkeypatch.setattr(full_pipeline, "_BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(stages, "_BUSY_SECONDS", 0.2)
     append_stage(toy, "slow", "sleep 60", "[inventory.txt]")
     execute("inventory", "", lambda line: None)
-    other = subprocess.Popen(full_pipeline.stage_command("slow"), start_new_session=True)
+    other = subprocess.Popen(["dvc", "repro", "--single-item", "slow"], start_new_session=True)
     lines = []
 
     def log(line):
@@ -94,7 +120,7 @@ def test_it_waits_while_another_dvc_works_on_the_same_files(toy, monkeypatch):
 
     locks = toy / ".dvc" / "tmp" / "rwlock"
     wait_for(lambda: locks.exists() and "inventory" in locks.read_text(), 30)
-    assert execute("inventory", "", log) == "ran"
+    assert execute("inventory", "", log)["outcome"] == "ran"
     assert any(f"(PID {other.pid})" in line for line in lines)
     assert other.returncode is not None
 
@@ -119,17 +145,17 @@ def running_stage(toy, name):
         thread.join(timeout=20)
         assert not thread.is_alive()
     finally:
-        full_pipeline.stop_running(grace=0)
-        full_pipeline._stopping.clear()
+        stages.stop_running(grace=0)
+        stages._stopping.clear()
 
 
 def test_stopping_ends_dvc_and_what_it_started(toy):
     append_stage(toy, "long", "sh -c 'echo $$ > pid.txt; sleep 300' ; true")
     with running_stage(toy, "long") as (pid, raised):
-        full_pipeline.stop_running(grace=5)
+        stages.stop_running(grace=5)
         wait_for(lambda: not lives(pid), 5)
         wait_for(lambda: raised, 5)
-        assert not raised[0].killed
+        assert not raised[0].can_pass
         with pytest.raises(StageFailed, match="being stopped"):
             execute("inventory", "", lambda line: None)
 
@@ -137,68 +163,21 @@ def test_stopping_ends_dvc_and_what_it_started(toy):
 def test_a_stage_that_ignores_the_polite_signal_is_killed(toy):
     append_stage(toy, "deaf", """sh -c 'trap "" TERM; echo $$ > pid.txt; while true; do sleep 1; done'""")
     with running_stage(toy, "deaf") as (pid, _):
-        full_pipeline.stop_running(grace=1)
+        stages.stop_running(grace=1)
         wait_for(lambda: not lives(pid), 5)
 
 
 def test_the_environment_puts_this_interpreter_first(monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin")
     monkeypatch.setenv("TQDM_MININTERVAL", "5")
-    environment = full_pipeline.stage_environment("http://server/runs/1")
+    environment = stages.stage_environment("http://server/runs/1")
     found = subprocess.run(
         ["sh", "-c", "command -v python"], env=environment, capture_output=True, text=True, check=True
     )
-    assert Path(found.stdout.strip()).parent == Path(full_pipeline.sys.executable).parent
+    assert Path(found.stdout.strip()).parent == Path(sys.executable).parent
     assert environment["FLOW_RUN_URL"] == "http://server/runs/1"
     assert environment["TQDM_MININTERVAL"] == "5"
 
 
-class Execution:
-    """Stands in for Prefect: remembers what ran beside what, and ends in the order of submission."""
-
-    def __init__(self, failing=()):
-        self.failing, self.submitted, self.most_at_once, self.needs = failing, [], 0, {}
-
-    def submit(self, stage, needed):
-        self.submitted.append(stage)
-        self.needs[stage] = [future.stage for future in needed]
-        return Future(stage, Failed() if stage in self.failing else Completed())
-
-    def first_finished(self, waiting):
-        self.most_at_once = max(self.most_at_once, len(waiting))
-        return waiting[0]
-
-
-class Future:
-    def __init__(self, stage, state):
-        self.stage, self.state = stage, state
-
-
-def run(graph, workers, failing=()):
-    execution = Execution(failing)
-    return run_in_order(graph, workers, execution.submit, execution.first_finished), execution
-
-
-def test_every_stage_follows_what_it_waits_for():
-    futures, execution = run(TOY_GRAPH, workers=1)
-    assert execution.submitted == ["inventory", "collect@rooms", "collect@streets", "train"]
-    assert execution.needs["train"] == ["collect@rooms", "collect@streets"]
-    assert execution.most_at_once == 1
-    assert set(futures) == set(TOY_GRAPH)
-
-
-@pytest.mark.parametrize(("workers", "at_once"), [(2, 2), (5, 5), (50, 8)])
-def test_branches_run_at_once_up_to_the_bound(workers, at_once):
-    graph = {"first": [], **{f"branch{i}": ["first"] for i in range(8)}}
-    assert run(graph, workers)[1].most_at_once == at_once
-
-
-def test_after_a_failure_only_independent_stages_go_on():
-    graph = TOY_GRAPH | {"report": ["train"], "other": ["collect@streets"]}
-    futures, execution = run(graph, 2, failing={"collect@rooms"})
-    assert set(execution.submitted) == {"inventory", "collect@rooms", "collect@streets", "other"}
-    assert "train" not in futures
-
-
 def test_the_summary_counts_outcomes():
-    assert full_pipeline.counted({"a": "unchanged", "b": "ran", "c": "unchanged"}) == "1 ran, 2 unchanged"
+    assert running.counted({"a": "unchanged", "b": "ran", "c": "unchanged"}) == "1 ran, 2 unchanged"

@@ -48,7 +48,8 @@ if "KILL_AT" in os.environ:
     os.replace = _replace
 """
 PREFECT = (
-    "import sys; from flows.full_pipeline import full_pipeline, run_stage; run_stage.retry_delay_seconds = 1; "
+    "import sys; from flows.full_pipeline import full_pipeline; "
+    "from flows.stages import run_stage; run_stage.retry_delay_seconds = 1; "
     "sys.exit(not full_pipeline(return_state=True).is_completed())"
 )
 

@@ -6,6 +6,8 @@ import argparse
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
@@ -128,3 +130,31 @@ def test_labels_that_are_hardly_meters_are_told(low, high, bin_of_median, said):
 @pytest.mark.parametrize(("low", "high", "bin_of_median"), [(0.4, 9.9, 20), (1.2, 350.0, 28)])
 def test_rooms_and_streets_are_plausible(low, high, bin_of_median):
     assert statistics.implausible(description_of(low, high, bin_of_median)) == []
+
+
+def write_sidecar(folder, low, high):
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"minimum": low, "maximum": high}), folder / "sidecar.parquet")
+
+
+def test_predictions_are_described_by_their_level_and_contrast(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_sidecar(tmp_path / "data" / "pseudo" / "hills", [0.5, 0.0, 0.0], [1.5, 2.0, 0.0])
+    found = statistics.predicted("hills")
+    assert found["samples"] == 3
+    level, contrast = found["histograms"]["level"], found["histograms"]["contrast"]
+    assert (level[21], level[0]) == (2, 1)  # middles of 1 stand from 2^0 on, the 21st edge; 0 is below all
+    assert (contrast[13], contrast[19], contrast[0]) == (1, 1, 1)  # shares of 2/3, 1 and 0
+
+
+def test_a_teacher_that_answers_otherwise_has_drifted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_sidecar(tmp_path / "data" / "pseudo" / "hills", [1.0] * 8, [2.0] * 8)
+    before = {"pseudo": {"hills": statistics.predicted("hills")}}
+    (tmp_path / "accepted.json").write_text(json.dumps(before))
+    same = statistics.described("pseudo", ["hills"])
+    assert same["compared"] and statistics.beyond(same, 0.25) == []
+    write_sidecar(tmp_path / "data" / "pseudo" / "streets", [8.0] * 8, [16.0] * 8)
+    (tmp_path / "accepted.json").write_text(json.dumps({"pseudo": {"streets": before["pseudo"]["hills"]}}))
+    (moved,) = statistics.beyond(statistics.described("pseudo", ["streets"]), 0.25)
+    assert moved.startswith("level of streets moved by")
