@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from depth_model import files
 from tasks.settings import params
+from tasks.workspace import parts
 from tasks.workspace.paths import inventory_path
 from tasks.workspace.work import Workplace
-
-_PARTS = "parts"
 
 
 def run(workplace: Workplace, settings: params.Params) -> None:
@@ -40,18 +36,8 @@ def run(workplace: Workplace, settings: params.Params) -> None:
             **vars(settings.machine.collect),
             store=settings.data.root,
             content=files.sha256(inventory_path(role, workplace.key)),
-            earlier=[part for folder in workplace.earlier() for part in (folder / _PARTS, folder / "scratch")],
+            earlier=[part for folder in workplace.earlier() for part in (folder / parts.PARTS, folder / "scratch")],
             labels=role != "unlabeled",
             progress=progress,
         )
-    _keep_parts(workplace)
-
-
-def _keep_parts(workplace: Workplace) -> None:
-    """Keep the shards with their tables, as links, for a later collection in which few files have changed."""
-    parts = workplace.folder / _PARTS
-    parts.mkdir(exist_ok=True)
-    for path in workplace.scratch.glob("shard-*"):
-        kept = Path(parts, path.name)
-        kept.unlink(missing_ok=True)  # by a process that was killed right here
-        os.link(path, kept)
+    parts.keep(workplace)

@@ -10,6 +10,7 @@ from depth_model.errors import UserError
 from depth_model.pseudo_label.settings import LabelSettings
 from tasks.settings import params
 from tasks.tracking import mlflow_runs
+from tasks.workspace import parts
 from tasks.workspace.paths import TEACHER, teacher_folder
 from tasks.workspace.work import Workplace
 
@@ -47,14 +48,15 @@ def _together(folders: dict[Path, float]) -> str:
 
 
 def run(workplace: Workplace, settings: params.Params) -> None:
-    """Label one source into `data/pseudo/<name>`."""
+    """Label one source into `data/pseudo/<name>`; labels of shards that were there before are used again."""
     from depth_model.networks import BadCheckpoint
     from depth_model.progress import progress_bar
     from depth_model.pseudo_label.labeling import Labeling, label_source
     from depth_model.shards.source import SourceFolder
 
     chosen, machine = settings.pseudo_label, settings.machine.pseudo_label
-    source = SourceFolder(Path("data/unlabeled", workplace.key).absolute())
+    images = Path("data/unlabeled", workplace.key)
+    source = SourceFolder(images.absolute())
     folders = _teachers(chosen)
     labeling = Labeling(
         teachers={(teacher_folder() if one == TEACHER else one).absolute(): weight for one, weight in folders.items()},
@@ -69,12 +71,14 @@ def run(workplace: Workplace, settings: params.Params) -> None:
     )
     with mlflow_runs.stage_run(workplace) as run:
         started = time.monotonic()
+        parts.take_over(workplace, images)
         with progress_bar(f"pseudo_label {workplace.key}", len(source), "images") as bar:
             where = machine.engine, machine.processes, settings.data.root
             try:
                 label_source(source, labeling, workplace.scratch, workplace.out(), bar.update, *where)
             except BadCheckpoint as error:
                 raise UserError(f"{error}; 'dvc repro train_teacher' makes it again") from error
+        parts.keep(workplace)
         seconds = time.monotonic() - started
         figures = {"images": len(source), "seconds": seconds, "images_per_second": len(source) / seconds}
         run.log_metrics(figures | _quality(workplace.out()))
