@@ -20,7 +20,7 @@ from pydantic import Field
 from depth_model import files
 from flows import experiment
 from flows.notify import HOOKS
-from flows.running import Workers, alone, brought, check_project, conclusion
+from flows.running import Workers, alone, check_project, finished
 from tasks.gate import statistics
 from tasks.settings import params
 from tasks.workspace.entry import recorded
@@ -60,12 +60,12 @@ def data_engine(workers: Workers = 2, train_at: Annotated[float, Field(ge=0)] | 
     When new images are `train_at` of those that the student learned from (None: never), the whole pipeline follows.
     Returns and raises as full-pipeline does.
     """
-    with alone(), experiment.parameters(None, (), None):
+    with alone(), experiment.parameters(None, (), None) as keep:
         check_project()
         described = stages()
         known = STAGES if TEACHER.exists() else STAGES[: -len(LABELING)]
         chosen = {stage for stage in described if stage.partition("@")[0] in known}
-        state = conclusion("data-engine", *brought(described, chosen, workers))
+        state = finished("data-engine", described, chosen, workers, keep)
         found = growth(*(_samples(role) for role in AUDITED))
         news = [f"{found.new} images are new since the student learned from {found.learned}", *drifted()]
         create_markdown_artifact("\n".join(f"- {line}" for line in news), key="data-engine-news")
@@ -73,7 +73,7 @@ def data_engine(workers: Workers = 2, train_at: Annotated[float, Field(ge=0)] | 
             get_run_logger().info("%s", line)
         if train_at is None or not found.reaches(train_at):
             return state
-        return conclusion("challenger", *brought(described, described, workers))
+        return finished("challenger", described, described, workers, keep)
 
 
 Samples = tuple[Mapping[str, Any], Mapping[str, Any]]

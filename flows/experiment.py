@@ -20,15 +20,16 @@ NAME = "DVC_EXP_NAME"
 
 
 @contextmanager
-def parameters(preset: str | None, overrides: Sequence[str], name: str | None) -> Iterator[Callable[[], None]]:
+def parameters(preset: str | None, overrides: Sequence[str], name: str | None) -> Iterator[Callable[[str], None]]:
     """Have params.yaml say what `preset` (a file of presets/) and then `overrides` (KEY=VALUE as after `dvc exp run
-    -S`) say, while the block lasts; yield what keeps the results as the DVC experiment `name`.
+    -S`) say, while the block lasts; yield what keeps the results as the DVC experiment `name`, given a
+    stage that is up to date.
 
     Without any of the three nothing is changed or kept. Raises UserError for an override that DVC does not take.
     """
     put_back()
     if not (preset or overrides or name):
-        yield lambda: None
+        yield lambda stage: None
         return
     if not name:
         raise UserError("experiment: name the results of other parameters, or leave preset and overrides out")
@@ -36,7 +37,7 @@ def parameters(preset: str | None, overrides: Sequence[str], name: str | None) -
     files.write_bytes(KEPT, PARAMS.read_bytes())
     try:
         _change(preset, overrides)
-        yield lambda: _keep(name)
+        yield lambda stage: _keep(name, stage)
     finally:
         del os.environ[NAME]
         put_back()
@@ -64,8 +65,10 @@ def _change(preset: str | None, overrides: Sequence[str]) -> None:
             raise UserError(f"overrides = {list(overrides)}: {error}: {error.__cause__}") from error
 
 
-def _keep(name: str) -> None:
+def _keep(name: str, stage: str) -> None:
     from dvc.repo import Repo
 
     with Repo(os.curdir, _wait_for_lock=True) as repository:
-        repository.experiments.save(name=name, force=True, include_untracked=["dvc.lock"])
+        # DVC commits the targets first, without any every stage, also one that did not run with these parameters. What
+        # the others made dvc.lock says already.
+        repository.experiments.save(targets=[stage], name=name, force=True, include_untracked=["dvc.lock"])

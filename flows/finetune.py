@@ -14,7 +14,7 @@ from depth_model.errors import UserError
 from flows import experiment as experiments
 from flows import order
 from flows.notify import HOOKS
-from flows.running import Workers, alone, brought, check_project, conclusion
+from flows.running import Workers, alone, check_project, finished
 from tasks.workspace.repro import stages
 
 TUNING = ("finetune_metric", "finetune_semantic", "evaluate_metric", "evaluate_semantic")
@@ -34,9 +34,7 @@ def finetune(
         check_project()
         described = stages()
         chosen = tuning_of({stage: one.needs for stage, one in described.items()}, sets)
-        state = conclusion("finetune", *brought(described, chosen, workers))
-        keep()
-        return state
+        return finished("finetune", described, chosen, workers, keep)
 
 
 def tuning_of(graph: order.Graph, sets: Sequence[str]) -> set[str]:

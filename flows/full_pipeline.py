@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from flows import experiment as experiments
 from flows import order
 from flows.notify import HOOKS
-from flows.running import Workers, alone, brought, check_project, conclusion
+from flows.running import Workers, alone, check_project, finished
 from tasks.workspace.repro import stages
 
 
@@ -36,6 +36,4 @@ def full_pipeline(
         check_project()
         described = stages()
         chosen = order.between({stage: one.needs for stage, one in described.items()}, from_stage, to_stage)
-        state = conclusion("full-pipeline", *brought(described, chosen, workers))
-        keep()
-        return state
+        return finished("full-pipeline", described, chosen, workers, keep)

@@ -34,6 +34,19 @@ Workers = Annotated[int, Field(ge=1)]
 """How many stages run at once."""
 
 
+def finished(
+    name: str, described: Mapping[str, Described], chosen: Collection[str], workers: int, keep: Callable[[str], None]
+) -> State[dict[str, str]]:
+    """Bring the stages `chosen` up to date and keep the results; return the last state of the flow `name`.
+
+    Raises StageFailed when a stage failed.
+    """
+    graph, states = brought(described, chosen, workers)
+    state = conclusion(name, graph, states)
+    keep(order_of(graph)[-1])
+    return state
+
+
 def check_project() -> None:
     """Mend what a kill broke; raises UserError for wrong parameters and for files that DVC would delete."""
     params.load()

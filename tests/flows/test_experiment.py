@@ -30,9 +30,10 @@ def test_overrides_count_for_one_run_which_dvc_keeps(toy):
         assert yaml.safe_load(PARAMS.read_text())["teacher"]["epochs"] == 3
         assert os.environ[experiment.NAME] == "softer"
         subprocess.run(["dvc", "repro", "-q", "learn"], check=True)
-        keep()
+        keep("learn")
     assert PARAMS.read_bytes() == before
     assert experiment.NAME not in os.environ
+    assert "inventory" not in Path("dvc.lock").read_text()  # what did not run is not said to be made with them
     listed = subprocess.run(["dvc", "exp", "list", "--name-only"], capture_output=True, text=True, check=True)
     assert listed.stdout.split() == ["softer"]
     subprocess.run(["dvc", "exp", "apply", "-q", "softer"], check=True)
