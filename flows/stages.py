@@ -24,12 +24,14 @@ from prefect.tasks import exponential_backoff
 from depth_model import files
 from depth_model.errors import UserError
 from depth_model.shown import printable
-from flows import access
+from flows import access, notify
 from tasks.tracking.mlflow_runs import FLOW_RUN_URL
 from tasks.workspace import one_stage, repair
 from tasks.workspace.repro import GRACE_SECONDS, Described, end_groups, environment
 from tasks.workspace.work import finished_run
 
+SECRETS = (access.SERVER, access.CLIENT, notify.WEBHOOK)
+"""What a flow knows from its environment and no stage needs."""
 _BUSY_SECONDS = 30.0
 _TAIL_LINES = 30
 
@@ -52,7 +54,7 @@ def stage_command(stage: str, descriptor: int) -> list[str]:
 
 def stage_environment(flow_run_url: str) -> dict[str, str]:
     """Return the environment of a stage: that of every stage, fewer bars of progress, the flow run's page."""
-    given = {name: value for name, value in environment().items() if name not in (access.SERVER, access.CLIENT)}
+    given = {name: value for name, value in environment().items() if name not in SECRETS}
     return {"TQDM_MININTERVAL": "30"} | given | {FLOW_RUN_URL: flow_run_url}
 
 

@@ -6,7 +6,8 @@ import errno
 
 import pytest
 
-from depth_model.errors import UserError
+from depth_model.errors import CAN_PASS, BadInput, CanPass, UserError
+from depth_model.shards.store import StoreAway
 from depth_model.shown import run_command
 
 
@@ -37,3 +38,15 @@ def test_a_fault_of_the_software_keeps_its_traceback():
 
     with pytest.raises(OSError, match="why"):
         run_command(fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(UserError("x"), 1), (BadInput("x"), 1), (CanPass("x"), CAN_PASS), (StoreAway("x"), CAN_PASS)]
+)
+def test_the_exit_status_says_what_may_pass_by_itself(error, status):
+    def fail():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run_command(fail)
+    assert ended.value.code == status

@@ -20,7 +20,7 @@ from depth_model.errors import BadInput
 from depth_model.reading.collecting import collect_source
 from depth_model.reading.reader import files_below
 from depth_model.shards import store as store_module
-from depth_model.shards.store import Bucket, StoreError
+from depth_model.shards.store import Bucket, StoreAway, StoreError
 
 RGBD = {"color": "rgb/*.png", "depth": "depth/*.png", "unit": 1000.0}
 COUNT = 9
@@ -139,7 +139,7 @@ def test_trouble_that_passes_changes_nothing(store, bucket, tmp_path, fault):
 def test_trouble_that_stays_is_one_clear_line_and_nothing_half_done(store, bucket, tmp_path, fault, says):
     proxy = bucket[2]
     proxy.fault = lambda method, path, number: fault if "deep" in path and method == "GET" else None
-    with pytest.raises(StoreError, match=says) as caught:
+    with pytest.raises(StoreAway, match=says) as caught:
         collect(tmp_path, store, "stopped")
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"{store.uri}/")
@@ -207,7 +207,7 @@ def test_no_server_no_bucket_and_no_credentials_are_named(store, bucket, monkeyp
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     store_module._client_of.cache_clear()
-    with pytest.raises(StoreError, match="Could not connect"):
+    with pytest.raises(StoreAway, match="Could not connect"):
         store.read("rgb/a.png")
 
 
