@@ -111,8 +111,18 @@ def before(graph: Graph, stages: Iterable[str]) -> set[str]:
 
 
 def restricted(graph: Graph, chosen: Collection[str]) -> dict[str, list[str]]:
-    """Return the graph of the stages `chosen` alone; each waits for all of them that it waits for through others."""
-    return {stage: sorted(before(graph, [stage]) & set(chosen)) for stage in graph if stage in chosen}
+    """Return the graph of the stages `chosen` alone; each waits for the nearest of them on every way to it."""
+    return {stage: sorted(_nearest(graph, stage, chosen)) for stage in graph if stage in chosen}
+
+
+def _nearest(graph: Graph, stage: str, chosen: Collection[str]) -> set[str]:
+    seen, open_ones = set[str](), deque(graph[stage])
+    while open_ones:
+        one = open_ones.popleft()
+        if one not in seen:
+            seen.add(one)
+            open_ones.extend(() if one in chosen else graph[one])
+    return seen & set(chosen)
 
 
 def between(graph: Graph, first: str | None, last: str | None) -> set[str]:

@@ -62,7 +62,6 @@ def brought(
     graph = order.restricted({stage: one.needs for stage, one in described.items()}, chosen)
     url = url_for("flow-run", obj_id=prefect.runtime.flow_run.id) or ""
     with ExitStack() as stack:
-        stack.callback(stages.stop_running)
         offer = _once(lambda: stack.enter_context(preloaded.offered()))
 
         def submit(stage: str, needed: list[Any]) -> PrefectFuture[str]:
@@ -76,7 +75,10 @@ def brought(
         stages.start_again()
         always = [stage for stage in graph if described[stage].always]
         do = order.Execution(submit, leave, _first_finished, one_stage.unchanged)
-        ended = order.run_in_order(graph, workers, always, do)
+        try:
+            ended = order.run_in_order(graph, workers, always, do)
+        finally:
+            stages.stop_running()
     return graph, {stage: one if isinstance(one, State) else one.state for stage, one in ended.items()}
 
 
