@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tasks.runner import run_stage
@@ -20,10 +23,21 @@ def start(address):
     run_stage(address)
 
 
+@cache
+def empty_store():
+    """The database of MLflow with its tables and nothing else, as bytes; to make it takes seconds."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MLFLOW_TRACKING_URI", "")
+        patched.setenv("DVC_ROOT", folder)
+        mlflow_runs.connect()
+        return Path(folder, "mlflow.db").read_bytes()
+
+
 def make_project(folder):
     """Make `folder`, which holds a params.yaml, a project of DVC with the graph and the code of the repository."""
     if (folder / ".dvc").exists():
         return
+    (folder / "mlflow.db").write_bytes(empty_store())
     (folder / ".dvc").mkdir()
     (folder / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
     shutil.copy(REPOSITORY / "dvc.yaml", folder)

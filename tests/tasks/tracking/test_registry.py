@@ -23,31 +23,21 @@ from tasks.settings import presets
 from tasks.tracking import champions, mlflow_runs, registry
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
+from tests.tasks import starting
 
 ENVIRONMENT = ("DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", mlflow_runs.FLOW_RUN_URL)
 STUDENT = "depth-anything-student"
 SETS = "a" * 64
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """A folder with a database that holds the tables and nothing else (creating them takes seconds)."""
-    folder = tmp_path_factory.mktemp("empty")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "")
-        patch.setenv("DVC_ROOT", str(folder))
-        mlflow_runs.connect()
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
-def project(tmp_path, repository, empty_store, monkeypatch):
+def project(tmp_path, repository, monkeypatch):
     """A project folder as current folder, with parameters and an empty store."""
     for name in ENVIRONMENT:
         monkeypatch.setenv(name, "")  # not delenv: MLflow sets one of them, which must end with the test
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    shutil.copy2(empty_store, tmp_path / "mlflow.db")
+    (tmp_path / "mlflow.db").write_bytes(starting.empty_store())
     parameters = presets.content(repository / "presets" / "demo.yaml")
     parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
     parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
