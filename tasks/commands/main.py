@@ -30,6 +30,7 @@ from tasks.commands import (
     rollback,
     runs,
     segment,
+    serve,
     summary,
     tables,
     train,
@@ -51,7 +52,7 @@ USE = (
     export_world,
     export_labels,
 )
-PROJECT = (repro, params, summary, changes, accept, register, rollback, data_docs, repair, runs)
+PROJECT = (repro, params, summary, changes, accept, register, rollback, serve, data_docs, repair, runs)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ import argparse
 import math
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -21,6 +21,8 @@ HOST = "127.0.0.1"
 """Where servers of ours listen: on this machine alone."""
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from depth_model.metric.heads.metric_depth import MetricDepth
     from depth_model.networks import DepthAnything
 
@@ -86,6 +88,18 @@ def listening(port: int) -> socket.socket:
         why = f"{error.strerror}; another program listens there" if isinstance(error, OSError) else error
         raise BadInput(f"--port {port}: {why}") from error
     return bound
+
+
+async def received(request: Request, most: int) -> AsyncIterator[bytes]:
+    """Yield the body of a request; it is cut off with status 413 when it grows beyond `most` bytes."""
+    from starlette.exceptions import HTTPException
+
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise HTTPException(413, f"is larger than {most} bytes (--largest)")
+        yield part
 
 
 def model_arguments(required: bool = True) -> argparse.ArgumentParser:

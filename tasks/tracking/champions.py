@@ -1,9 +1,9 @@
 """Which version of a registered model is the champion: who becomes it, on what evidence, and the way back.
 
-The figures of an evaluation are written onto the version that they are of. A version that may become the champion is
-the `challenger` until it does or another comes. Every move of the alias `champion` is a tag of the registered model,
-`champion.<time>`, with the version, the one before it, and why; a version that was rolled back does not return by its
-figures.
+The figures of an evaluation are written onto the version that they are of. The version that was judged last is the
+`challenger`; when it wins, it is both. Nothing is deleted: a team's MLflow lets people change what others made, and
+delete only their own. Every move of the alias `champion` is a tag of the registered model, `champion.<time>`, with the
+version, the one before it, and why; a version that was rolled back does not return by its figures.
 """
 
 from __future__ import annotations
@@ -122,7 +122,6 @@ def _move_champion(
     better, told = _challenged(client, version, champion, kind, score, evaluation_hash, evidence)
     if not better:
         return f"{this} {told}"
-    client.delete_registered_model_alias(version.name, CHALLENGER)
     known = {"evaluation_hash": evaluation_hash, f"mean_{kind.metric}": score, "images": len(evidence.scores)}
     move(client, version.name, str(version.version), champion, told, known)
     return f"{this} is the champion now: {told}"
@@ -140,7 +139,7 @@ def _challenged(
     """Return whether `version` beats the version `champion`, and why or why not."""
     if evidence.refusal:
         return False, f"does not become the champion: {evidence.refusal}"
-    if ROLLED_BACK in version.tags:
+    if version.tags.get(ROLLED_BACK):
         again = f"depth-anything rollback {version.name} --to {version.version}"
         return (
             False,
@@ -242,7 +241,7 @@ def roll_back(name: str, to: str | None, why: str) -> str:
         raise UserError(f"{name}: version {champion} is the champion already")
     if champion is not None:
         client.set_model_version_tag(name, champion, ROLLED_BACK, f"to version {version.version}: {why}")
-    if ROLLED_BACK in version.tags:
-        client.delete_model_version_tag(name, version.version, ROLLED_BACK)
+    if version.tags.get(ROLLED_BACK):
+        client.set_model_version_tag(name, version.version, ROLLED_BACK, "")
     move(client, name, str(version.version), champion, f"rolled back: {why}")
     return f"{name} version {version.version} is the champion again, version {champion or 'none'} no longer: {why}"

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 
 from depth_model.errors import UserError
 from depth_model.shown import shown
-from tasks.tracking.registry import registered_folder, registered_name, registered_names
+from tasks.tracking.registry import MODELS_URI, registered_folder, registered_name, registered_names
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 MODEL_NAMES = "a folder, a file, models:/NAME@ALIAS, or ORG/NAME[@REVISION] of the model hub"
 """For the help of every option that takes a model."""
-_REGISTRY = "models:/"
 _HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w.-]+))?")
 _FILES = (".pth", ".pt", ".bin", ".safetensors", ".onnx")
 """Suffixes that names of files have and hub ids have not."""
@@ -44,7 +43,7 @@ def find_model(name: str, base: Path | None = None) -> NamedModel:
     A file or folder of that name comes before the hub. Raises UserError in one line for a name that leads nowhere, and
     for a hub that cannot be reached, with what to download and where to put it.
     """
-    if name.startswith(_REGISTRY):
+    if name.startswith(MODELS_URI):
         return NamedModel(registered_folder(name), name)
     here = Path(name) if base is None else base / name
     if here.exists():
@@ -59,7 +58,7 @@ def find_model(name: str, base: Path | None = None) -> NamedModel:
 def known_models() -> list[str]:
     """Return names that `find_model` knows of models of depth at hand: those with an alias in the registry, then the
     folders below models/ and data/models/ of the current folder."""
-    found = [name for name in registered_names() if not name.startswith(f"{_REGISTRY}{registered_name('semantic')}")]
+    found = [name for name in registered_names() if not name.startswith(f"{MODELS_URI}{registered_name('semantic')}")]
     for top in (Path("models"), Path("data/models")):
         folders = sorted(one.parent for one in top.rglob("config.json") if (one.parent / _NEEDED[1]).is_file())
         found += [str(one) for one in folders if one.parent.name != "semantic"]

@@ -30,11 +30,12 @@ class RegisteredMetricModel(PythonModel):
         """Return one row per image: `depth` (little-endian float32, row by row), `height`, `width` in pixels.
 
         Depth is planar, in meters, at the size of the image (after its EXIF orientation); its range and what it was
-        made for stand in the model's config.json. Raises BadInput for bytes that are no image.
+        made for stand in the model's config.json. Raises MlflowException, status 400, for bytes that are no image.
         """
         from depth_model.metric.prediction.predictor import MetricPredictor
+        from tasks.tracking.answers import decoded
 
-        maps = MetricPredictor(self.model)([bytes(image) for image in model_input["image"]])
+        maps = MetricPredictor(self.model)(decoded(model_input["image"]))
         return pandas.DataFrame(
             {
                 "depth": [depth.astype("<f4").tobytes() for depth in maps],
@@ -44,4 +45,5 @@ class RegisteredMetricModel(PythonModel):
         )
 
 
-mlflow.models.set_model(RegisteredMetricModel())
+MODEL = RegisteredMetricModel()
+mlflow.models.set_model(MODEL)

@@ -31,12 +31,13 @@ class RegisteredDepthModel(PythonModel):
 
         Disparity has the size of the image (after its EXIF orientation), is >= 0 and larger when nearer, and is
         known up to scale and shift. `params["short_side"]` is the shorter side in pixels at which the network works.
-        Raises BadInput for bytes that are no image.
+        Raises MlflowException, status 400, for bytes that are no image and a side that the network cannot have.
         """
         from depth_model.prediction.predictor import DepthPredictor
+        from tasks.tracking.answers import checked_side, decoded
 
-        predictor = DepthPredictor(self.model, short_side=params["short_side"])
-        maps = predictor([bytes(image) for image in model_input["image"]])
+        predictor = DepthPredictor(self.model, checked_side(params["short_side"], self.model.encoder.patch))
+        maps = predictor(decoded(model_input["image"]))
         return pandas.DataFrame(
             {
                 "disparity": [disparity.astype("<f4").tobytes() for disparity in maps],
@@ -46,4 +47,5 @@ class RegisteredDepthModel(PythonModel):
         )
 
 
-mlflow.models.set_model(RegisteredDepthModel())
+MODEL = RegisteredDepthModel()
+mlflow.models.set_model(MODEL)

@@ -32,9 +32,12 @@ class RegisteredSemanticModel(PythonModel):
     ) -> pandas.DataFrame:
         """Return one row per image: `labels` (uint8, row by row), `height`, `width` in pixels.
 
-        At the size of the image, after its EXIF orientation. Raises BadInput for bytes that are no image.
+        At the size of the image, after its EXIF orientation. Raises MlflowException, status 400, for bytes that are
+        no image.
         """
-        maps = [self.segmenter(bytes(image)) for image in model_input["image"]]
+        from tasks.tracking.answers import decoded
+
+        maps = [self.segmenter(image) for image in decoded(model_input["image"])]
         return pandas.DataFrame(
             {
                 "labels": [labels.tobytes() for labels in maps],
@@ -44,4 +47,5 @@ class RegisteredSemanticModel(PythonModel):
         )
 
 
-mlflow.models.set_model(RegisteredSemanticModel())
+MODEL = RegisteredSemanticModel()
+mlflow.models.set_model(MODEL)

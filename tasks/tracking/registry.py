@@ -12,13 +12,16 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from depth_model import files
 from depth_model.errors import UserError
-from depth_model.shown import redacted
+from depth_model.shown import redacted, shown
 from tasks.settings import params
 from tasks.tracking import mlflow_runs, model_card
 from tasks.workspace.entry import locked
@@ -26,11 +29,13 @@ from tasks.workspace.entry import locked
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
+    from mlflow.pyfunc import PyFuncModel
     from mlflow.types import Schema
 
 PREFIX = "depth-anything-"
 """Of the names in the registry."""
+MODELS_URI = "models:/"
 WEIGHTS_TAG = "weights_sha256"
 REQUIREMENTS = ("open-depth-anything", "mlflow", "torch", "timm", "numpy", "pandas", "pillow", "safetensors")
 
@@ -87,7 +92,7 @@ def registered_names() -> list[str]:
     if not _is_there(mlflow_runs.tracking_uri()):
         return []
     found = mlflow_runs.connect().search_registered_models()
-    return [f"models:/{one.name}@{alias}" for one in found for alias in one.aliases]
+    return [f"{MODELS_URI}{one.name}@{alias}" for one in found for alias in one.aliases]
 
 
 def _is_there(uri: str) -> bool:
@@ -96,7 +101,29 @@ def _is_there(uri: str) -> bool:
 
 def registered_folder(name: str) -> Path:
     """Return the folder of a model of the registry, `models:/NAME@ALIAS`; raises UserError when it cannot be had."""
+    return _found(name)[1]
+
+
+def registered_pyfunc(name: str) -> PyFuncModel:
+    """Return a model of the registry as MLflow loads it, but with the code of this package: what the registry holds is
+    weights and a signature to us, and runs nothing. Raises UserError as `registered_folder` does."""
+    from mlflow.pyfunc import PyFuncModel, PythonModelContext
+
+    stored, folder = _found(name)
+    code = Path(str(stored.flavors["python_function"].get("model_code_path"))).name  # whole where it was registered
+    if code not in {kind.code for kind in (RELATIVE, *KINDS.values())}:
+        raise UserError(f"{name}: was not registered by this pipeline (its code is {shown(code)})")
+    context = PythonModelContext({"model": str(folder)}, None)
+    ours = import_module(f"tasks.tracking.{Path(code).stem}").MODEL
+    ours.load_context(context)
+    return PyFuncModel(stored, SimpleNamespace(predict=partial(ours.predict, context)))
+
+
+def _found(name: str) -> tuple[Model, Path]:
+    """Return what MLflow knows of a model of the registry, and the folder of its weights."""
     uri = mlflow_runs.tracking_uri()
+    if not name.startswith(MODELS_URI):
+        raise UserError(f"{shown(name)}: must be {MODELS_URI}NAME@ALIAS or {MODELS_URI}NAME/VERSION")
     if not _is_there(uri):
         raise UserError(
             f"{name}: there is no registry at {redacted(uri)}; run in the project's folder, or set MLFLOW_TRACKING_URI"
@@ -107,11 +134,15 @@ def registered_folder(name: str) -> Path:
 
     try:
         stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=name))
-        flavors = mlflow.models.Model.load(str(stored)).flavors
+        model = mlflow.models.Model.load(str(stored))
     except MlflowException as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{name}: not found at {redacted(uri)}: {reason}") from error
-    weights = flavors.get("python_function", {}).get("artifacts", {}).get("model")
+    return model, _weights_folder(name, stored, model)
+
+
+def _weights_folder(name: str, stored: Path, model: Model) -> Path:
+    weights = model.flavors.get("python_function", {}).get("artifacts", {}).get("model")
     if weights is None:
         raise UserError(f"{name}: was not registered by this pipeline (no artifact 'model')")
     folder = (stored / str(weights["path"])).resolve()
@@ -139,7 +170,7 @@ class Kind:
 
 def registered_kind(model: str) -> Kind:
     """Return the kind of the model in `models/<model>`, which its name tells."""
-    return KINDS.get(model.partition("/")[0], Kind("registered_model.py", _relative_signature))
+    return KINDS.get(model.partition("/")[0], RELATIVE)
 
 
 def _relative_signature() -> ModelSignature:
@@ -175,6 +206,7 @@ def _semantic_signature() -> ModelSignature:
     return ModelSignature(inputs=_images(), outputs=_raster("labels"))
 
 
+RELATIVE = Kind("registered_model.py", _relative_signature)
 KINDS = {
     "metric": Kind("registered_metric_model.py", _metric_signature),
     "semantic": Kind("registered_semantic_model.py", _semantic_signature, "miou", "mIoU", higher_is_better=True),

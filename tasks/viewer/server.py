@@ -7,7 +7,7 @@ other. Errors that a user can mend are JSON of one line; of any other the traceb
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from depth_model.shown import printable
 from tasks.commands.inputs import PICTURES, VIDEOS, by_option
 from tasks.commands.predict import FARTHEST
 from tasks.commands.results import COLORS
-from tasks.commands.shared import HOST
+from tasks.commands.shared import HOST, received
 from tasks.tracking.named_models import known_models
 from tasks.viewer.session import RESULTS, Asked, Gone, Session
 
@@ -129,7 +129,7 @@ async def _take(request: Request) -> Response:
     path = session.new_path(name)
     try:
         with path.open("xb") as file:
-            async for part in _received(request, session.given.largest):
+            async for part in received(request, session.given.largest):
                 file.write(part)
     except BaseException:
         path.unlink(missing_ok=True)
@@ -166,7 +166,7 @@ async def _clip_video(request: Request) -> Response:
 
 async def _asked(request: Request) -> Asked:
     """Return what the body of a request asks for; raises UserError for what cannot be."""
-    body = b"".join([part async for part in _received(request, JSON_BYTES)])
+    body = b"".join([part async for part in received(request, JSON_BYTES)])
     try:
         return Asked.model_validate_json(body)
     except ValidationError as error:
@@ -191,16 +191,6 @@ def _session(request: Request) -> Session:
 async def _done(request: Request, work: Callable[..., Any], *given: Any) -> Any:
     """Return what `work` does in a thread of its own, when nothing else is at work."""
     return await to_thread.run_sync(work, *given, limiter=request.app.state.alone)
-
-
-async def _received(request: Request, most: int) -> AsyncIterator[bytes]:
-    """Yield the body of a request; it is cut off with status 413 when it grows beyond `most` bytes."""
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise HTTPException(413, f"is larger than {most} bytes (--largest)")
-        yield part
 
 
 def _number(request: Request, name: str, default: float, low: float, high: float = 1e6) -> float:

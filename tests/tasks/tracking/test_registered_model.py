@@ -10,15 +10,11 @@ from pathlib import Path
 
 import numpy
 import pytest
-import yaml
 from PIL import Image
 
 from depth_model.networks import DepthAnything
 from depth_model.prediction.predictor import DepthPredictor
-from tasks.settings import presets
-from tasks.tracking import champions, mlflow_runs, registry
-from tasks.workspace.entry import Entry
-from tasks.workspace.work import Workplace
+from tasks.tracking import mlflow_runs, registry
 
 NAME = "depth-anything-student"
 SHORT_SIDE = 56
@@ -32,30 +28,6 @@ def encoded(height, width, kind, seed):
 
 
 IMAGES = [encoded(60, 80, "PNG", 1), encoded(90, 50, "JPEG", 2), encoded(60, 80, "PNG", 3)]
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory, repository):
-    """A project with a registered tiny student that is the champion."""
-    folder = tmp_path_factory.mktemp("project")
-    parameters = presets.content(repository / "presets" / "demo.yaml")
-    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
-    parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
-    parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
-    parameters["evaluation"] = {"short_side": SHORT_SIDE, "minimum_images": 1}
-    (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
-    DepthAnything("tiny", weights="none", seed=1).save(folder / "models" / "student")
-    workplace = Workplace(Entry("train_student"), "f" * 64, folder / ".work")
-    workplace.scratch.mkdir(parents=True)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
-            patch.setenv(name, "")
-        patch.setenv("DVC_ROOT", str(folder))
-        patch.chdir(folder)
-        with mlflow_runs.stage_run(workplace) as run:
-            registry.register_model("student", Path("models/student"), run)
-        champions.promote({"mean": {"student": {"abs_rel": 0.2}}}, "a" * 64, {"student": champions.Evidence()})
-    return folder
 
 
 LOAD = """
@@ -74,13 +46,13 @@ for name, params in (("own", None), ("28", {"short_side": 28})):
 
 
 @pytest.fixture(scope="module")
-def elsewhere(project, tmp_path_factory):
+def elsewhere(registered, tmp_path_factory):
     """{working size asked for: the disparities that another process, in another folder, gets out of the registry}."""
     folder = tmp_path_factory.mktemp("elsewhere")
     paths = [folder / f"{index}.image" for index in range(len(IMAGES))]
     for path, image in zip(paths, IMAGES):
         path.write_bytes(image)
-    store = f"sqlite:///{project / 'mlflow.db'}"
+    store = f"sqlite:///{registered / 'mlflow.db'}"
     command = [sys.executable, "-c", LOAD, store, str(folder), *map(str, paths)]
     environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parents[2])}
     subprocess.run(command, cwd=folder, env=environment, check=True, timeout=120)
@@ -91,14 +63,14 @@ def elsewhere(project, tmp_path_factory):
     return found
 
 
-def of_the_pipeline(project, images, short_side):
-    predictor = DepthPredictor(DepthAnything.load(project / "models" / "student"), short_side=short_side)
+def of_the_pipeline(registered, images, short_side):
+    predictor = DepthPredictor(DepthAnything.load(registered / "models" / "student"), short_side=short_side)
     return predictor(images)
 
 
-def test_the_champion_gives_the_pipelines_disparity_for_images_of_mixed_sizes(project, elsewhere):
+def test_the_champion_gives_the_pipelines_disparity_for_images_of_mixed_sizes(registered, elsewhere):
     found = elsewhere["own"]
-    expected = of_the_pipeline(project, IMAGES, SHORT_SIDE)
+    expected = of_the_pipeline(registered, IMAGES, SHORT_SIDE)
     assert [disparity.shape for disparity in found] == [(60, 80), (90, 50), (60, 80)]
     for ours, theirs in zip(expected, found):
         assert theirs.dtype == numpy.float32
@@ -106,18 +78,18 @@ def test_the_champion_gives_the_pipelines_disparity_for_images_of_mixed_sizes(pr
     assert found[0].std() > 0
 
 
-def test_another_working_size_can_be_asked_for(project, elsewhere):
+def test_another_working_size_can_be_asked_for(registered, elsewhere):
     found = elsewhere["28"][0]
-    numpy.testing.assert_array_equal(found, of_the_pipeline(project, IMAGES, 28)[0])
+    numpy.testing.assert_array_equal(found, of_the_pipeline(registered, IMAGES, 28)[0])
     assert not numpy.array_equal(found, elsewhere["own"][0])
 
 
-def test_the_signature_says_what_goes_in_and_out(project):
+def test_the_signature_says_what_goes_in_and_out(registered):
     from mlflow.models import get_model_info
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "")
-        patch.setenv("DVC_ROOT", str(project))
+        patch.setenv("DVC_ROOT", str(registered))
         mlflow_runs.connect()
         signature = get_model_info(f"models:/{NAME}@champion").signature
     assert [(column.name, column.type.name) for column in signature.inputs] == [("image", "binary")]

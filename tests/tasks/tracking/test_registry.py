@@ -218,19 +218,16 @@ def test_a_move_keeps_its_evidence(project):
     assert (second["evaluation_hash"], second["mean_abs_rel"], second["images"]) == (SETS, 0.2, 30)
 
 
-def test_who_may_become_champion_is_the_challenger_until_it_does(project):
-    def challenger():
-        return mlflow_runs.connect().get_registered_model(STUDENT).aliases.get("challenger")
-
-    trained(project, b"one")
-    promote(0.3)
-    assert challenger() is None
-    trained(project, b"two")
-    promote(0.31)
-    assert str(challenger()) == "2"
-    trained(project, b"three")
-    promote(0.2)
-    assert challenger() is None
+def test_the_version_that_was_judged_last_is_the_challenger(project):
+    for weights, abs_rel, expected in (
+        (b"one", 0.3, ("1", "1")),
+        (b"two", 0.31, ("1", "2")),
+        (b"three", 0.2, ("3", "3")),
+    ):
+        trained(project, weights)
+        promote(abs_rel)
+        aliases = mlflow_runs.connect().get_registered_model(STUDENT).aliases
+        assert (str(aliases["champion"]), str(aliases["challenger"])) == expected
 
 
 def of_data(project):
