@@ -39,15 +39,15 @@ def send(address: str, content: dict[str, str]) -> None:
         raise UserError(f"{WEBHOOK}: the message was not taken: {type(error).__name__}") from None
 
 
-def tell(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:
+def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # by name, after a cancellation
     """Tell WEBHOOK, where one is set, how a flow run ended; a message that does not arrive is only a warning."""
     address = os.environ.get(WEBHOOK)
     if not address:
         return
     try:
-        send(address, message(flow.name, run.name, state, url_for("flow-run", obj_id=run.id) or ""))
+        send(address, message(flow.name, flow_run.name, state, url_for("flow-run", obj_id=flow_run.id) or ""))
     except UserError as error:
-        get_run_logger({"flow_run": run, "flow": flow}).warning("%s", error)
+        get_run_logger({"flow_run": flow_run, "flow": flow}).warning("%s", error)
 
 
 HOOKS = {"on_completion": [tell], "on_failure": [tell], "on_crashed": [tell], "on_cancellation": [tell]}

@@ -194,9 +194,11 @@ def test_a_source_that_grows_starts_the_data_engine(server, project):
     Image.new("RGB", (64, 48)).save(project / "album" / "a.png")
     watch = server.start([sys.executable, "-m", "flows.watch", "--every", "1"], project)
     try:
-        wait_for(lambda: any(run["deployment_id"] == deployment(server, "data-engine") for run in flow_runs(server)))
+        wait_for(lambda: states_of(server, "data-engine"))
     finally:
         stop(watch)
+    # This project has no catalogs, so the run fails; the next test must not meet it.
+    wait_for(lambda: states_of(server, "data-engine") == ["FAILED"])
 
 
 def told_of(server):
@@ -208,8 +210,9 @@ def deployment(server, name):
     return found
 
 
-def flow_runs(server):
-    return server.read("flow_runs", limit=20)
+def states_of(server, name):
+    found = server.read("flow_runs", deployments={"id": {"any_": [deployment(server, name)]}}, limit=20)
+    return [run["state_type"] for run in found]
 
 
 def test_wrong_parameters_stop_the_flow_before_any_stage(server, project):
@@ -244,6 +247,7 @@ def test_cancelling_ends_the_stage_with_its_whole_process_group(server, project)
     subprocess.run([*PREFECT, "flow-run", "cancel", run["id"]], cwd=project, env=server.environment, check=True)
     wait_for(lambda: not os.path.exists(f"/proc/{pid.read_text().strip()}"), seconds=60)
     wait_for(lambda: latest_flow_run(server)["state_type"] == "CANCELLED", seconds=60)
+    wait_for(lambda: any(message["state"] == "CANCELLED" for message in told_of(server)), seconds=60)
     graph.write_text(graph.read_text().replace("sleep 500", "true"))
     again = run_deployment(server, project, "--watch")  # nothing is locked
     assert again.returncode == 0, again.stdout + again.stderr

@@ -6,6 +6,8 @@ import json
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from prefect.states import Completed, Failed
@@ -62,3 +64,15 @@ def test_an_address_that_does_not_take_it_is_not_shown():
     assert "was not taken" in str(caught.value) and "secret-token" not in str(caught.value)
     with pytest.raises(UserError, match="was not taken"):
         notify.send("http://127.0.0.1:1/secret-token", {})
+
+
+def test_the_hook_takes_what_prefect_gives_by_name_and_says_nothing_without_an_address(monkeypatch):
+    given = {"flow": SimpleNamespace(name="finetune"), "state": Completed(message="2 ran")}
+    given["flow_run"] = SimpleNamespace(name="calm-owl", id=uuid4())
+    monkeypatch.delenv(notify.WEBHOOK, raising=False)
+    with webhook() as (address, taken):
+        notify.tell(**given)
+        assert taken == []
+        monkeypatch.setenv(notify.WEBHOOK, address)
+        notify.tell(**given)
+    assert taken[0][1]["text"].startswith("finetune completed (calm-owl): 2 ran")
