@@ -114,6 +114,7 @@ def _draw(figure: Figure, cells: Cells, heights: Sequence[float], columns: int) 
     figure.subplots_adjust(0.004, 0.004, 0.996, 1 - TITLE / sum(heights), wspace=0.02, hspace=TITLE / np.mean(heights))
     for axes in grid.ravel():
         axes.set_axis_off()
+        axes.set_anchor("N")  # what stands in one row begins at one height
     for line, row in zip(grid, cells):
         for axes, (title, picture) in zip(line, row):
             axes.imshow(picture)
