@@ -1,4 +1,4 @@
-"""The paper's ablations (Tables 6, 9, 12, 13) as DVC experiments, one after the other, on the params.yaml here.
+"""The paper's ablations (Tables 6, 9, 12, 13, the auxiliary task of 3.3) as DVC experiments on the params.yaml here.
 
     python -m experiments.ablations table-9 --seeds 1 2 3      # run what is missing, then show the table
     python -m experiments.ablations table-9 --commands         # only print the `dvc exp run` commands
@@ -75,8 +75,8 @@ def every_setting(table: str, rows: Sequence[Row], results: Sequence[Mapping[str
 def _published(table: str, label: str) -> str:
     from depth_model.comparison.tables import paper_tables
 
-    one = paper_tables()[table.removeprefix("table-")]
-    if label not in one.rows:
+    one = paper_tables().get(table.removeprefix("table-"))
+    if one is None or label not in one.rows:
         return "–"
     values = [
         value

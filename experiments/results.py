@@ -15,6 +15,7 @@ from depth_model.comparison.ablations import RESULTS
 
 _UNPERTURBED = tuple(f"student.perturbation.{name}_probability=0.0" for name in ("jitter", "blur", "cutmix"))
 _UNALIGNED = ("feature_alignment.images=none",)
+_NO_CLASSES = "student.auxiliary_semantics=0.0"
 _LABELS_ALONE = ("student.pseudo_labels=false", *_UNALIGNED)
 
 
@@ -47,6 +48,11 @@ TABLES: dict[str, tuple[Row, ...]] = {
         Row("labeled + unlabeled + perturbation + feature alignment", ()),
     ),
     "table-12": tuple(Row(f"alpha = {alpha}", (f"alpha={alpha}",)) for alpha in ("1.00", "0.85", "0.70")),
+    "auxiliary": (
+        Row("neither", (_NO_CLASSES, *_UNALIGNED)),
+        Row("auxiliary segmentation", ("student.auxiliary_semantics=1.0", *_UNALIGNED)),
+        Row("feature alignment", (_NO_CLASSES,)),
+    ),
     "table-13": (
         Row("nowhere", _UNALIGNED),
         Row("unlabeled images", ("feature_alignment.images=unlabeled",)),

@@ -22,9 +22,10 @@ def learn(settings: params.Params, key: str, scratch: Path, on_metrics: OnMetric
     from depth_model.training.student import train_student
 
     labels = bool(files.read_json(catalog_path("labeled")))
+    mapped = list(settings.class_map) if settings.student.auxiliary_semantics else ()
     return train_student(
         pool("labeled", "sky") if labels else None,
-        pool("unlabeled", "pseudo", settings.student.minimum_quality),
+        pool("unlabeled", "pseudo", settings.student.minimum_quality, mapped),
         settings.encoder.weights,
         settings.student,
         FeatureAlignment(alpha=settings.alpha, **vars(settings.feature_alignment)),

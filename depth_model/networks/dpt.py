@@ -69,15 +69,20 @@ class DPT(nn.Module):
 
     def maps(self, tokens: Sequence[Tensor], rows: int, columns: int) -> DecoderMaps:
         """Return all that the pass of `forward` makes."""
+        scratch, (bottleneck, *paths) = self.scratch, self.paths(tokens, rows, columns)
+        full = _resize(scratch.output_conv1(paths[3]), (self.patch * rows, self.patch * columns))
+        hidden = _positive(scratch.output_conv2[0](full))
+        return DecoderMaps(bottleneck, tuple(paths), hidden, self._output(hidden))
+
+    def paths(self, tokens: Sequence[Tensor], rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the `bottleneck` of `DecoderMaps` and the outputs of the four fusion blocks, coarsest first."""
         scratch = self.scratch
         levels = [self._reassemble(level, values, rows, columns) for level, values in enumerate(tokens)]
         path4 = scratch.refinenet4(levels[3], None, levels[2].shape[2:])
         path3 = scratch.refinenet3(path4, levels[2], levels[1].shape[2:])
         path2 = scratch.refinenet2(path3, levels[1], levels[0].shape[2:])
         path1 = scratch.refinenet1(path2, levels[0], [2 * side for side in levels[0].shape[2:]])
-        full = _resize(scratch.output_conv1(path1), (self.patch * rows, self.patch * columns))
-        hidden = _positive(scratch.output_conv2[0](full))
-        return DecoderMaps(levels[3], (path4, path3, path2, path1), hidden, self._output(hidden))
+        return levels[3], path4, path3, path2, path1
 
     def _reassemble(self, level: int, tokens: Tensor, rows: int, columns: int) -> Tensor:
         """Turn the tokens of one level into a map of `features` channels at its resolution."""

@@ -6,8 +6,9 @@ the manifests. Does not shuffle, crop, resize or normalize.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +52,8 @@ class SamplePool:
     `data/exclusions/<role>.parquet`) names is left out, and so are samples whose pseudo label has a score of quality
     below `minimum_quality`; `low_quality` says how many of each source. Of what `held_out` names (a table with the
     columns source, key and reason, `data/exclusions/held_out/<role>.parquet`) nothing is left, or, for `validation`,
-    what its reason says and nothing else. Raises UserError when a folder does not fit the catalog or its sidecar, an
+    what its reason says and nothing else. `class_maps` names the sources whose samples have one of their own
+    (`data/class_map`). Raises UserError when a folder does not fit the catalog or its sidecar, an
     exclusion names no sample, or there are no scores.
     """
 
@@ -65,9 +67,10 @@ class SamplePool:
         minimum_quality: float = 0.0,
         held_out: Path | None = None,
         validation: bool = False,
+        class_maps: Collection[str] = (),
     ) -> None:
-        self._sidecar = sidecar
-        self._sources = [_Source(Path(data), role, name, sidecar) for name in catalog]
+        self._sidecar, self.has_class_maps = sidecar, bool(class_maps)
+        self._sources = [_Source(Path(data), role, name, sidecar, name in class_maps) for name in catalog]
         fit_together(reader for source in self._sources for reader in source.readers())
         for source, entry in zip(self._sources, catalog.values(), strict=True):
             if len(source) != entry["samples"]:
@@ -114,6 +117,20 @@ class SamplePool:
         source, row = self._place(index)
         return source.stored.semantic(row)
 
+    @cached_property
+    def classes(self) -> int:
+        """How many classes the class maps tell apart: one more than the largest in any."""
+        maps = [one.class_maps for one in self._sources if one.class_maps is not None]
+        return max((int(one.frame(["largest"])["largest"].max()) + 1 for one in maps if len(one)), default=0)
+
+    def class_map(self, index: int) -> np.ndarray:
+        """Read the class map of sample `index`, uint8 (h, w), 255 = none; (1, 1) for a source without. Raises as
+        `load`."""
+        source, row = self._place(index)
+        if source.class_maps is None:
+            return np.full((1, 1), 255, np.uint8)
+        return rasters.decode_labels(source.class_maps.member(row))
+
     def _place(self, index: int) -> tuple[_Source, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
@@ -148,18 +165,23 @@ def _hold_out(sources: list[_Source], path: Path, validation: bool) -> None:
 class _Source:
     """A source with its sidecar, and which of its rows are left."""
 
-    def __init__(self, data: Path, role: str, name: str, sidecar: str | None) -> None:
+    def __init__(self, data: Path, role: str, name: str, sidecar: str | None, class_maps: bool) -> None:
         self.name = name
         self.stored = SourceFolder(data / role / name)
         self.sidecar = None if sidecar is None else SidecarFolder(data / sidecar / name)
+        self.class_maps = SidecarFolder(data / "class_map" / name) if class_maps else None
         self.rows: np.ndarray | None = None  # those that are left, when some are left out
-        if self.sidecar is not None and not self.sidecar.rows["key"].equals(self.stored.rows["key"]):
-            where = f"{self.sidecar.folder}: keys differ from those of {self.stored.folder}"
-            raise UserError(f"{where}; run 'dvc repro' to make it again")
+        for one in self._sidecars():
+            if not one.rows["key"].equals(self.stored.rows["key"]):
+                where = f"{one.folder}: keys differ from those of {self.stored.folder}"
+                raise UserError(f"{where}; run 'dvc repro' to make it again")
+
+    def _sidecars(self) -> list[SidecarFolder]:
+        return [one for one in (self.sidecar, self.class_maps) if one is not None]
 
     def readers(self) -> list[ShardReader]:
-        """Return what reads the shards of the source and of its sidecar."""
-        return [one.reader for one in (self.stored, self.sidecar) if one is not None]
+        """Return what reads the shards of the source and of its sidecars."""
+        return [one.reader for one in (self.stored, *self._sidecars())]
 
     def __len__(self) -> int:
         return len(self.stored) if self.rows is None else len(self.rows)

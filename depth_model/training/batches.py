@@ -65,7 +65,7 @@ def unlabeled_batch(
     As `labeled_batch`, with the images perturbed in color and the pseudo labels of the clean images. For CutMix:
     box, bool (B, S, S), the mask M of equation 5 for each image; partner, int64 (B,), the place of its partner u_b,
     the image before it in the global batch. A partner outside the share follows after the B samples, so that images,
-    disparity and valid may be longer than B.
+    disparity and valid may be longer than B, and classes, uint8 (B, S, S), 255 = none, of a pool with class maps.
     """
     indices = batch_indices((seed, UNLABELED), step, count, len(pool))
     rows = share.rows(count)
@@ -222,22 +222,24 @@ def _start_worker(number: int) -> None:
     cv2.setNumThreads(0)
 
 
-_Sample = tuple[np.ndarray, np.ndarray, np.ndarray, str]
+_Sample = tuple[np.ndarray, np.ndarray, np.ndarray, str, np.ndarray | None]
 
 
 def _cropped(pool: SamplePool, index: int, side: int, generator: np.random.Generator) -> _Sample:
-    """Return (image, disparity, valid, key) of one crop; the target is normalized before, over the whole map."""
+    """Return (image, disparity, valid, key, classes) of one crop, the last None where the pool has no class maps; the
+    target is normalized before, over the whole map."""
     sample = pool.load(index)
     key = f"{sample.source}/{sample.key}"
     crop = draw_crop(generator, *sample.image.shape[:2], side)
     image = crop_image(sample.image, crop)
     window = partial(crop_raster, crop=crop)
+    classes = window(pool.class_map(index)) if pool.has_class_maps else None
     try:
         disparity, valid = normalized_disparity(sample.target, sample.target_kind, sample.sky, window)
     except BadInput:
         nothing = np.zeros((side, side), np.float32)
-        return image, nothing, nothing.astype(bool), key
-    return image, disparity, valid, key
+        return image, nothing, nothing.astype(bool), key, classes
+    return image, disparity, valid, key, classes
 
 
 def _stacked(samples: list[_Sample], side: int, own: int) -> Batch:
@@ -250,4 +252,7 @@ def _stacked(samples: list[_Sample], side: int, own: int) -> Batch:
     images, disparity, valid = map(torch.from_numpy, arrays)
     unusable = torch.tensor(float(sum(not sample[2].any() for sample in samples[:own])))
     keys = [sample[3] for sample in samples[:own]]
-    return {"images": images, "disparity": disparity, "valid": valid, "unusable": unusable, "keys": keys}
+    batch = {"images": images, "disparity": disparity, "valid": valid, "unusable": unusable, "keys": keys}
+    if samples and samples[0][4] is not None:
+        batch["classes"] = torch.from_numpy(np.stack([sample[4] for sample in samples]))
+    return batch

@@ -126,6 +126,9 @@ class StudentSettings:
     minimum_quality: Probability = setting("pseudo labels with a lower score are left out (pseudo_label.quality)", 0.0)
     ema: Share = setting("decay of an average of the weights, which becomes the model; 0: none (paper)", 0.0)
     initial: str = setting(_INITIAL, ENCODER)
+    auxiliary_semantics: NotNegativeNumber = setting(
+        "weight of the loss on the classes of class_map, learned beside depth; 0: none (paper 3.3 rejects it)", 0.0
+    )
     perturbation: Perturbation = setting("strong perturbation of the unlabeled images (paper 3.2)", Perturbation())
 
 

@@ -50,8 +50,8 @@ def initial_model(
 @dataclass(frozen=True)
 class Seen:
     """What the network makes of a batch: disparity (B, H, W), and its first rows, `on_labeled`, which are those of the
-    `labeled` part, if there is one; the student's has the `unlabeled` part too, and the loss on features with the share
-    of active ones.
+    `labeled` part, if there is one; the student's has the `unlabeled` part too, the loss on features with the share
+    of active ones, and logits (B, C, h, w) with the classes, uint8 (B, S, S), of its unlabeled images.
 
     Losses share one slice, so that their gradients meet in the order of one sum.
     """
@@ -61,6 +61,7 @@ class Seen:
     labeled: Batch | None
     unlabeled: Batch | None = None
     features: tuple[Tensor, Tensor] | None = None
+    classes: tuple[Tensor, Tensor] | None = None
 
 
 def label_terms(labeled: Callable[[Batch], Batch], training: TrainingSettings) -> list[Term]:

@@ -5,7 +5,8 @@ average of three losses: on the labels, on the pseudo labels of strongly perturb
 features. The student starts from the pre-trained encoder, not from the teacher, and its decoder, the order of its
 labeled images and their crops are drawn apart from the teacher's, so that both do not share what chance did to one;
 or from a whole model (`settings.initial`), whose encoder then is the frozen one. Without labels it learns from pseudo
-labels alone: the teacher is distilled.
+labels alone: the teacher is distilled. Where the auxiliary task is asked for (`settings.auxiliary_semantics`), a second
+decoder learns the classes of the unlabeled images from the same tokens; it is dropped at the end.
 """
 
 from __future__ import annotations
@@ -22,7 +23,17 @@ from torch import Tensor
 
 from depth_model.errors import UserError
 from depth_model.networks import DepthAnything, Encoder, frozen_encoder
-from depth_model.objectives import cutmix, cutmix_loss, feature_alignment_loss, informative_mixes
+from depth_model.networks.class_decoder import ClassDecoder
+from depth_model.networks.encoder import patch_grid
+from depth_model.networks.variants import VARIANTS
+from depth_model.objectives import (
+    class_loss,
+    cutmix,
+    cutmix_loss,
+    feature_alignment_loss,
+    informative_mixes,
+    labeled_images,
+)
 from depth_model.shards.pool import SamplePool
 from depth_model.training.batches import Batch, labeled_batch, network_input, unlabeled_batch
 from depth_model.training.collapse import CONSTANT_LOSS, check_distilled, check_learned, health_terms, unhealthy
@@ -61,11 +72,18 @@ def train_student(
     `depth_model.training.loop.train` and `initial_model` raise.
     """
     _check(settings, alignment, training.accumulation, labeled is not None)
+    if settings.auxiliary_semantics and not unlabeled.classes:
+        raise UserError(
+            f"student.auxiliary_semantics = {settings.auxiliary_semantics:g}: no map of class_map has a class"
+        )
     seed = stage_seed(seed, "student")
     model = initial_model("student", settings, weights, seed, training, machine)
     frozen = _frozen(model, settings, weights, seed)
     if machine.compile:
         frozen.compile()
+    if settings.auxiliary_semantics:  # a part of the model while it learns
+        row, own = VARIANTS[settings.encoder], stage_seed(seed, "auxiliary")
+        model.auxiliary = ClassDecoder(row, unlabeled.classes, own, model.encoder.patch).to(best_device())
     rates = settings.encoder_learning_rate, settings.decoder_learning_rate
     run = Run(
         name="student",
@@ -79,7 +97,14 @@ def train_student(
         make_batch=partial(student_batch, labeled, unlabeled, settings, training.crop, seed),
         forward=partial(student_output, model, frozen, alignment),
         terms=[
-            *student_terms(settings.trim, training, settings.pseudo_labels, alignment.images, labeled is not None),
+            *student_terms(
+                settings.trim,
+                training,
+                settings.pseudo_labels,
+                alignment.images,
+                labeled is not None,
+                settings.auxiliary_semantics,
+            ),
             *anchor_terms(model, settings.initial, training.anchor, _all_images),
         ],
         gradient_clip=training.gradient_clip,
@@ -88,6 +113,8 @@ def train_student(
         validation=relative_validation(held_out, training.crop, model.encoder.patch),
     )
     history = train(run, training, scratch, on_metrics, machine)
+    if settings.auxiliary_semantics:
+        del model.auxiliary
     (check_distilled if labeled is None else check_learned)("student", history)
     return model, history
 
@@ -146,14 +173,17 @@ def student_output(model: DepthAnything, frozen: Encoder, alignment: FeatureAlig
         images["unlabeled"] = cutmix(*_pairs(network_input(unlabeled["images"]), unlabeled), unlabeled["box"])
     count = len(images.get("labeled", ()))
     seen = torch.cat(list(images.values()))
-    if alignment.images == "none":
-        disparity = model(seen)
-        return Seen(disparity, disparity[:count], labeled, unlabeled)
-    disparity, tokens = model.predict_with_tokens(seen, alignment.block)
-    fixed = _frozen_tokens(frozen, images[alignment.images], alignment.block)
-    ours = tokens[:count] if alignment.images == "labeled" else tokens[count:]
-    features = feature_alignment_loss(ours, fixed, alignment.alpha, alignment.normalizer)
-    return Seen(disparity, disparity[:count], labeled, unlabeled, features)
+    aligned, grid = alignment.images != "none", patch_grid(seen, model.encoder.patch)
+    tokens = model.encoder(seen, [*model.blocks, *([alignment.block] if aligned else [])])
+    disparity, features, classes = model.of_tokens(tokens[:4], *grid), None, None
+    if aligned:
+        fixed = _frozen_tokens(frozen, images[alignment.images], alignment.block)
+        ours = tokens[4][:count] if alignment.images == "labeled" else tokens[4][count:]
+        features = feature_alignment_loss(ours, fixed, alignment.alpha, alignment.normalizer)
+    if unlabeled is not None and "classes" in unlabeled:
+        logits = model.auxiliary([one[count:] for one in tokens[:4]], *grid)
+        classes = logits, _mixed_classes(unlabeled)
+    return Seen(disparity, disparity[:count], labeled, unlabeled, features, classes)
 
 
 def student_terms(
@@ -162,16 +192,19 @@ def student_terms(
     pseudo_labels: bool = True,
     aligned: str = "unlabeled",
     labels: bool = True,
+    semantics: float = 0.0,
 ) -> list[Term]:
     """Return the losses, whose average the student minimizes: on labels, pseudo labels and features (paper 3.3), or
     those of them that an ablation leaves, or that there are without `labels`; and what is watched beside them. Features
-    are those of `aligned` images."""
+    are those of `aligned` images. The loss on classes joins the average with the weight `semantics`, if not 0."""
     on_aligned = partial(_image_count, (aligned,))
     others = []
     if pseudo_labels:
         others.append(Term("pseudo_label", partial(_on_pseudo_labels, trim), _informative_mixes, 1.0))
     if aligned != "none":
         others.append(Term("feature_alignment", lambda seen: seen.features[0], on_aligned, 1.0))
+    if semantics:
+        others.append(Term("auxiliary_semantics", lambda seen: class_loss(*seen.classes), _classified, semantics))
     losses = [*(label_terms(itemgetter("labeled"), training) if labels else ()), *others]
     watched = [unusable_term(), *health_terms(_all_images)]
     if not labels:
@@ -191,6 +224,15 @@ def _of_a_constant(trim: float, seen: Seen) -> Tensor:
     """Return what the loss on pseudo labels would be if the network said nothing."""
     mixed = torch.zeros_like(seen.disparity[len(seen.on_labeled) :])
     return cutmix_loss(mixed, *_pseudo_labels(seen.unlabeled), seen.unlabeled["box"], trim)
+
+
+def _mixed_classes(unlabeled: Batch) -> Tensor:
+    """Return the classes, uint8 (B, S, S), of what CutMix made of the images."""
+    return torch.where(unlabeled["box"], *_pairs(unlabeled["classes"], unlabeled))
+
+
+def _classified(batch: Batch) -> Tensor:
+    return labeled_images(_mixed_classes(batch["unlabeled"])).sum()
 
 
 def _informative_mixes(batch: Batch) -> Tensor:

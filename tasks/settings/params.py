@@ -98,6 +98,11 @@ class Params:
     audit: AuditRules = setting("which images count as the same picture; docs/audit.md", AuditRules())
     drift: DriftSettings = setting("against accepted.json; docs/collection.md", DriftSettings())
     sky: SkySettings = setting("", SkySettings())
+    class_map: dict[Name, str] = setting(
+        "for student.auxiliary_semantics, by unlabeled source: labels (of the data set) | a folder of maps | a "
+        "transformers segmentation model (folder or hub id)",
+        factory=dict,
+    )
     encoder: EncoderWeights = setting("", EncoderWeights())
     training: TrainingSettings = setting("of teacher and student; fine-tuning takes the loop's", TrainingSettings())
     validation: ValidationSettings = setting("inside every training; docs/training.md", ValidationSettings())
@@ -123,6 +128,7 @@ class Params:
         self._check_initials()
         self._check_sides()
         self._check_sources()
+        self._check_classes()
 
     def _check_parts_agree(self) -> None:
         blocks = VARIANTS[self.student.encoder].depth
@@ -204,6 +210,17 @@ class Params:
             if images < parts:
                 product = f"machine.training.processes x training.accumulation = {parts}"
                 raise ValueError(f"{key} = {images}: {product} is more")
+
+    def _check_classes(self) -> None:
+        unlabeled = list(self.sources.unlabeled)
+        for name in self.class_map:
+            if name not in unlabeled:
+                raise ValueError(f"class_map.{name}: no unlabeled source{closest(name, unlabeled)}")
+        weight = f"student.auxiliary_semantics = {self.student.auxiliary_semantics:g}"
+        if self.student.auxiliary_semantics and not self.class_map:
+            raise ValueError(f"{weight}: class_map names no source to learn classes from")
+        if self.student.auxiliary_semantics and not self.student.pseudo_labels:
+            raise ValueError(f"{weight}: student.pseudo_labels = false: no step takes unlabeled images")
 
     def _check_sources(self) -> None:
         labeled, held_out = list(self.sources.labeled), self.validation.sources

@@ -6,7 +6,7 @@ How a network learns is the business of `depth_model.training`; several processe
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,15 +35,18 @@ if TYPE_CHECKING:
     Learn = Callable[[params.Params, str, Path, OnMetrics], tuple[Any, History]]
 
 
-def pool(role: str, sidecar: Literal["sky", "pseudo"], minimum_quality: float = 0.0) -> SamplePool:
+def pool(
+    role: str, sidecar: Literal["sky", "pseudo"], minimum_quality: float = 0.0, class_maps: Collection[str] = ()
+) -> SamplePool:
     """Return the samples that the catalog of `role` lists and the audit neither excludes nor holds out, with their
-    sidecar.
+    sidecar, and those of the sources `class_maps` with their classes.
 
     Says how many pseudo labels score below `minimum_quality` and are left out. Raises UserError when there are no
     samples, or when the files do not fit the catalog.
     """
     catalog = files.read_json(catalog_path(role))
-    return _checked_pool(role, f"sources.{role}", catalog, sidecar, exclusions_path(role), minimum_quality)
+    excluded = exclusions_path(role)
+    return _checked_pool(role, f"sources.{role}", catalog, sidecar, excluded, minimum_quality, class_maps)
 
 
 def source_pool(role: str, name: str) -> SamplePool:
@@ -81,11 +84,12 @@ def _checked_pool(
     sidecar: Literal["sky", "pseudo"] | None,
     excluded: Path | None,
     minimum_quality: float = 0.0,
+    class_maps: Collection[str] = (),
 ) -> SamplePool:
     from depth_model.shards.pool import SamplePool
 
     kept = held_out_path(role) if role in HELD_OUT_OF else None
-    samples = SamplePool(Path("data"), role, catalog, sidecar, excluded, minimum_quality, kept)
+    samples = SamplePool(Path("data"), role, catalog, sidecar, excluded, minimum_quality, kept, class_maps=class_maps)
     if samples.low_quality:
         dropped = ", ".join(f"{name} {count}" for name, count in samples.low_quality.items())
         print(f"{role}: left out for quality below {minimum_quality:g}: {dropped}; {len(samples)} remain")

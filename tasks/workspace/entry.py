@@ -23,6 +23,8 @@ LOCK = Path("dvc.lock")
 CODE = ("depth_model", "tasks")
 FOREIGN = ("encoder.weights", "sky.segmenter", "pseudo_label.teachers")
 """Parameters that may name files outside of the graph, which count by their content."""
+FOREIGN_OF_EACH = "class_map."
+"""What the names of others begin with, one for each source."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def is_code(dependency: str) -> bool:
 def foreign_files(parameters: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return the hashes of the files that `parameters` name outside of the graph: path as given -> name -> SHA-256."""
     named = [_value(parameters, key) for key in FOREIGN]
+    named += [value for key, value in parameters.items() if key.startswith(FOREIGN_OF_EACH)]
     paths = [path for one in named for path in (one if isinstance(one, dict) else [one]) if path]
     root = Path(os.environ.get("DVC_ROOT") or os.curdir)
     return {path: found for path in paths if (found := files.hashes(root / path))}
