@@ -22,7 +22,7 @@ def source(tmp_path_factory):
     folder, reader = tmp_path_factory.mktemp("maps"), readers.get("rendered_world")
     options = reader.options(domain="hills", count=5, seed=4, height=48, width=64)
     collect = {"max_side": 256, "minimum_side": 8, "samples_per_shard": 2, "workers": 1}
-    collect_source(reader, None, options, folder / "scratch", folder / "hills", **collect)
+    collect_source(reader, folder, options, folder / "scratch", folder / "hills", **collect)
     return SourceFolder(folder / "hills")
 
 
