@@ -247,7 +247,6 @@ def test_cancelling_ends_the_stage_with_its_whole_process_group(server, project)
     subprocess.run([*PREFECT, "flow-run", "cancel", run["id"]], cwd=project, env=server.environment, check=True)
     wait_for(lambda: not os.path.exists(f"/proc/{pid.read_text().strip()}"), seconds=60)
     wait_for(lambda: latest_flow_run(server)["state_type"] == "CANCELLED", seconds=60)
-    wait_for(lambda: any(message["state"] == "CANCELLED" for message in told_of(server)), seconds=60)
     graph.write_text(graph.read_text().replace("sleep 500", "true"))
     again = run_deployment(server, project, "--watch")  # nothing is locked
     assert again.returncode == 0, again.stdout + again.stderr
