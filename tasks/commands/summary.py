@@ -14,7 +14,8 @@ VIEWS = """
 report      reports/index.html
 MLflow      depth-anything runs      then http://127.0.0.1:5000
 Prefect     prefect server start, make worker, prefect deployment run full-pipeline      http://127.0.0.1:4200
-DVC         dvc exp show · dvc metrics show · dvc plots show
+DVC         dvc exp show --drop '.*' --keep 'Experiment|^alpha$|mean.*abs_rel'
+            dvc metrics show · dvc plots show
 (first: source .venv/bin/activate)"""
 
 
