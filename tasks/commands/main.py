@@ -13,6 +13,7 @@ from tasks.commands import (
     app,
     calibrate,
     changes,
+    controlnet,
     convert,
     data_docs,
     evaluate,
@@ -32,6 +33,7 @@ from tasks.commands import (
     segment,
     serve,
     summary,
+    synthesize,
     tables,
     train,
 )
@@ -51,6 +53,8 @@ USE = (
     inspect,
     export_world,
     export_labels,
+    controlnet,
+    synthesize,
 )
 PROJECT = (repro, params, summary, changes, accept, register, rollback, serve, data_docs, repair, runs)
 

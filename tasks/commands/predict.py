@@ -14,7 +14,7 @@ from tasks.commands.calibrate import verdict
 from tasks.commands.inputs import PICTURES, VIDEOS, decode_budget_argument, each, inputs, is_video
 from tasks.commands.outputs import add_out, check_free
 from tasks.commands.predictors import within
-from tasks.commands.results import COLORS, CONDITIONING, MAPS, RESOLUTION, WRITTEN, color_map, write_results
+from tasks.commands.results import COLORS, CONDITIONING, MAPS, RESOLUTION, WRITTEN, color_map, resolution, write_results
 from tasks.commands.shared import model_arguments, model_path, purpose
 
 FARTHEST = 10.0
@@ -62,7 +62,7 @@ def _add_form(one: argparse.ArgumentParser) -> None:
     )
     one.add_argument(
         "--resolution",
-        type=_resolution,
+        type=resolution,
         default=RESOLUTION,
         help=f"shorter side of a conditioning image in pixels, a multiple of 8 (default: {RESOLUTION})",
     )
@@ -114,12 +114,3 @@ def _predictor(given: argparse.Namespace) -> tuple[predictors.Predict, bool]:
         return predict_one, metric
     print(f"calibrated: {verdict(calibration)}; --no-calibration leaves it out", file=sys.stderr)
     return predictors.calibrated(given, predict_one, calibration), True
-
-
-def _resolution(text: str) -> int:
-    from depth_model.media.conditioning import STRIDE
-
-    value = int(text)
-    if value <= 0 or value % STRIDE:
-        raise argparse.ArgumentTypeError(f"{text}: must be a positive multiple of {STRIDE}")
-    return value

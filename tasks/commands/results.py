@@ -20,6 +20,16 @@ WRITTEN = {MAPS: (".color.png", ".png", ".npy"), CONDITIONING: (".conditioning.p
 """What is written of every picture for each value of --as, beside a cloud."""
 
 
+def resolution(text: str) -> int:
+    """Return the shorter side of a conditioning image in pixels that `text` gives."""
+    from depth_model.media.conditioning import STRIDE
+
+    value = int(text)
+    if value <= 0 or value % STRIDE:
+        raise argparse.ArgumentTypeError(f"{text}: must be a positive multiple of {STRIDE}")
+    return value
+
+
 def gray_png(metric: bool, values: np.ndarray) -> bytes:
     """Return float32 `values` (H, W) as a PNG of 16 bits: meters in whole millimeters (0 above 65.5 m) when `metric`,
     else disparity from its least to its largest."""

@@ -232,16 +232,28 @@ def _data_set(role: str, name: str, entry: Mapping[str, Any]) -> Any:
 
 @contextmanager
 def stage_run(workplace: Workplace) -> Iterator[Run]:
-    """Yield the MLflow run of one execution of a stage, named `<stage>-<experiment or workspace>`.
+    """Yield the MLflow run of one execution of a stage, named `<stage>-<experiment or workspace>`, as `kept_run` does.
 
-    `log_entry` says what it was made from. The run's id is kept in `workplace.scratch`: after a kill the same run goes
-    on. It ends FINISHED, FAILED after an exception, KILLED after Ctrl-C or SIGTERM.
-    Raises MlflowException when the store cannot be reached.
+    `log_entry` says what it was made from.
+    """
+    name = f"{workplace.stage}-{os.environ.get('DVC_EXP_NAME') or 'workspace'}"
+    tags = run_tags(workplace.stage, workplace.fingerprint)
+    with kept_run(workplace.scratch / RUN_ID, workplace.folder / POINTS, name, tags) as run:
+        log_entry(connect(), run.id, workplace.entry)
+        yield run
+
+
+@contextmanager
+def kept_run(kept: Path, points: Path, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
+    """Yield the MLflow run whose id the file `kept` holds, so that it goes on after a kill, or a new one of this `name`
+    with `tags`; points that wait to be sent are in the file `points`.
+
+    It ends FINISHED, FAILED after an exception, KILLED after Ctrl-C or SIGTERM. Raises MlflowException when the store
+    cannot be reached.
     """
     client = connect()
-    run_id, resumed = _run_id(client, workplace)
-    run = Run(client, run_id, workplace.folder / POINTS, resumed)
-    log_entry(client, run_id, workplace.entry)
+    run_id, resumed = _run_id(client, kept, points, name, tags)
+    run = Run(client, run_id, points, resumed)
     status = "KILLED"
     try:
         with _termination_raises():
@@ -255,15 +267,13 @@ def stage_run(workplace: Workplace) -> Iterator[Run]:
         client.set_terminated(run_id, status)
 
 
-def _run_id(client: MlflowClient, workplace: Workplace) -> tuple[str, bool]:
-    kept = workplace.scratch / RUN_ID
+def _run_id(client: MlflowClient, kept: Path, points: Path, name: str, tags: Mapping[str, str]) -> tuple[str, bool]:
     experiment = experiment_id(client)
     if kept.exists() and _exists(client, kept.read_text()):
         client.update_run(kept.read_text(), status="RUNNING")
         return kept.read_text(), True
-    name = f"{workplace.stage}-{os.environ.get('DVC_EXP_NAME') or 'workspace'}"
-    run = client.create_run(experiment, run_name=name, tags=run_tags(workplace.stage, workplace.fingerprint))
-    (workplace.folder / POINTS).unlink(missing_ok=True)
+    run = client.create_run(experiment, run_name=name, tags=dict(tags))
+    points.unlink(missing_ok=True)
     files.write_text(kept, run.info.run_id)
     return run.info.run_id, False
 

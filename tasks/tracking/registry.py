@@ -87,6 +87,25 @@ def _add_version(client: MlflowClient, model: str, folder: Path, weights: str, r
     return str(logged.registered_model_version)
 
 
+def register_files(model: str, folder: Path, weights: str, run: mlflow_runs.Run) -> str:
+    """Return the version of the registered `model` that holds the files of `folder` as they are, made if there is none:
+    for what is used by other programs. `weights` is the SHA-256 of its weights."""
+    from mlflow.exceptions import MlflowException
+
+    client, name = mlflow_runs.connect(), registered_name(model)
+    run.tag(WEIGHTS_TAG, weights)
+    if found := find_version(client, name, weights):
+        return str(found.version)
+    run.artifact(folder, "model")
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = f"{client.get_run(run.id).info.artifact_uri}/model"
+    return str(client.create_model_version(name, source, run.id, tags={WEIGHTS_TAG: weights}).version)
+
+
 def registered_names() -> list[str]:
     """Return `models:/NAME@ALIAS` for every alias of the registry, none where there is no registry."""
     if not _is_there(mlflow_runs.tracking_uri()):
