@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
-import pandas as pd
 import pytest
 import yaml
 
 from depth_model.errors import UserError
 from depth_model.networks.provenance import Provenance, write_provenance
-from tasks.commands import main
-from tasks.settings import presets
 from tasks.tracking import champions, mlflow_runs, registry
-from tasks.workspace.entry import Entry
-from tasks.workspace.work import Workplace
-from tests.tasks import starting
-
-ENVIRONMENT = ("DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", mlflow_runs.FLOW_RUN_URL)
-STUDENT = "depth-anything-student"
-SETS = "a" * 64
-
-
-@pytest.fixture
-def project(tmp_path, repository, monkeypatch):
-    """A project folder as current folder, with parameters and an empty store."""
-    for name in ENVIRONMENT:
-        monkeypatch.setenv(name, "")  # not delenv: MLflow sets one of them, which must end with the test
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mlflow.db").write_bytes(starting.empty_store())
-    parameters = presets.content(repository / "presets" / "demo.yaml")
-    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
-    parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
-    parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
-    parameters["evaluation"] = {"short_side": 70, "minimum_images": 20}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(parameters))
-    return tmp_path
+from tests.tasks.tracking.judging import SETS, STUDENT, champion, figures, promote, trained
 
 
 @pytest.mark.hostile
@@ -58,43 +28,6 @@ def test_a_version_that_points_outside_its_own_folder_is_refused(project, tmp_pa
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda artifact_uri: str(stored))
     with pytest.raises(UserError, match="names a folder outside the model"):
         registry.registered_folder("models:/x@champion")
-
-
-def trained(project, weights: bytes, model="student") -> tuple[str, str]:
-    """Leave a model folder and its training run, as the training stage does; return version and run id."""
-    folder = project / "models" / model
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(weights)
-    entry = Entry(f"train_{model}", {"alpha": 0.85})
-    workplace = Workplace(entry, weights.hex().ljust(64, "0"), project / ".work" / weights.hex())
-    workplace.scratch.mkdir(parents=True, exist_ok=True)
-    with mlflow_runs.stage_run(workplace) as run:
-        version = registry.register_model(model, folder, run)
-        assert mlflow_runs.connect().get_run(run.id).info.status == "RUNNING"
-    shutil.rmtree(workplace.folder)
-    return version, run.id
-
-
-def figures(abs_rel, model="student"):
-    return {
-        "columns": {model: {"abs_rel": abs_rel - 0.01, "delta1": 0.9}},
-        "mean": {model: {"abs_rel": abs_rel, "delta1": 0.8}},
-    }
-
-
-def evidence(abs_rel, model="student", refusal=""):
-    """The scores of 30 images around a mean: what another model differs by is the same on each."""
-    return {model: champions.Evidence(refusal, {f"columns/{n}": abs_rel + 0.001 * n for n in range(30)})}
-
-
-def promote(abs_rel, sets=SETS, **known):
-    return champions.promote(figures(abs_rel), sets, evidence(abs_rel, **known))
-
-
-def champion():
-    aliases = mlflow_runs.connect().get_registered_model(STUDENT).aliases
-    return str(aliases["champion"]) if "champion" in aliases else None
 
 
 def test_the_same_weights_are_one_version(project):
@@ -156,66 +89,6 @@ def test_models_measured_on_different_sets_are_not_compared(project):
     (sentence,) = promote(0.1)
     assert "better than version 1" in sentence
     assert champion() == "2"
-
-
-def test_the_champion_goes_back_and_what_was_rolled_back_does_not_return(project):
-    for weights, abs_rel in ((b"one", 0.3), (b"two", 0.2), (b"three", 0.1)):
-        trained(project, weights)
-        promote(abs_rel)
-    done = command(project, "rollback", "student", "--why", "stripes in fog")
-    assert done.stdout.strip() == (f"{STUDENT} version 2 is the champion again, version 3 no longer: stripes in fog"), (
-        done.stderr
-    )
-    assert champion() == "2"
-    (sentence,) = promote(0.1)  # models/ still holds the third
-    assert "does not become the champion: it was rolled back (to version 2: stripes in fog)" in sentence
-    assert champion() == "2"
-    champions.roll_back(STUDENT, None, "stripes there too")  # not back to 3
-    assert champion() == "1"
-    with pytest.raises(UserError, match="no version was the champion before; name one: --to VERSION"):
-        champions.roll_back(STUDENT, None, "")
-    champions.roll_back(STUDENT, "3", "it was the camera")
-    assert champion() == "3"
-    assert promote(0.1)[0].endswith("is the champion")
-    found = champions.moves(mlflow_runs.connect(), STUDENT)
-    assert [one["version"] for one in found] == ["1", "2", "3", "2", "1", "3"]
-    assert [one["before"] for one in found] == [None, "1", "2", "3", "2", "1"]
-
-
-@pytest.mark.parametrize(
-    ("name", "to", "said"),
-    [
-        (STUDENT, "9", "version=9"),
-        (STUDENT, "x", "must be an integer"),
-        (STUDENT, "1", "version 1 is the champion already"),
-        (STUDENT, None, "no version was the champion before"),
-        ("depth-anything-metric-nowhere", None, "depth-anything-metric-nowhere"),
-    ],
-)
-def test_a_way_back_that_is_none_is_one_line(project, name, to, said):
-    trained(project, b"one")
-    promote(0.3)
-    with pytest.raises(UserError, match=said) as refused:
-        champions.roll_back(name, to, "")
-    assert len(str(refused.value).splitlines()) == 1
-    assert champion() == "1"
-
-
-def test_an_alias_set_by_hand_goes_back_to_the_last_recorded_champion():
-    recorded = [{"version": "1", "before": None}, {"version": "2", "before": "1"}]
-    assert champions.held_before(recorded, "7") == "2"
-    assert champions.held_before([], "7") is None
-
-
-def test_a_move_keeps_its_evidence(project):
-    trained(project, b"one")
-    promote(0.3)
-    trained(project, b"two")
-    promote(0.2)
-    first, second = champions.moves(mlflow_runs.connect(), STUDENT)
-    assert (first["why"], second["before"]) == ("there was none", "1")
-    assert second["why"].startswith("better than version 1 (mean AbsRel 0.3000), better on 30 of 30 images")
-    assert (second["evaluation_hash"], second["mean_abs_rel"], second["images"]) == (SETS, 0.2, 30)
 
 
 def test_the_version_that_was_judged_last_is_the_challenger(project):
@@ -372,45 +245,3 @@ def test_the_evaluation_hash_covers_sets_and_parameters(project):
     params = project / "params.yaml"
     params.write_text(params.read_text().replace("short_side: 70", "short_side: 84"))
     assert len({first, second, champions.evaluation_hash()}) == 3
-
-
-def command(project, *words):
-    """What `depth-anything` prints in the folder of the project, and its exit code."""
-    said, complained, code = io.StringIO(), io.StringIO(), 0
-    with contextlib.chdir(project), pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sys, "argv", ["depth-anything", *words])
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
-            try:
-                main.main()
-            except SystemExit as ended:
-                code = ended.code
-    return subprocess.CompletedProcess(words, code, said.getvalue(), complained.getvalue())
-
-
-def test_the_command_registers_what_lies_there_and_refuses_figures_of_other_models(project):
-    assert "models/ holds no model" in command(project, "register").stderr
-    trained(project, b"one")
-    (project / "models" / "student" / "model.safetensors").write_bytes(b"restored")
-    done = command(project, "register")
-    assert done.stdout.splitlines() == [f"{STUDENT} version 2"], done.stderr
-    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=project, check=True)
-    (project / "dvc.yaml").write_text(
-        "stages:\n  summarise:\n    cmd: mkdir -p reports && cp figures.json reports/metrics.json\n"
-        "    deps: [models/student]\n    outs: [reports/metrics.json]\n"
-    )
-    (project / "figures.json").write_text(json.dumps(figures(0.3)))
-    (project / "data" / "catalog").mkdir(parents=True)
-    (project / "data" / "catalog" / "evaluation.json").write_text('{"columns": {}}')
-    table = [(str(n), model, value, "") for model, value in (("student", 0.3), ("constant", 0.6)) for n in range(30)]
-    folder = project / "reports" / "evaluation" / "relative" / "columns"
-    folder.mkdir(parents=True)
-    pd.DataFrame(table, columns=["key", "model", "abs_rel", "failure"]).to_parquet(folder / "per_image.parquet")
-    repro = [sys.executable, "-m", "dvc", "repro", "-q"]
-    subprocess.run(repro, cwd=project, check=True)
-    done = command(project, "register", "--promote")
-    assert "version 2 (mean AbsRel 0.3000) is the champion now" in done.stdout, done.stderr
-    (project / "models" / "student" / "model.safetensors").write_bytes(b"newer")
-    refused = command(project, "register", "--promote")
-    assert refused.returncode == 1
-    assert "reports/metrics.json does not belong to what lies in models/" in refused.stderr
