@@ -6,13 +6,13 @@ Continuous integration runs the pipeline before and after a change; this compare
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from depth_model import files
 from depth_model.errors import UserError
+from tasks.commands.outputs import add_out
 from tasks.commands.shared import purpose
 
 EVALUATION = Path("reports/evaluation")
@@ -52,11 +52,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     one = commands.add_parser("changes", help="figures and pictures of two runs, compared", description=purpose(run))
     one.add_argument("before", type=Path, help="the folder of the project in which the pipeline ran before the change")
     one.add_argument("after", type=Path, help="that in which it ran after it")
-    one.add_argument("-o", "--out", type=Path, required=True, help="folder for comment.md and the pictures")
     one.add_argument(
         "--pictures", default="", metavar="URL", help="address at which the pictures will lie, for links in the comment"
     )
-    one.set_defaults(run=run, reads=("before", "after"))
+    add_out(one, "folder for comment.md and the pictures", "before", "after")
+    one.set_defaults(run=run)
 
 
 def run(given: argparse.Namespace) -> None:
@@ -127,12 +127,12 @@ def write_pictures(before: Path, after: Path, out: Path) -> Iterator[str]:
 
 def stacked(first: Path, second: Path) -> bytes:
     """Return a PNG with one picture above another, on white."""
-    from PIL import Image
+    import numpy as np
 
-    with Image.open(first) as above, Image.open(second) as below:
-        whole = Image.new("RGB", (max(above.width, below.width), above.height + below.height), "white")
-        for one, top in ((above, 0), (below, above.height)):
-            whole.paste(one.convert("RGB"), (0, top))
-    buffer = io.BytesIO()
-    whole.save(buffer, "PNG")
-    return buffer.getvalue()
+    from depth_model.media.pictures import png
+    from depth_model.shards.images import decode_rgb
+
+    pair = [decode_rgb(path.read_bytes()) for path in (first, second)]
+    width = max(one.shape[1] for one in pair)
+    white = [np.pad(one, ((0, 0), (0, width - one.shape[1]), (0, 0)), constant_values=255) for one in pair]
+    return png(np.concatenate(white))
