@@ -28,10 +28,10 @@ from depth_model.networks.preprocessing import network_size
 from depth_model.networks.variants import PATCH
 from depth_model.prediction.predictor import DepthPredictor, network_image, resized
 from depth_model.pseudo_label.teachers import Foreign, estimator_of, relative_model
-from depth_model.reading.engines import HELPERS, ahead, ordered, slot
+from depth_model.reading.engines import HELPERS, ahead, over_shards, slot
 from depth_model.settings import Engine
 from depth_model.shards import rasters
-from depth_model.shards.source import SourceFolder, join_sidecar, missing_parts, write_sidecar_shard
+from depth_model.shards.source import SourceFolder, join_sidecar, write_sidecar_shard
 from depth_model.shards.store import Bucket
 
 SUFFIX = f"target.{rasters.SUFFIX}"
@@ -82,11 +82,8 @@ def label_source(
     teacher gives a value that is not finite, for a GPU that is not there and when a worker is killed time and again,
     BadCheckpoint for no model, and StoreError when a store cannot be used.
     """
-    missing = missing_parts(source, scratch, progress)
-    cpus, gpus = labeling.threads or torch.get_num_threads(), int(labeling.device == "gpu")
-    shared = labeling, Path(scratch).absolute(), store
     damaged = []
-    for images, fault in ordered(_label_shard, missing, shared, engine, processes, cpus, gpus):
+    for images, fault in over_shards(_label_shard, source, labeling, scratch, progress, engine, processes, store):
         damaged += [fault] if fault else []
         progress(images)
     if damaged:

@@ -17,11 +17,16 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
+from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from depth_model.errors import UserError
 from depth_model.settings import Engine, NotNegative, Positive, setting
+
+if TYPE_CHECKING:
+    from depth_model.shards.source import SourceFolder
+    from depth_model.shards.store import Bucket
 
 HELPERS = min(8, os.cpu_count() or 1)
 """Threads that read, and as many that encode, in each worker that runs a network."""
@@ -67,6 +72,28 @@ def ordered(
         yield from (function(part, shared) for part in parts)
     else:
         yield from _by_processes(function, parts, shared, workers)
+
+
+def over_shards(
+    function: Callable[..., Result],
+    source: SourceFolder,
+    given: Any,
+    scratch: Path,
+    progress: Callable[[int], None],
+    engine: Engine,
+    processes: int,
+    store: Bucket | None,
+) -> Iterator[Result]:
+    """Yield `function(part, (given, scratch, store))` for each shard of `source` whose sidecar is not finished in
+    `scratch`; `progress(images)` is told of those that are. `given` has `threads` and `device`, as NetworkMachine has.
+    Computed and raised as by `ordered`."""
+    import torch  # parameters are checked without it
+
+    from depth_model.shards.source import missing_parts
+
+    missing = missing_parts(source, scratch, progress)
+    cpus, gpus = given.threads or torch.get_num_threads(), int(given.device == "gpu")
+    yield from ordered(function, missing, (given, Path(scratch).absolute(), store), engine, processes, cpus, gpus)
 
 
 def ahead(function: Callable[[Part], Result], parts: Iterable[Part], threads: int) -> Iterator[Result]:

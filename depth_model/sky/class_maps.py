@@ -18,11 +18,11 @@ import torch
 
 from depth_model.errors import BadInput, named
 from depth_model.networks.device import torch_threads, worker_device
-from depth_model.reading.engines import HELPERS, ahead, ordered, slot
+from depth_model.reading.engines import HELPERS, ahead, over_shards, slot
 from depth_model.settings import Engine
 from depth_model.shards import rasters
 from depth_model.shards.sample import check_key
-from depth_model.shards.source import SourceFolder, join_sidecar, missing_parts, write_sidecar_shard
+from depth_model.shards.source import SourceFolder, join_sidecar, write_sidecar_shard
 from depth_model.shards.store import Bucket
 
 LABELS = "labels"
@@ -60,10 +60,7 @@ def map_source(
     The table says `largest`, the largest class of a map, -1 without any, and `labeled_fraction`. The other arguments,
     and what is raised beside BadInput for a map that is not there, are as in `depth_model.sky.masks.mask_source`.
     """
-    missing = missing_parts(source, scratch, progress)
-    cpus, gpus = mapping.threads or torch.get_num_threads(), int(mapping.device == "gpu")
-    shared = mapping, Path(scratch).absolute(), store
-    for images in ordered(_map_shard, missing, shared, engine, processes, cpus, gpus):
+    for images in over_shards(_map_shard, source, mapping, scratch, progress, engine, processes, store):
         progress(images)
     join_sidecar(scratch, result, source)
 

@@ -20,10 +20,10 @@ import torch
 
 from depth_model.errors import named
 from depth_model.networks.device import CPU, torch_threads, worker_device
-from depth_model.reading.engines import HELPERS, ahead, ordered, slot
+from depth_model.reading.engines import HELPERS, ahead, over_shards, slot
 from depth_model.settings import Engine
 from depth_model.shards import rasters
-from depth_model.shards.source import SourceFolder, join_sidecar, missing_parts, write_sidecar_shard
+from depth_model.shards.source import SourceFolder, join_sidecar, write_sidecar_shard
 from depth_model.shards.store import Bucket
 
 Segmenter = Callable[[np.ndarray], np.ndarray]
@@ -106,10 +106,7 @@ def mask_source(
     Finished shards in `scratch` are used again; the other arguments, and what is raised beside UserError for a
     segmenter that cannot be had, are as in `depth_model.pseudo_label.labeling.label_source`.
     """
-    missing = missing_parts(source, scratch, progress)
-    cpus, gpus = masking.threads or torch.get_num_threads(), int(masking.device == "gpu")
-    shared = masking, Path(scratch).absolute(), store
-    for images in ordered(_mask_shard, missing, shared, engine, processes, cpus, gpus):
+    for images in over_shards(_mask_shard, source, masking, scratch, progress, engine, processes, store):
         progress(images)
     join_sidecar(scratch, result, source)
 

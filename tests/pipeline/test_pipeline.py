@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from flows import order
 from tasks.workspace.repro import stage_graph
 from tests import canaries
 from tests.pipeline.test_kills import scratch_holds, stop_group, wait_for
@@ -114,9 +115,8 @@ AFTER_PHOTOGRAPH = {
 
 def test_what_waits_for_the_watched_folder(project, monkeypatch):
     monkeypatch.chdir(project.folder)
-    needs, waiting = stage_graph(), {"collect_unlabeled@photographs"}
-    while more := {one for one, needed in needs.items() if waiting & set(needed)} - waiting:
-        waiting |= more
+    first = "collect_unlabeled@photographs"
+    waiting = {first} | order.behind(stage_graph(), [first])
     assert waiting >= AFTER_PHOTOGRAPH
     assert {one for one in waiting if one.startswith(("collect", "validate", "sky"))} == {
         one for one in AFTER_PHOTOGRAPH if one.startswith(("collect", "validate"))

@@ -8,21 +8,17 @@ import pytest
 import yaml
 
 from depth_model.networks import DepthAnything
-from tasks.settings import presets
 from tasks.tracking import champions, mlflow_runs, registry
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
+from tests.tasks.starting import bare_parameters
 
 
 @pytest.fixture(scope="session")
-def registered(tmp_path_factory, repository):
+def registered(tmp_path_factory):
     """A project with a registered tiny student that is the champion, evaluated with a short side of 56 pixels."""
     folder = tmp_path_factory.mktemp("registered")
-    parameters = presets.content(repository / "presets" / "demo.yaml")
-    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
-    parameters |= {"finetune_metric": {}, "evaluate_metric": {}}
-    parameters |= {"finetune_semantic": {}, "evaluate_semantic": {}}
-    parameters["evaluation"] = {"short_side": 56, "minimum_images": 1}
+    parameters = bare_parameters(evaluation={"short_side": 56, "minimum_images": 1})
     (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
     DepthAnything("tiny", weights="none", seed=1).save(folder / "models" / "student")
     workplace = Workplace(Entry("train_student"), "f" * 64, folder / ".work")

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tasks.runner import run_stage
+from tasks.settings import presets
 from tasks.tracking import mlflow_runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -23,6 +24,14 @@ def start(address):
     if address == "train_student":
         Path("data", "class_map").mkdir(exist_ok=True)  # git has it, so that it is there without maps
     run_stage(address)
+
+
+def bare_parameters(**others):
+    """The parameters of the demo without a source or a fine-tuning, with `others`."""
+    parameters = presets.content(REPOSITORY / "presets" / "demo.yaml")
+    parameters["sources"] = {"labeled": {}, "unlabeled": {}, "evaluation": {}, "metric": {}, "semantic": {}}
+    parameters |= {"finetune_metric": {}, "evaluate_metric": {}, "finetune_semantic": {}, "evaluate_semantic": {}}
+    return parameters | others
 
 
 @cache

@@ -6,14 +6,13 @@ import contextlib
 import io
 import shutil
 import subprocess
-import sys
 
 import pytest
 
-from tasks.commands import main
 from tasks.tracking import champions, mlflow_runs, registry
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
+from tests.tasks.commands.calling import call
 
 STUDENT = "depth-anything-student"
 SETS = "a" * 64
@@ -60,10 +59,9 @@ def command(project, *words):
     """What `depth-anything` prints in the folder of the project, and its exit code."""
     said, complained, code = io.StringIO(), io.StringIO(), 0
     with contextlib.chdir(project), pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sys, "argv", ["depth-anything", *words])
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
             try:
-                main.main()
+                call(patched, *words)
             except SystemExit as ended:
                 code = ended.code
     return subprocess.CompletedProcess(words, code, said.getvalue(), complained.getvalue())
