@@ -21,4 +21,5 @@ def run(workplace: Workplace, settings: params.Params) -> None:
             (wanted.height, wanted.width),
             workplace.out(),
             bar.update,
+            settings.machine.collect.workers,
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 EXAMPLES, WORST = 4, 20
 WORST_COMPARED = 3
 """Of the worst images, those that also get pictures of their own, to compare one by one."""
+REMEMBERED = 256 * 2**20
+"""Bytes of a model's maps that are kept for its pictures; what does not fit is predicted again."""
 
 
 def evaluate_set(
@@ -42,6 +46,7 @@ def evaluate_set(
 
     Raises NothingEvaluated that calls the set `where`.
     """
+    models = {name: _remembering(model) for name, model in models.items()}
     with progress_bar(f"evaluate {name}", len(cases), "images") as bar:
         table, skipped = evaluate(models, cases, protocol, bar.update)
     check_evaluated(where, table, skipped)
@@ -54,6 +59,24 @@ def evaluate_set(
     ranks = {key: rank for rank, key in enumerate(_ranked(table, main))}
     compared = sorted({*pictures["examples"], *pictures["worst"][:WORST_COMPARED]}, key=ranks.__getitem__)
     write_panels(folder, {ranks[key]: shown[key] for key in compared}, len(ranks))
+
+
+def _remembering(model: Estimator) -> Estimator:
+    kept: dict[tuple[bytes, tuple[str, ...]], np.ndarray] = {}
+    left = REMEMBERED
+
+    def predict(image: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+        nonlocal left
+        # By content: a protocol may show an image mirrored, too, under the same names.
+        key = sha256(np.ascontiguousarray(image)).digest(), names
+        if key in kept:
+            return kept[key]
+        values = model.predict(image, names)
+        if values.nbytes <= left:
+            kept[key], left = values, left - values.nbytes
+        return values
+
+    return replace(model, predict=predict)
 
 
 def write_table(folder: Path, table: pd.DataFrame) -> None:

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from depth_model import files
-from depth_model.shards.sample import Sample
+from depth_model.reading.engines import ordered
+from depth_model.shards.sample import Item, Sample
 
 
 @dataclass(frozen=True)
@@ -70,27 +72,39 @@ def export_world(
     size: tuple[int, int],
     root: Path,
     progress: Callable[[], None],
+    workers: int = 1,
 ) -> None:
     """Write `counts[split]` pictures of `domain` for every split to `root`, all different; `progress()` after each.
 
-    `size` is (height, width) in pixels. The same arguments give the same bytes, and each file appears whole or not at
-    all. Raises ValueError for a split that `layout` does not have and for an unknown domain.
+    `size` is (height, width) in pixels; `workers` processes draw. The same arguments give the same bytes, and each
+    file appears whole or not at all. Raises ValueError for a split that `layout` does not have and for an unknown
+    domain.
     """
     from depth_model.readers.rendered_world import READER
 
     unknown = [split for split in counts if split not in layout.splits]
     if unknown:
         raise ValueError(f"layout {layout.name} has no split {unknown[0]!r}; it has {', '.join(layout.splits)}")
-    pictures = READER(domain=domain, count=sum(counts.values()), seed=seed, height=size[0], width=size[1])
-    written: dict[str, list[Sample]] = {}
-    for split, count in counts.items():
-        written[split] = []
-        for number, sample in zip(range(count), pictures):
-            layout.write(root, sample, number, split)
-            written[split].append(Sample(sample.key, b"", intrinsics=sample.intrinsics))
-            progress()
+    options = READER.options(domain=domain, count=sum(counts.values()), seed=seed, height=size[0], width=size[1])
+    places = [(split, number) for split, count in counts.items() for number in range(count)]
+    pictures = list(zip(READER.items(Path(), options), places, strict=True))
+    written: dict[str, list[Sample]] = {split: [] for split in counts}
+    drawn = ordered(_write_item, pictures, (layout.name, root, options), "local", min(workers, len(pictures) or 1))
+    for (split, _), sample in zip(places, drawn, strict=True):
+        written[split].append(sample)
+        progress()
     if layout.finish is not None:
         layout.finish(root, written)
+
+
+def _write_item(picture: tuple[Item, tuple[str, int]], given: tuple[str, Path, Any]) -> Sample:
+    """Write one picture and return it without its pixels."""
+    from depth_model.readers.rendered_world import READER
+
+    (item, (split, number)), (layout, root, options) = picture, given
+    sample = READER.load(root, item, options)
+    get(layout).write(root, sample, number, split)
+    return Sample(sample.key, b"", intrinsics=sample.intrinsics)
 
 
 def write_png(path: Path, values: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from depth_model import readers
 from depth_model.errors import BadInput
-from depth_model.evaluation import relative_depth_metrics
+from depth_model.evaluation import relative_depth_metrics, results
 from depth_model.evaluation.cases import CollectedCases
 from depth_model.evaluation.harness import evaluate, example
 from depth_model.evaluation.protocols import GENERIC
@@ -192,3 +192,20 @@ def test_an_example_shows_aligned_depth_and_its_score(source):
     valid = np.isfinite(shown.depth)
     np.testing.assert_allclose(shown.aligned["seer"][valid], shown.depth[valid], rtol=1e-4)
     assert (shown.key, shown.unit, shown.scores) == ("1", "m", {"seer": "AbsRel 0.000"})
+
+
+@pytest.mark.parametrize("room, again", [(10**6, 0), (24 * 32 * 4, COUNT - 2), (0, COUNT - 1)])
+def test_pictures_take_the_maps_that_were_measured_as_far_as_they_are_kept(source, tmp_path, monkeypatch, room, again):
+    asked = []
+
+    def counted(image):
+        asked.append(image.shape)
+        return seer(image)
+
+    monkeypatch.setattr(results, "REMEMBERED", room)
+    folder, summary = tmp_path / "evaluated", tmp_path / "summary.json"
+    results.evaluate_set(
+        "five", "sources.evaluation.five", {"seer": relative(counted)}, source(), GENERIC, folder, summary, "seer"
+    )
+    assert len(asked) == COUNT - 1 + again  # the fifth has too little truth to be shown to a model
+    assert {"examples.png", "worst.png", "panels"} <= {path.name for path in folder.iterdir()}

@@ -161,6 +161,18 @@ def test_the_same_arguments_give_the_same_bytes(exported, tmp_path):
         assert (tmp_path / path.relative_to(root)).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["google_landmarks", "sintel"])
+def test_neither_does_the_number_of_processes_change_them(name, tmp_path):
+    layout = export.get(name)
+    for workers in (1, 2):
+        export.export_world(layout, "rooms", counts(layout), 5, SIZE, tmp_path / str(workers), lambda: None, workers)
+    written = [one.relative_to(tmp_path / "1") for one in (tmp_path / "1").rglob("*") if one.is_file()]
+    assert written
+    for path in written:
+        assert (tmp_path / "2" / path).read_bytes() == (tmp_path / "1" / path).read_bytes()
+
+
 def test_pairs_of_points_say_which_is_nearer(exported):
     name, root, rendered = exported
     if name != "da2k":
