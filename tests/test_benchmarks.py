@@ -28,6 +28,7 @@ def test_a_benchmark_answers_help(path, monkeypatch, capsys):
     assert f"python benchmarks/{path.name}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_measurements_of_a_gpu_run_dry(tmp_path, repository):
     """Every part at the smallest sizes on the CPU: what is left to fail on a card is the card's own."""
     words = [sys.executable, "benchmarks/gpu.py", "--dry", "--out", str(tmp_path)]

@@ -140,6 +140,7 @@ def test_every_example_has_its_limit(repository):
     assert titles == list(LIMITS)
 
 
+@pytest.mark.slow
 def test_a_loss_term(copy, data):
     make(copy, "A loss term")
     (history,) = teachers(copy, data, [SQUARED], {})
@@ -149,6 +150,7 @@ def test_a_loss_term(copy, data):
         assert row["loss"] == pytest.approx(row["affine_invariant"] + 0.5 * row["squared"])
 
 
+@pytest.mark.slow
 def test_a_parameter(copy, data):
     make(copy, "A loss term")
     changed = make(copy, "A parameter")
@@ -163,6 +165,7 @@ def test_a_parameter(copy, data):
     assert strong[1]["affine_invariant"] != without[1]["affine_invariant"]
 
 
+@pytest.mark.slow
 def test_an_encoder(copy, data):
     make(copy, "An encoder")
     tests = ["tests/depth_model/networks/test_depth_anything.py", "-k", "test_counts_of and vitt"]

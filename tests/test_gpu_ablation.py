@@ -22,6 +22,7 @@ def gpu_ablation(repository, monkeypatch):
     return gpu_ablation
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_a_line_for_each_row_and_makes_none_again(tmp_path, gpu_ablation, monkeypatch):
     monkeypatch.setattr(collapse, "CONSTANT", math.inf)
     setting = gpu_ablation.setting_of(gpu_ablation.SCALES["dry"])

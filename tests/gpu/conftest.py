@@ -48,7 +48,7 @@ cuda = pytest.param(
 )
 
 
-@pytest.fixture(params=["cpu", cuda])
+@pytest.fixture(params=[pytest.param("cpu", marks=pytest.mark.slow), cuda])
 def device(request):
     """The device that is compared with the CPU, with exact arithmetic."""
     chosen = torch.device(request.param)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 
@@ -76,9 +77,9 @@ def with_key(content, section, key):
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_hostile_keys_are_refused_in_every_section(repository, section):
-    complete = (repository / "params.yaml").read_text()
+    complete = yaml.safe_load((repository / "params.yaml").read_text())
     for key in HOSTILE:
-        content = with_key(yaml.safe_load(complete), section, key)
+        content = with_key(copy.deepcopy(complete), section, key)
         with pytest.raises(UserError):
             params.check(content)
 

@@ -80,6 +80,7 @@ def runs(stage):
     return client.search_runs([mlflow_runs.experiment_id(client)], f"run_name LIKE '{stage}-%'")
 
 
+@pytest.mark.slow
 def test_every_stage_works_from_a_bucket_as_from_folders(project, bucket, tmp_path, monkeypatch):
     remote = run_all(monkeypatch, project, project["data"]["store"])
     assert not list((tmp_path / "data").rglob("*.tar"))

@@ -10,7 +10,9 @@ import pytest
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="torch has another OpenMP there")
-@pytest.mark.parametrize(("given", "found"), [({}, "1000"), ({"GOMP_SPINCOUNT": "77"}, "77")])
+@pytest.mark.parametrize(
+    ("given", "found"), [({}, "1000"), pytest.param({"GOMP_SPINCOUNT": "77"}, "77", marks=pytest.mark.slow)]
+)
 def test_threads_of_a_stage_hardly_spin_unless_the_user_says_so(repository, given, found):
     environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     environment |= {"OMP_DISPLAY_ENV": "VERBOSE", "PYTHONPATH": str(repository), **given}

@@ -55,6 +55,7 @@ def test_every_image_has_rows_or_a_reason(job, tmp_path):
     assert results[0]["rows"][0]["abs_rel"] < results[0]["rows"][1]["abs_rel"]
 
 
+@pytest.mark.slow
 def test_neither_processes_nor_threads_change_a_result(job, tmp_path):
     DepthAnything("tiny", seed=0).save(tmp_path / "model")
     network = replace(job, model=str(tmp_path / "model"), settings=Settings(short_side=SIDE))

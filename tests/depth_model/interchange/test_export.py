@@ -52,6 +52,7 @@ def program(model, tmp_path_factory):
     return torch.export.load(path).module()
 
 
+@pytest.mark.slow
 @one_in_full("official")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_onnx_gives_the_same_for_any_batch_and_size(model, session, shape):

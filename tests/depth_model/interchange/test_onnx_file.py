@@ -38,13 +38,18 @@ KINDS = {
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        ("bins", OnnxOptions(size=SIZE)),
-        pytest.param("bins", OnnxOptions(), marks=pytest.mark.slow),
-        ("sigmoid", OnnxOptions(size=SIZE)),
-        ("scores", OnnxOptions()),
         ("disparity", OnnxOptions(size=SIZE)),
-        ("disparity", OnnxOptions(precision="fp16", size=SIZE)),
-        pytest.param("disparity", OnnxOptions(precision="fp16"), marks=pytest.mark.slow),
+        *(
+            pytest.param(kind, options, marks=pytest.mark.slow)
+            for kind, options in (
+                ("bins", OnnxOptions(size=SIZE)),
+                ("bins", OnnxOptions()),
+                ("sigmoid", OnnxOptions(size=SIZE)),
+                ("scores", OnnxOptions()),
+                ("disparity", OnnxOptions(precision="fp16", size=SIZE)),
+                ("disparity", OnnxOptions(precision="fp16")),
+            )
+        ),
     ],
     ids=str,
 )
@@ -68,6 +73,7 @@ def test_every_kind_is_opened_by_others_and_gives_the_same(kind, options, tmp_pa
     assert np.abs(found - expected).max() < tolerance * np.ptp(expected)
 
 
+@pytest.mark.slow
 def test_another_model_is_told_apart(tmp_path):
     model, path = KINDS["disparity"]().eval(), tmp_path / "model.onnx"
     export_onnx(model, path, OnnxOptions(size=SIZE))

@@ -65,6 +65,7 @@ def images(batch: int, height: int, width: int) -> torch.Tensor:
     return torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(height + width))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 126, 84), (3, 42, 70), (1, 518, 518), (1, 126, 84)])
 def test_disparity_is_that_of_torch_at_any_shape(model, compiled, shape):
     with torch.inference_mode():
@@ -80,6 +81,7 @@ def test_a_result_is_not_overwritten_by_the_next(compiled):
     assert torch.equal(first, before)
 
 
+@pytest.mark.slow
 def test_no_more_shapes_are_kept_than_said(compiled):
     for rows in range(3, 3 + SHAPES + 2):
         compiled(images(1, 14 * rows, 42))
@@ -114,6 +116,7 @@ def test_what_cannot_be_is_one_line(model, monkeypatch):
         OpenVinoModel(model)
 
 
+@pytest.mark.slow
 def test_a_signal_is_handled_after_the_models_are_gone(compiled, graph):
     ended = subprocess.run([sys.executable, "-c", SIGNALED, str(graph)], capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr

@@ -140,7 +140,7 @@ def test_transformers_loads_the_folder_as_it_is_and_agrees_at_518(model, folder)
         assert difference(model(batch), theirs.eval()(batch).predicted_depth) < 1e-4
 
 
-@pytest.mark.parametrize(("height", "width"), [(252, 350), (28, 14)])
+@pytest.mark.parametrize(("height", "width"), [pytest.param(252, 350, marks=pytest.mark.slow), (28, 14)])
 def test_transformers_agrees_at_other_sizes_with_the_exact_position_embedding(tmp_path, height, width):
     model = randomized("vits", position_embedding="exact")
     model.save(tmp_path)

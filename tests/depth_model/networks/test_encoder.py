@@ -133,6 +133,7 @@ def test_weights_that_do_not_exist_for_a_size_are_named(size, weights):
         build_encoder(size, weights)
 
 
+@pytest.mark.slow
 def test_an_unreachable_model_hub_gives_one_line_with_a_remedy(tmp_path):
     code = (
         "from depth_model.errors import UserError\n"

@@ -222,6 +222,7 @@ def killed_once(source, folder):
     return one
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_shard_and_the_bytes_stay_the_same(source, setup, tmp_path, undisturbed):
     setup = dataclasses.replace(setup, threads=torch.get_num_threads())
     seen = []

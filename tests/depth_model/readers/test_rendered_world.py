@@ -57,14 +57,16 @@ def test_sky_is_what_has_no_depth_and_nothing_else(domain, samples):
         assert any(np.isnan(sample.target).any() for sample in samples)
 
 
-def test_same_seed_same_bytes_also_in_another_process(domain, samples):
+def test_same_seed_same_bytes_also_in_another_process():
     code = (
         "import sys, hashlib; from depth_model import readers\n"
-        f"for s in readers.get('rendered_world')(domain={domain!r}, count=2, seed=11):\n"
-        "    print(hashlib.sha256(s.image + s.target.tobytes() + s.semantic.tobytes()).hexdigest())"
+        "for domain in sys.argv[1:]:\n"
+        "    for s in readers.get('rendered_world')(domain=domain, count=1, seed=11):\n"
+        "        print(hashlib.sha256(s.image + s.target.tobytes() + s.semantic.tobytes()).hexdigest())"
     )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    here = [hash_of(sample) for sample in samples[:2]]
+    command = [sys.executable, "-c", code, *world.DOMAINS]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    here = [hash_of(sample) for domain in world.DOMAINS for sample in READER(domain=domain, count=1, seed=11)]
     assert printed == here
 
 

@@ -194,10 +194,10 @@ def test_a_shard_that_vanished_is_made_again(pairs, bucket, store, tmp_path):
     ("fault", "gigabytes"),
     [
         ("throttle", "1"),
-        ("drop", "1e-6"),
+        pytest.param("drop", "1e-6", marks=pytest.mark.slow),
         ("truncate", "1"),
-        ("truncate", "1e-6"),
-        ("corrupt", "1"),
+        pytest.param("truncate", "1e-6", marks=pytest.mark.slow),
+        pytest.param("corrupt", "1", marks=pytest.mark.slow),
         ("corrupt", "1e-6"),
     ],
 )
@@ -282,6 +282,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_an_upload_it_ends_in_the_same_bytes(bucket, store, tmp_path, repository):
     (tmp_path / "pictures").mkdir()
     for number in range(4):  # about 8 MB each: a shard goes up in parts

@@ -112,6 +112,7 @@ def test_a_bucket_gives_the_collection_of_its_copy_on_disk(store, pictures, tmp_
     assert samples(remote) == samples(local)
 
 
+@pytest.mark.slow
 def test_two_processes_read_a_bucket_as_one(store, tmp_path):
     reader = readers.get("image_folder")
     for workers in (1, 2):
@@ -122,7 +123,9 @@ def test_two_processes_read_a_bucket_as_one(store, tmp_path):
         assert (tmp_path / "r2" / path.name).read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("fault", ["throttle", "truncate", "drop", "corrupt"])
+@pytest.mark.parametrize(
+    "fault", ["throttle", "corrupt", *(pytest.param(fault, marks=pytest.mark.slow) for fault in ("truncate", "drop"))]
+)
 def test_trouble_that_passes_changes_nothing(store, bucket, tmp_path, fault):
     whole = samples(collect(tmp_path, store, "whole"))
     proxy = bucket[2]
@@ -260,6 +263,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_killed_while_reading_a_bucket_it_ends_in_the_same_bytes(store, bucket, tmp_path, repository):
     script = tmp_path / "start.py"
     script.write_text(STARTED)

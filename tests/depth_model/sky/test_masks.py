@@ -27,6 +27,7 @@ def encoder():
     return probe.packaged_encoder()
 
 
+@pytest.mark.slow
 def test_the_probe_finds_the_sky_of_a_domain_it_was_not_trained_on(encoder):
     found = probe.read_probe()
     stored = json.loads(probe.PROBE_FILE.read_text())
@@ -51,6 +52,7 @@ def test_the_probe_finds_real_skies(encoder, samples):
     assert train_probe.measure(encoder, found, kitchen)["wrongly_sky"] < 0.01
 
 
+@pytest.mark.slow
 def test_what_the_stored_file_says_was_measured_holds(encoder):
     stored = json.loads(probe.PROBE_FILE.read_text())
     claimed = stored["measured"][f"rendered {train_probe.HELD_OUT}, not trained on"]
@@ -245,6 +247,7 @@ def test_progress_counts_every_image_once(tmp_path, sky_of):
         assert sum(counted) == 3
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bytes(tmp_path):
     source = collected(tmp_path, BRIGHT, BRIGHT.options())
     for name, processes in (("one", 1), ("two", 2)):

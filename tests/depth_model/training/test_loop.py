@@ -70,6 +70,7 @@ def test_a_loss_that_raises_does_not_change_the_end(tmp_path, undisturbed):
     assert finish(tmp_path / "scratch", tmp_path) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_killed_process_does_not_change_the_end(tmp_path, undisturbed):
     killed = start_program(tmp_path, "SIGKILL", "17")
     assert killed.returncode == -signal.SIGKILL
@@ -77,6 +78,7 @@ def test_a_killed_process_does_not_change_the_end(tmp_path, undisturbed):
     assert finish(tmp_path / "scratch", tmp_path) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_terminated_process_saves_its_step_and_says_so(tmp_path, undisturbed):
     ended = start_program(tmp_path, "SIGTERM", "17")
     assert ended.returncode == 128 + signal.SIGTERM
@@ -88,7 +90,7 @@ def test_a_terminated_process_saves_its_step_and_says_so(tmp_path, undisturbed):
     assert (tmp_path / "out" / "history.csv").read_bytes() == undisturbed[1]
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", [pytest.param("SIGTERM", marks=pytest.mark.slow), "SIGINT"])
 def test_a_signal_to_the_loader_processes_too_ends_as_cleanly(tmp_path, undisturbed, name):
     ended = start_program(tmp_path, name, "11", "2")
     assert f"small: stopped after step 12 of {STEPS}" in ended.stderr

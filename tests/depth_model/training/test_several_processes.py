@@ -52,6 +52,7 @@ def undisturbed(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_loss_curve_of_one(undisturbed, tmp_path):
     from .small_run import MACHINE, SETTINGS, small_run, train, write_result
 
@@ -60,6 +61,7 @@ def test_two_processes_have_the_loss_curve_of_one(undisturbed, tmp_path):
     assert losses(undisturbed) == pytest.approx(losses(tmp_path), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_measuring_and_keep_what_one_keeps(tmp_path):
     steps, figures = [], []
     for processes in (1, 2):
@@ -90,6 +92,7 @@ def kill_and_go_on(folder, name, step, rank):
     return resumed[0].split()[-1] if resumed else "0"
 
 
+@pytest.mark.slow
 def test_a_lost_process_ends_the_job_and_the_next_start_ends_in_the_same_bytes(undisturbed, tmp_path):
     assert kill_and_go_on(tmp_path, "SIGKILL", 13, "1") == "10"
     assert result(tmp_path) == result(undisturbed)

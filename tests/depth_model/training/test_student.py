@@ -218,9 +218,9 @@ def test_bf16_ends_near_fp32(pools, tmp_path, undisturbed):
     ("pseudo_labels", "images", "terms"),
     [
         (False, "none", ["affine_invariant"]),
-        (True, "none", ["affine_invariant", "pseudo_label"]),
+        pytest.param(True, "none", ["affine_invariant", "pseudo_label"], marks=pytest.mark.slow),
         (True, "labeled", ["affine_invariant", "pseudo_label", "feature_alignment"]),
-        (False, "labeled", ["affine_invariant", "feature_alignment"]),
+        pytest.param(False, "labeled", ["affine_invariant", "feature_alignment"], marks=pytest.mark.slow),
     ],
 )
 def test_an_ablation_averages_the_losses_that_are_left(pools, tmp_path, pseudo_labels, images, terms):

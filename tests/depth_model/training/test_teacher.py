@@ -43,7 +43,7 @@ def test_it_learns(undisturbed):
     assert history.recent("prediction/positive_fraction", 10) > 0.5
 
 
-@pytest.mark.parametrize("step", [3, 18])
+@pytest.mark.parametrize("step", [pytest.param(3, marks=pytest.mark.slow), 18])
 def test_killed_and_resumed_it_ends_in_the_same_bytes(pools, tmp_path, undisturbed, step):
     def killer(finished, metrics):
         if finished == step:
@@ -54,6 +54,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(pools, tmp_path, undisturb
     assert trained(pools[0], tmp_path)[:2] == undisturbed[:2]
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_workers(pools, tmp_path, undisturbed):
     machine = dataclasses.replace(MACHINE, workers=2)
     assert trained(pools[0], tmp_path, machine=machine)[:2] == undisturbed[:2]

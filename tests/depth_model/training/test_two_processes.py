@@ -40,6 +40,7 @@ def script():
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without", ["", "1"])
 def test_two_processes_learn_what_one_learns_from_the_joined_batch(pairs, script, without):
     first, second = (dict(one) for one in pairs[without])

@@ -98,7 +98,7 @@ def test_patience_ends_the_training_and_says_why(tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("ema", [pytest.param(0.0, marks=pytest.mark.slow), 0.9])
 def test_killed_in_any_step_it_ends_in_the_same_bytes(tmp_path, ema):
     settings = dataclasses.replace(EVERY, patience=3, every=3)
     given = {"settings": settings, "steps": 60, "ema": ema}

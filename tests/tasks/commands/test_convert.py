@@ -80,6 +80,7 @@ def test_what_a_bare_file_cannot_tell_is_asked_for(call, model, tmp_path):
 SIZE = ("--size", 56, 84)  # an export to any size takes half a minute
 
 
+@pytest.mark.slow
 def test_graphs_run_without_this_project_and_the_difference_is_printed(call, model, tmp_path):
     printed = call(tmp_path / "depth_anything_vits14.pth", "--to", "onnx", *SIZE, "-o", tmp_path / "model.onnx")
     assert "of the range" in printed
@@ -116,6 +117,7 @@ def test_what_is_no_model_is_one_line_and_nothing_is_run(call, model, capsys, tm
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_onnx_file_is_checked_on_the_pictures_of_the_user(call, model, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)).save(tmp_path / "a.png")
     more = ("--to", "onnx", "--size", 42, 70, "--check", tmp_path / "a.png")
@@ -127,7 +129,7 @@ def test_an_onnx_file_is_checked_on_the_pictures_of_the_user(call, model, tmp_pa
     ("more", "said"),
     [
         (("--to", "onnx", "--size", 40, 70), "both must be positive multiples of 14"),
-        (("--to", "onnx", *SIZE, "--tolerance", 1e-12), "not kept"),
+        pytest.param(("--to", "onnx", *SIZE, "--tolerance", 1e-12), "not kept", marks=pytest.mark.slow),
         (("--to", "official", "--opset", 18), "--opset: is not for --to official"),
     ],
 )

@@ -40,7 +40,7 @@ def on(samples, name, out):
     return ["--set", name, "--root", samples / FOLDERS[name], *options, "--short-side", 56, "-o", out]
 
 
-@pytest.mark.parametrize("name", ["kitti", "nyu", "ddad"])
+@pytest.mark.parametrize("name", ["kitti", *(pytest.param(name, marks=pytest.mark.slow) for name in ("nyu", "ddad"))])
 def test_two_models_are_compared_by_the_protocol_of_a_set(monkeypatch, capsys, samples, models, tmp_path, name):
     pictures = [] if name == "kitti" else ["--no-pictures"]
     call(monkeypatch, *on(samples, name, tmp_path), "--model", models / "one", "--model", models / "two", *pictures)
@@ -97,6 +97,7 @@ def test_stored_disparity_is_measured_as_the_model_that_made_it(monkeypatch, sam
     assert after == pytest.approx(before, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_patterns_need_no_quotes_of_yaml_and_processes_may_be_several(monkeypatch, capsys, samples, models, tmp_path):
     data = ["--reader", "rgbd_folder", "--root", samples / FOLDERS["nyu"]]
     patterns = ["--options", "color=*/rgb_*.jpg", "depth=*/sync_depth_*.png", "unit=1000"]

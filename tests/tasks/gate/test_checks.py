@@ -95,6 +95,7 @@ def test_many_faults_are_counted_and_the_first_shown():
     assert found.endswith(", ...")
 
 
+@pytest.mark.slow
 def test_pieces_say_the_same_as_the_whole():
     generator = np.random.default_rng(0)
     table = pd.concat([samples()] * 10, ignore_index=True)

@@ -130,6 +130,7 @@ def kill_inside_a_run(workplace, number):
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
+@pytest.mark.slow
 def test_points_not_yet_sent_survive_a_kill(workplace):
     mlflow_runs.experiment_id(mlflow_runs.connect())
     killed = kill_inside_a_run(workplace, signal.SIGKILL)
@@ -144,6 +145,7 @@ def test_points_not_yet_sent_survive_a_kill(workplace):
     assert points(run_id, "loss") == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
 
 
+@pytest.mark.slow
 def test_termination_closes_the_run_as_killed(workplace):
     killed = kill_inside_a_run(workplace, signal.SIGTERM)
     assert killed.returncode == 128 + signal.SIGTERM, killed.stderr
@@ -225,6 +227,7 @@ def test_a_server_named_by_the_environment_is_used(monkeypatch, tmp_path):
 FIRST_USE = "from tasks.tracking import mlflow_runs; print(mlflow_runs.experiment_id(mlflow_runs.connect()))"
 
 
+@pytest.mark.slow
 def test_two_stages_that_start_at_once_make_one_database(tmp_path):
     environment = os.environ | {"DVC_ROOT": str(tmp_path), "PYTHONPATH": str(Path(mlflow_runs.__file__).parents[2])}
     command = [sys.executable, "-c", FIRST_USE]

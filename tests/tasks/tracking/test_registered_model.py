@@ -68,6 +68,7 @@ def of_the_pipeline(registered, images, short_side):
     return predictor(images)
 
 
+@pytest.mark.slow
 def test_the_champion_gives_the_pipelines_disparity_for_images_of_mixed_sizes(registered, elsewhere):
     found = elsewhere["own"]
     expected = of_the_pipeline(registered, IMAGES, SHORT_SIDE)

@@ -60,7 +60,7 @@ def test_a_stage_that_fails_is_an_error_of_one_line(graph):
         repro.repro(lambda line: None)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interrupted_it_ends_the_stage_first(graph, number):
     folder = graph("sh -c 'echo $$ > pid && sleep 100'", "cp one two")
     script = "from tasks.workspace.repro import repro; repro(print)"

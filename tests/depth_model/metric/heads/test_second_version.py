@@ -81,7 +81,7 @@ def picked(values: np.ndarray) -> np.ndarray:
     return values[:: height // 3, :: width // 3].ravel()
 
 
-@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("kind", ["relative", "hypersim", pytest.param("vkitti", marks=pytest.mark.slow)])
 def test_maps_are_those_of_the_official_code(files, tmp_path, kind):
     ours = predictor(files / NAMES[kind], 28)
     assert getattr(ours.model, "maximum", None) == {"hypersim": 20.0, "vkitti": 80.0}.get(kind)
@@ -98,6 +98,7 @@ def test_maps_are_those_of_the_official_code(files, tmp_path, kind):
                 assert np.abs(difference).max() < 1e-4 * RANGE[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "cases/official-v2").is_dir(), reason="the shared cases are not beside this checkout")
 @pytest.mark.parametrize(("kind", "key"), [("relative", "relative"), ("hypersim", "metric")])
 def test_a_photograph_at_full_size_is_that_of_the_official_code(files, kind, key):

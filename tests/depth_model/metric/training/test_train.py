@@ -124,6 +124,7 @@ def test_the_second_recipe_starts_as_its_code_does(tmp_path):
         MetricSettings(recipe="v2", height=42, width=56)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_from_midas_only_the_encoder_is_another_and_it_learns(pools, tmp_path, kind):
     write_midas(tmp_path / "midas", kind)
@@ -155,7 +156,7 @@ def test_the_loss_is_over_the_pixels_of_the_whole_batch_at_the_size_of_the_label
     assert float(found) == pytest.approx(float(silog_loss(predicted, batch["depth"], batch["valid"], form)), rel=1e-5)
 
 
-@pytest.mark.parametrize("recipe", ["paper", "v2"])
+@pytest.mark.parametrize("recipe", [pytest.param("paper", marks=pytest.mark.slow), "v2"])
 def test_meters_are_learned_and_a_second_run_gives_the_same(pools, tmp_path, recipe):
     run = learn(pools[0], "none", "tiny", "indoor", settings(recipe=recipe), LOOP, 1)
     model, history = run(tmp_path / "a", lambda step, metrics: None)

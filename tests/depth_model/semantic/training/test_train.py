@@ -183,6 +183,7 @@ def test_counts_make_the_losses_of_parts_those_of_the_whole(pool):
         assert sum(float(term.samples(part)) for part in parts) == pytest.approx(float(term.samples(whole)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_three_colors_are_learned_from_midas_too(pool, tmp_path, kind):
     write_midas(tmp_path / "midas", kind)
