@@ -3,8 +3,7 @@
 The strengths of noise, blur and JPEG are those of ImageNet-C (Hendrycks and Dietterich 2019), which RoboDepth and the
 later works on depth use too; blur grows with the image, as if it had 224 pixels. Fog follows Koschmieder's law over the
 true depth of the image, with light taken linear. Night is a short exposure: few photons, little of it brightened.
-The truth of an image does not change. The same image, key and severity give the same bytes. OpenCV is imported where it
-is used, since parameters name these corruptions and are checked without it.
+The truth of an image does not change. The same image, key and severity give the same bytes.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
-SEVERITIES = (1, 2, 3, 4, 5)
 TRANSMISSION = (0.8, 0.65, 0.5, 0.35, 0.2)
 """Of fog: the share of light that arrives from the median depth of the image, whatever the unit of depth."""
 AIR = 0.8
@@ -32,18 +31,16 @@ JPEG = (25, 18, 15, 10, 7)
 
 
 def corrupted(image: np.ndarray, depth: np.ndarray, kind: str, severity: int, key: str) -> np.ndarray:
-    """Return `image` uint8 (H, W, 3) under corruption `kind`, one of KINDS, of `severity` from 1 to 5.
+    """Return `image` uint8 (H, W, 3) under corruption `kind`, one of CORRUPTIONS, of `severity` from 1 to 5.
 
     `depth` (h, w) is its true depth in any unit, NaN where unknown; `key` names it, and with kind and severity is the
     seed of what is random.
     """
     digest = hashlib.sha256(f"{key} {kind} {severity}".encode()).digest()
-    return KINDS[kind](image, depth, severity - 1, np.random.default_rng(list(digest)))
+    return _KINDS[kind](image, depth, severity - 1, np.random.default_rng(list(digest)))
 
 
 def _fog(image: np.ndarray, depth: np.ndarray, level: int, generator: np.random.Generator) -> np.ndarray:
-    import cv2
-
     away = cv2.resize(_filled(depth), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     arrives = TRANSMISSION[level] ** (away / np.nanmedian(depth))[:, :, None]
     return _encoded(_linear(image) * arrives + AIR * (1 - arrives))
@@ -51,8 +48,6 @@ def _fog(image: np.ndarray, depth: np.ndarray, level: int, generator: np.random.
 
 def _filled(depth: np.ndarray) -> np.ndarray:
     """Return `depth` as float64, with the nearest known one where there is none and infinity in what may be sky."""
-    import cv2
-
     known = np.isfinite(depth) & (depth > 0)
     distance, nearest = cv2.distanceTransformWithLabels(
         np.uint8(~known), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
@@ -74,8 +69,6 @@ def _defocus_blur(image: np.ndarray, depth: np.ndarray, level: int, generator: n
 
 
 def _motion_blur(image: np.ndarray, depth: np.ndarray, level: int, generator: np.random.Generator) -> np.ndarray:
-    import cv2
-
     half = MOTION[level] * min(image.shape[:2]) / REFERENCE_SIDE / 2
     angle, reach = generator.uniform(-np.pi / 4, np.pi / 4), int(np.ceil(half))
     line = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
@@ -85,8 +78,6 @@ def _motion_blur(image: np.ndarray, depth: np.ndarray, level: int, generator: np
 
 
 def _filtered(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    import cv2
-
     return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101)
 
 
@@ -96,8 +87,6 @@ def _noise(image: np.ndarray, depth: np.ndarray, level: int, generator: np.rando
 
 
 def _jpeg(image: np.ndarray, depth: np.ndarray, level: int, generator: np.random.Generator) -> np.ndarray:
-    import cv2
-
     _, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG[level]])
     return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1])
 
@@ -110,7 +99,7 @@ def _encoded(light: np.ndarray) -> np.ndarray:
     return (np.clip(light, 0, 1) ** (1 / 2.2) * 255).round().astype(np.uint8)
 
 
-KINDS: dict[str, Callable[[np.ndarray, np.ndarray, int, np.random.Generator], np.ndarray]] = {
+_KINDS: dict[str, Callable[[np.ndarray, np.ndarray, int, np.random.Generator], np.ndarray]] = {
     "fog": _fog,
     "night": _night,
     "defocus_blur": _defocus_blur,

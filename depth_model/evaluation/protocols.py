@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from depth_model.errors import BadInput
-from depth_model.evaluation.corruptions import KINDS, SEVERITIES
 from depth_model.metrics.crops import CROPS
 from depth_model.metrics.depth import FARTHEST, NEAREST
 
 UNKNOWN_SCALE = ("relative_depth", "disparity")
 ALIGNMENTS = ("disparity", "depth", "none")
+CORRUPTIONS = ("fog", "night", "defocus_blur", "motion_blur", "noise", "jpeg")
+"""Made by `corruptions`; named here, since parameters are checked without OpenCV."""
+SEVERITIES = (1, 2, 3, 4, 5)
 SETS = Path(__file__).with_name("sets")
 DEFAULT, DEFAULT_METRIC = "paper", "zoedepth"
 
@@ -46,7 +48,7 @@ class Protocol:
     shorter side to `image_short_side`, the truth keeps its size. `network_size` squashes the input of our networks;
     `flip_averaging` takes the mean with the mirrored image; `align_corners` says how the prediction is enlarged;
     `fill_invalid` takes a predicted NaN for the minimum and infinity for the maximum instead of refusing the image.
-    `corruption`: what spoils the image that the model sees ("none", or one of `corruptions.KINDS`), as much as
+    `corruption`: what spoils the image that the model sees ("none", or one of CORRUPTIONS), as much as
     `severity` (1 to 5) says. `boundaries`: measure their sharpness too, `normals`: the surface normals too (both of
     dense truth only). `images` and `reader`, `options` say which images: how many the authors measure, the name of the
     reader and its options.
@@ -89,7 +91,7 @@ class Protocol:
             "crop": CROPS,
             "alignment": ALIGNMENTS,
             "image_crop": ("none", "kb"),
-            "corruption": ("none", *KINDS),
+            "corruption": ("none", *CORRUPTIONS),
             "severity": SEVERITIES,
         }
         for key, allowed in choices.items():

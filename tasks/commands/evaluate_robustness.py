@@ -32,14 +32,14 @@ def measure_robustness(plan: Plan, given: argparse.Namespace) -> None:
 
     Raises UserError for predictions made elsewhere, which have seen the clean images only.
     """
-    from depth_model.evaluation.corruptions import KINDS
+    from depth_model.evaluation.protocols import CORRUPTIONS
 
     if plan.settings.predictions is not None:
         raise UserError("--robustness: stored predictions are of the images as they were; give the model itself")
     clean = _measured(plan, None, 0)
     found = {
         kind: {severity: _measured(plan, kind, severity) for severity in given.severities}
-        for kind in given.robustness or KINDS
+        for kind in given.robustness or CORRUPTIONS
     }
     mean = {kind: _mean(list(by_severity.values())) for kind, by_severity in found.items()}
     summary = {

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from depth_model.evaluation.cases import Case
-from depth_model.evaluation.corruptions import AIR, KINDS, NIGHT, NOISE, SEVERITIES, TRANSMISSION, corrupted
+from depth_model.evaluation.corruptions import AIR, NIGHT, NOISE, TRANSMISSION, corrupted
 from depth_model.evaluation.harness import image_rows
-from depth_model.evaluation.protocols import GENERIC, Protocol
+from depth_model.evaluation.protocols import CORRUPTIONS, GENERIC, SEVERITIES, Protocol
 from depth_model.prediction.estimator import Estimator
 
 GENERATOR = np.random.default_rng(0)
@@ -19,7 +19,7 @@ IMAGE = GENERATOR.integers(0, 256, (112, 160, 3), np.uint8)
 DEPTH = np.broadcast_to(np.linspace(2, 10, 160), (112, 160)).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_more_severity_takes_more_away_and_the_same_call_gives_the_same_bytes(kind):
     smooth = np.kron(GENERATOR.integers(30, 226, (7, 10, 3)), np.ones((16, 16, 1))).astype(np.uint8)
     changes = []
