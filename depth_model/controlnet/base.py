@@ -29,7 +29,7 @@ def load_base(name: str) -> StableDiffusionPipeline:
         return _tiny(diffusers)
     try:
         base = diffusers.StableDiffusionPipeline.from_pretrained(
-            name, safety_checker=None, requires_safety_checker=False, use_safetensors=True
+            name, safety_checker=None, requires_safety_checker=False, use_safetensors=True, low_cpu_mem_usage=False
         )
     except (OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -110,7 +110,12 @@ def _tiny(diffusers: Any) -> StableDiffusionPipeline:
         ),
         unet=unet,
         scheduler=diffusers.DDIMScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            clip_sample=False,
+            set_alpha_to_one=False,
+            steps_offset=1,
         ),
         safety_checker=None,
         feature_extractor=None,

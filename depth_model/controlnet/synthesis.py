@@ -26,7 +26,8 @@ HEADING = 8
 def load_controlnet(name: str) -> ControlNetModel:
     """Return the ControlNet in a folder or of a hub; raises UserError when it cannot be had."""
     try:
-        return diffusers_library().ControlNetModel.from_pretrained(name, use_safetensors=True).eval()
+        read = diffusers_library().ControlNetModel.from_pretrained
+        return read(name, use_safetensors=True, low_cpu_mem_usage=False).eval()
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
