@@ -19,6 +19,16 @@ CLAIMS = Path(__file__).with_name("claims.yaml")
 RESULTS = Path("results/claims.jsonl")
 FOLDERS = {"diode_outdoor": "diode"}
 """Sets that are part of the folder of another one."""
+OTHER_TABLES = (
+    "## The other tables",
+    "",
+    "Tables 6, 9, 12 and 13 and the auxiliary task of section 3.3 compare trainings: [ablations](../ablations.md)",
+    "has the commands, [measured](../measurements/ablations.md) what three seeds on a small setting gave. Tables 10",
+    "and 11 compare encoders to fine-tune: [the command](../metric-depth.md#which-encoder-is-best-tables-10-11),",
+    "[three on the demo](../measurements/fine-tuning.md). Figure 4: [ControlNet](../measurements/controlnet.md).",
+    "",
+)
+"""Of the ledger: where what is no claim of a released model stands."""
 EVERYTHING = "depth-anything evaluate --calibrate --checkpoints weights/ --root sets/"
 
 
@@ -106,7 +116,7 @@ def page(results: Path = RESULTS) -> str:
     for number, table in paper_tables().items():
         if of_models(number):
             lines += [f"## Table {number}: {table.title}", "", *_table(table, measured), ""]
-    return "\n".join([*lines, *_findings()])
+    return "\n".join([*lines, *OTHER_TABLES, *_findings()])
 
 
 def _table(table: PaperTable, measured: Sequence[Mapping[str, Any]]) -> Iterator[str]:
