@@ -2,6 +2,7 @@
 
     python -m experiments.encoders                                       # student, packaged and none; then the table
     python -m experiments.encoders --initial student hub path/to/midas   # encoders as in finetune_metric.<set>.initial
+    python -m experiments.encoders --initial path/to/midas+decoder       # MiDaS or ZoeDepth with its own decoder
     python -m experiments.encoders --show                                # only show what was measured, in any setting
 
 In each experiment every model of `finetune_metric` and `finetune_semantic` starts from the same encoder. Results go to
@@ -26,6 +27,8 @@ from tasks.workspace.paths import MODELS
 
 TABLE = "encoders"
 INITIALS = ("student", "packaged", "none")
+WITH_DECODER = "+decoder"
+"""Behind a folder of MiDaS or ZoeDepth: fine-tuning starts from its decoder too."""
 METRIC_DEPTH = ("abs_rel", "delta1", "rmse")
 SEMANTIC = ("miou", "miou_multi_scale", "pixel_accuracy")
 
@@ -43,8 +46,10 @@ def _overrides(initial: str, names: Sequence[str]) -> tuple[str, ...]:
     """Return what makes everything in `names` start from `initial`: a model of the pipeline, an encoder or a path."""
     if initial in MODELS:
         return tuple(f"{name}.initial=models/{initial}" for name in names)
-    key = re.sub(r"[^a-z0-9_]", "_", Path(initial).name.lower())
-    return (f"+models.{key}.source={initial}", *(f"{name}.initial=data/models/{key}" for name in names))
+    source = initial.removesuffix(WITH_DECODER)
+    key = re.sub(r"[^a-z0-9_]", "_", Path(source).name.lower())
+    whole = [f"{name}.start=all" for name in names] if source != initial else []
+    return (f"+models.{key}.source={source}", *(f"{name}.initial=data/models/{key}" for name in names), *whole)
 
 
 def measured(settings: params.Params, name: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from depth_model.encoders.midas import MidasEncoder, is_midas, read_midas
+from depth_model.encoders.own_decoder import OwnEncoder, OwnPyramid, is_whole, random_whole
 from depth_model.networks.encoder import Encoder, build_encoder
 
-AnyEncoder = Encoder | MidasEncoder
+AnyEncoder = Encoder | MidasEncoder | OwnPyramid
 
 
 def any_encoder(size: str, weights: str, seed: int = 0) -> AnyEncoder:
@@ -19,9 +20,9 @@ def any_encoder(size: str, weights: str, seed: int = 0) -> AnyEncoder:
     return read_midas(weights, size) if is_midas(weights) else build_encoder(size, weights, seed)
 
 
-def encoder_settings(encoder: AnyEncoder) -> dict[str, Any]:
+def encoder_settings(encoder: AnyEncoder | OwnEncoder) -> dict[str, Any]:
     """Return what config.json of a model says of its encoder, so that `encoder_of` builds one like it."""
-    if isinstance(encoder, MidasEncoder):
+    if isinstance(encoder, MidasEncoder | OwnEncoder | OwnPyramid):
         return {"size": encoder.size, "midas": encoder.shape}
     return {"size": encoder.size, "position_embedding": encoder.position_embedding}
 
@@ -32,5 +33,6 @@ def encoder_of(settings: Mapping[str, Any]) -> AnyEncoder:
     Raises KeyError, TypeError or ValueError for settings that are none, and UserError.
     """
     if "midas" in settings:
-        return MidasEncoder(settings["size"], settings["midas"])
+        size, shape = settings["size"], settings["midas"]
+        return OwnPyramid(size, random_whole(shape)) if is_whole(shape) else MidasEncoder(size, shape)
     return Encoder(settings["size"], position_embedding=settings["position_embedding"])

@@ -1,8 +1,9 @@
 """MiDaS's encoder under our decoder and heads, for the comparison of Tables 10 and 11.
 
 Read from a folder of transformers' DPTForDepthEstimation: MiDaS v3 (`dpt-large`, ViT-L/16) and v3.1 (`dpt-beit-*`,
-BEiT/16; the encoder of ZoeDepth, whose figures are MiDaS's row in Table 10). The blocks are transformers' own, whose
-parameter names a saved model keeps. Swin and the hybrid, whose tokens have several strides, are left out.
+BEiT/16), or of its ZoeDepthForDepthEstimation, which has the latter's encoder and whose figures are MiDaS's row in
+Table 10. The blocks are transformers' own, whose parameter names a saved model keeps. Swin 2 and the hybrid, whose
+tokens have several strides, come with their own decoder alone (`own_decoder`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,22 @@ MIDAS_MEAN = MIDAS_STD = 0.5
 """Of every channel in [0, 1], in MiDaS v3 and v3.1 (`load_model` of its released code)."""
 MODELS = {"dpt": ("DPTConfig", "DPTModel"), "beit": ("BeitConfig", "BeitModel")}
 """transformers' classes of the two kinds of backbone."""
+
+HYBRID, ZOEDEPTH = "hybrid", "zoedepth"
+NEVER_RUN = "fusion_stage.layers.0.residual_layer1."
+"""Inside the name of tensors that a DPT has and never reads; released files lack them."""
+RELATIVE = (
+    "backbone_config",
+    "hidden_act",
+    "readout_type",
+    "reassemble_factors",
+    "neck_hidden_sizes",
+    "add_projection",
+)
+RELATIVE += ("fusion_hidden_size", "head_in_index", "use_batch_norm_in_fusion_residual", "use_bias_in_fusion_residual")
+"""What of ZoeDepth's configuration its relative model is built from."""
+_HEAD = {"relative_head.conv1.": "head.head.0.", "relative_head.conv2.": "head.head.2."}
+_HEAD |= {"relative_head.conv3.": "head.head.4.", "relative_head.projection.": "head.projection."}
 
 _SHARED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act")
 _SHARED += ("image_size", "patch_size", "layer_norm_eps")
@@ -78,35 +95,37 @@ class MidasEncoder(nn.Module):
         """
         grid, side = patch_grid(images, self.patch), self.shape["patch_size"]
         if self.shape["model_type"] == "beit":
-            _remember_positions(grid)
+            remember_positions(grid)
         size = [side * count for count in grid]
-        shown = functional.interpolate(_as_midas_sees(images), size=size, mode="bilinear", align_corners=False)
+        shown = as_midas_sees(images, size)
         states = self.backbone(pixel_values=shown, output_hidden_states=True).hidden_states[1:]
         return [self.norm(states[block])[:, 1:] for block in blocks]
 
 
-def _as_midas_sees(images: Tensor) -> Tensor:
+def as_midas_sees(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Return `images` (B, 3, H, W), which have ImageNet's mean and deviation, with MiDaS's at `size` (bilinear)."""
     mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (images * std + (mean - MIDAS_MEAN)) / MIDAS_STD
+    seen = (images * std + (mean - MIDAS_MEAN)) / MIDAS_STD
+    return functional.interpolate(seen, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-def _remember_positions(grid: tuple[int, int]) -> None:
+def remember_positions(grid: tuple[int, int]) -> None:
     """Fill transformers' cache of relative positions: first filled in inference mode, it would serve no training."""
     with torch.inference_mode(False):
-        _library("beit.modeling_beit").BeitRelativePositionBias.generate_relative_position_index(grid)
+        library("beit.modeling_beit").BeitRelativePositionBias.generate_relative_position_index(grid)
 
 
 def _random_backbone(shape: Mapping[str, Any]) -> nn.Module:
     kind = shape["model_type"]
-    configuration, model = (getattr(_library(kind), name) for name in MODELS[kind])
+    configuration, model = (getattr(library(kind), name) for name in MODELS[kind])
     numbers = {name: shape[name] for name in SHAPE[kind]}
     return model(configuration(**numbers, **_FIXED_OF[kind]), add_pooling_layer=False)
 
 
 def is_midas(path: str | Path) -> bool:
-    """Whether `path` is a folder of one of transformers' DPT models, as its config.json says."""
+    """Whether `path` is a folder of one of transformers' DPT or ZoeDepth models, as its config.json says."""
     try:
-        return files.read_json(Path(path, "config.json"))["model_type"] == "dpt"
+        return files.read_json(Path(path, "config.json"))["model_type"] in ("dpt", ZOEDEPTH)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -117,8 +136,14 @@ def read_midas(folder: str | Path, size: str) -> MidasEncoder:
     Nothing is downloaded, and no pickle is read but as tensors alone. Raises BadCheckpoint for another backbone than
     ViT and BEiT and for weights that do not fit it, and UserError.
     """
-    kind, config = _configuration(Path(folder))
-    theirs = _loaded(config, checkpoints.read_tensors(folder), str(folder))
+    config = read_configuration(folder)
+    kind = kind_of(config)
+    if kind not in MODELS:
+        raise BadCheckpoint(
+            f"{folder}: MiDaS's encoder is {kind}: take its own decoder too (start: all), or give dpt-large (ViT) or "
+            "dpt-beit-* (BEiT)"
+        )
+    theirs = loaded(config, folder, ("dpt.", "backbone."))
     backbone = theirs.backbone.beit if kind == "beit" else theirs.dpt
     shape = {"model_type": kind, **{name: getattr(backbone.config, name) for name in SHAPE[kind]}}
     encoder = MidasEncoder(size, shape)
@@ -130,29 +155,51 @@ def read_midas(folder: str | Path, size: str) -> MidasEncoder:
     return encoder
 
 
-def _configuration(folder: Path) -> tuple[str, Any]:
-    """Return the kind of backbone and transformers' configuration, whose making must not reach for the model hub."""
-    found = files.read_json(folder / "config.json")
-    kind = (found.get("backbone_config") or found).get("model_type")
-    strange = "a hybrid" if found.get("is_hybrid") else found.get("backbone") or (kind not in MODELS and kind)
-    if strange:
-        raise BadCheckpoint(f"{folder}: MiDaS's encoder is {strange}; give dpt-large (ViT) or dpt-beit-* (BEiT)")
-    return kind, _library("dpt").DPTConfig.from_dict(found)
+def read_configuration(folder: str | Path) -> Any:
+    """Return transformers' DPTConfig of the model in `folder`, made without the model hub; of ZoeDepth that of its
+    relative model. Raises BadCheckpoint for a backbone that the folder only names, and UserError."""
+    found = files.read_json(Path(folder, "config.json"))
+    if found.get("backbone"):
+        raise BadCheckpoint(f"{folder}: its encoder is {found['backbone']}, which is not in the folder")
+    if found["model_type"] != ZOEDEPTH:
+        return library("dpt").DPTConfig.from_dict(found)
+    theirs = library(ZOEDEPTH).ZoeDepthConfig.from_dict(found)
+    return library("dpt").DPTConfig(**{name: getattr(theirs, name) for name in RELATIVE})
 
 
-def _loaded(config: Any, state: dict[str, Tensor], folder: str) -> nn.Module:
-    """Return transformers' model with `state`, whose names it translates from those of any of its versions."""
+def kind_of(config: Any) -> str:
+    """Return what the backbone of a DPTConfig is: dpt (ViT), hybrid, or the name of transformers, as beit, swinv2."""
+    if config.is_hybrid:
+        return HYBRID
+    return "dpt" if config.backbone_config is None else config.backbone_config.model_type
+
+
+def loaded(config: Any, folder: str | Path, parts: tuple[str, ...]) -> nn.Module:
+    """Return transformers' DPTForDepthEstimation with the weights in `folder`, whose names it translates from those of
+    any of its versions. Raises BadCheckpoint where they do not fit and where one whose name begins as one of `parts`
+    is missing."""
+    state = {_relative_name(name): value for name, value in checkpoints.read_tensors(folder).items()}
+    state = {name: value for name, value in state.items() if not name.startswith("metric_head.")}
     try:
-        model, report = _library("dpt").DPTForDepthEstimation.from_pretrained(
+        model, report = library("dpt").DPTForDepthEstimation.from_pretrained(
             None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
         )
     except RuntimeError as error:
         raise BadCheckpoint(f"{folder}: weights and config.json do not agree: {str(error).splitlines()[0]}") from error
-    absent = sorted(name for name in report["missing_keys"] if name.startswith(("dpt.", "backbone.")))
+    absent = sorted(name for name in report["missing_keys"] if name.startswith(parts) and NEVER_RUN not in name)
     if absent:
         raise BadCheckpoint(f"{folder}: tensor {absent[0]} is missing (and {len(absent) - 1} more)")
     return model
 
 
-def _library(kind: str) -> Any:
+def _relative_name(name: str) -> str:
+    """Return the name in DPT of a tensor of ZoeDepth's relative model; others keep theirs."""
+    for zoedepth, dpt in _HEAD.items():
+        if name.startswith(zoedepth):
+            return name.replace(zoedepth, dpt, 1)
+    return name
+
+
+def library(kind: str) -> Any:
+    """Return the module `kind` of transformers' models; raises UserError."""
     return transformers_module(kind, "MiDaS's encoder", "take a model with another one")

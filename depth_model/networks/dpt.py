@@ -50,7 +50,7 @@ class DPT(nn.Module):
 
     def __init__(self, row: Variant, seed: int = 0, dimension: int | None = None, patch: int = PATCH) -> None:
         super().__init__()
-        self.patch, dimension = patch, dimension or row.width
+        self.patch, self.features, dimension = patch, row.features, dimension or row.width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.projects = nn.ModuleList(nn.Conv2d(dimension, channels, 1) for channels in row.out_channels)

@@ -12,14 +12,16 @@ from tests.experiments.test_ablations import changed
 
 def test_every_row_starts_all_fine_tuning_from_its_encoder(repository):
     demo = repository / "presets" / "demo.yaml"
-    rows = encoders.rows_of(["packaged", "none", "some/folder"], presets.load(demo))
+    rows = encoders.rows_of(["packaged", "none", "some/folder", "some/other+decoder"], presets.load(demo))
     for row in rows:
         settings = params.check(changed(presets.content(demo), row.changes))
         tuned = [*settings.finetune_metric.values(), *settings.finetune_semantic.values()]
         assert len(tuned) == 4
-        folder = "data/models/" + row.label.rpartition("/")[2]
+        source = row.label.removesuffix("+decoder")
+        assert source == row.label or {one.start for one in tuned} == {"all"}
+        folder = "data/models/" + source.rpartition("/")[2]
         assert {one.initial for one in tuned} == {folder}
-        assert settings.models[folder.rpartition("/")[2]].source == row.label
+        assert settings.models[folder.rpartition("/")[2]].source == source
 
 
 def test_nothing_to_fine_tune_is_refused(repository):

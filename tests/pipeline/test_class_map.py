@@ -1,4 +1,4 @@
-"""The stage class_map under DVC: the student learns from its maps, and a source that grows has only new shards mapped."""
+"""The stage class_map under DVC: the student learns from its maps; when a source grows, only new shards are mapped."""
 
 from __future__ import annotations
 

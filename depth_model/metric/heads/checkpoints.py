@@ -51,7 +51,8 @@ def metric_settings(path: str | Path) -> dict[str, Any]:
             names = ("blocks", "position_embedding", "maximum", "strength", "domain", "input_size")
             return {name: config[name] for name in names} | optional
         if config["model_type"] == MIDAS_TYPE:
-            return {name: config[name] for name in ("midas", "blocks", "maximum", "domain", "input_size")} | optional
+            names = ("size", "midas", "blocks", "maximum", "domain", "input_size")
+            return {name: config[name] for name in names} | optional
         if config["model_type"] != "depth_anything" or config["depth_estimation_type"] != "metric":
             raise BadCheckpoint(f"{config_file} describes no model of metric depth")
         return {

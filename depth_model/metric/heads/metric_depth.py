@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from depth_model import files
 from depth_model.encoders.any_encoder import encoder_settings
 from depth_model.encoders.midas import MidasEncoder
+from depth_model.encoders.own_decoder import OwnDecoder, OwnEncoder, is_whole, random_whole
 from depth_model.metric.heads.bins import STRENGTH, MetricBins
 from depth_model.metric.heads.checkpoints import (
     MIDAS_TYPE,
@@ -55,10 +56,10 @@ class SigmoidDepth(nn.Module):
 
 
 class MidasDepth(NamedTuple):
-    """MiDaS's encoder and a decoder of ours, in place of the `DepthAnything` that `MetricDepth` is made around."""
+    """MiDaS's encoder with a decoder of ours or its own, in place of the `DepthAnything` of `MetricDepth`."""
 
-    encoder: MidasEncoder
-    decoder: DPT
+    encoder: MidasEncoder | OwnEncoder
+    decoder: DPT | OwnDecoder
     blocks: list[int]
     version: Version = "v1"
 
@@ -69,16 +70,21 @@ def midas_depth(encoder: MidasEncoder, seed: int = 0) -> MidasDepth:
     return MidasDepth(encoder, decoder, list(range(encoder.depth - 4, encoder.depth)))
 
 
+def own_depth(size: str, whole: Any) -> MidasDepth:
+    """Return encoder and decoder of `whole`, as `read_whole` gives it, which says itself which blocks are read."""
+    return MidasDepth(OwnEncoder(size, whole), OwnDecoder(whole), [])
+
+
 class MetricDepth(nn.Module):
     """Normalized images in, planar depth in meters out.
 
     `relative` brings encoder and decoder, which become part of this model: `DepthAnything(size, weights)` for the
     paper's start (encoder only, random decoder), `DepthAnything.load(path)` for the released code's (the decoder
-    too), `midas_depth(encoder)` for MiDaS's encoder. `head` is "bins" or "sigmoid", `maximum` the range in meters that
-    the model is for (10 indoors, 80 outdoors; the sigmoid cannot exceed it), `domain` what it was made for, in a word,
-    `input_size` (height, width) to what images are squashed for it, or the shorter side of images that keep their
-    aspect ratio. `strength` is the alpha of the attractors, `seed`
-    draws the head. Raises ValueError for an unknown head or a maximum that is not positive.
+    too), `midas_depth(encoder)` for MiDaS's encoder, `own_depth(size, whole)` for that with its own decoder. `head` is
+    "bins" or "sigmoid", `maximum` the range in meters that the model is for (10 indoors, 80 outdoors; the sigmoid
+    cannot exceed it), `domain` what it was made for, in a word, `input_size` (height, width) to what images are
+    squashed for it, or the shorter side of images that keep their aspect ratio. `strength` is the alpha of the
+    attractors, `seed` draws the head. Raises ValueError for an unknown head or a maximum that is not positive.
     """
 
     def __init__(
@@ -99,8 +105,7 @@ class MetricDepth(nn.Module):
         self.encoder, self.decoder, self.blocks = relative.encoder, relative.decoder, relative.blocks
         self.maximum, self.domain, self.version = float(maximum), domain, relative.version
         self.input_size = input_size if isinstance(input_size, int) else (input_size[0], input_size[1])
-        features = VARIANTS[self.encoder.size].features
-        self.head = MetricBins(features, strength, seed) if head == "bins" else SigmoidDepth(self.maximum)
+        self.head = MetricBins(self.decoder.features, strength, seed) if head == "bins" else SigmoidDepth(self.maximum)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return depth (B, H, W) float32 in meters, > 0, of `images` (B, 3, H, W), normalized as for `DepthAnything`.
@@ -139,7 +144,7 @@ class MetricDepth(nn.Module):
             raise BadCheckpoint(f"{path} does not say the largest depth it is for: give it in meters")
         strength, domain = settings.pop("strength", STRENGTH), settings.pop("domain", "")
         input_size = settings.pop("input_size", INPUT_SIZE if bins else SHORT_SIDE)
-        size = size_of(state, str(path))
+        size = settings.pop("size", None) or size_of(state, str(path))
         if "midas" not in settings:
             stated = settings.get("version") or _told_by_blocks(size, settings)
             asked = version or ("v1" if bins and not stated and not release else None)
@@ -157,7 +162,7 @@ class MetricDepth(nn.Module):
         encoder they have those of this module.
         """
         settings, state = self._settings(), self.state_dict()
-        if isinstance(self.encoder, MidasEncoder):
+        if isinstance(self.encoder, MidasEncoder | OwnEncoder):
             write_metric_folder(Path(folder), state, MIDAS_TYPE, settings)
         elif isinstance(self.head, SigmoidDepth):
             checkpoints.write_folder(Path(folder), official_state(state), settings)
@@ -172,7 +177,7 @@ class MetricDepth(nn.Module):
         """
         if not isinstance(self.head, MetricBins):
             raise ValueError("the released metric layout is that of metric bins; this model has a sigmoid")
-        if isinstance(self.encoder, MidasEncoder):
+        if isinstance(self.encoder, MidasEncoder | OwnEncoder):
             raise ValueError("the released metric layout is that of Depth Anything; this model has MiDaS's encoder")
         with files.atomic_path(Path(path)) as temporary:
             content = {"model": released_metric_names(self.state_dict()), "optimizer": None, "epoch": 0}
@@ -231,6 +236,7 @@ def _random_start(size: str, settings: dict[str, Any], path: str) -> DepthAnythi
     if "midas" not in settings:
         return DepthAnything(size, **settings)
     try:
-        return midas_depth(MidasEncoder(size, settings["midas"]))
+        shape = settings["midas"]
+        return own_depth(size, random_whole(shape)) if is_whole(shape) else midas_depth(MidasEncoder(size, shape))
     except (KeyError, TypeError, ValueError) as error:
         raise BadCheckpoint(f"{path}/config.json describes no encoder of MiDaS ({error!r})") from error

@@ -31,7 +31,8 @@ class MetricInput:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSettings(MetricInput):
-    """`start`: "encoder" keeps the encoder of the relative model (paper), "all" its decoder too (released code)."""
+    """`start`: "encoder" keeps the encoder of the relative model (paper), "all" its decoder too (released code; for
+    MiDaS and ZoeDepth the one that they came with)."""
 
     start: Literal["encoder", "all"] = setting("whether the decoder is taken over too (released code: all)", "encoder")
     maximum: PositiveNumber = setting("meters", 10.0)

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from depth_model.encoders.midas import is_midas, read_midas
-from depth_model.metric.heads.metric_depth import MINIMUM, MetricDepth, MidasDepth, midas_depth
+from depth_model.encoders.own_decoder import OwnDecoder, read_whole
+from depth_model.metric.heads.metric_depth import MINIMUM, MetricDepth, MidasDepth, midas_depth, own_depth
 from depth_model.metric.training.batches import labeled_share, metric_batch, plain_batch
 from depth_model.metric.training.settings import MetricSettings
 from depth_model.metrics.depth import FEWEST_PIXELS
@@ -108,10 +109,10 @@ def initial_metric_model(
 def _start(relative: str, size: str, settings: MetricSettings, seed: int) -> DepthAnything | MidasDepth:
     second = settings.recipe == "v2"
     if is_midas(relative):
-        if settings.start == "all":
-            raise BadCheckpoint(f"{relative}: MiDaS's decoder is another than ours; set start: encoder")
         if second:
             raise BadCheckpoint(f"{relative}: recipe: v2 is for Depth Anything's encoder; set recipe: paper")
+        if settings.start == "all":
+            return own_depth(size, read_whole(relative))
         return midas_depth(read_midas(relative, size), seed)
     if settings.start == "encoder":
         return DepthAnything(size, relative, seed, version="v2" if second else "v1")
@@ -178,11 +179,12 @@ def metric_groups(model: MetricDepth, settings: MetricSettings) -> list[dict[str
     """Return the parameter groups for AdamW: encoder, position embedding, decoder and head (docs/paper.md 5).
 
     All but the head learn at `learning_rate` / `reduction`; all have the same weight decay. The head of recipe v2 has
-    no parameters, so that there the decoder is what learns at the whole rate (docs/paper.md 10).
+    no parameters, so that there the decoder is what learns at the whole rate (docs/paper.md 10). So does MiDaS's own,
+    as in ZoeDepth's training of it.
     """
     slow, fast = settings.learning_rate / settings.reduction, settings.learning_rate
     rates = {"encoder": slow, "position_embedding": slow, "decoder": slow, "head": fast}
-    if settings.recipe == "v2":
+    if settings.recipe == "v2" or isinstance(model.decoder, OwnDecoder):
         rates["decoder"] = fast
     members: dict[str, list[nn.Parameter]] = {part: [] for part in rates}
     for name, parameter in model.named_parameters():

@@ -39,15 +39,18 @@ class QueryOutput:
 class Mask2FormerHead(nn.Module):
     """Queries that each name a class and a mask, from four maps of `channels` channels; `seed` draws the weights.
 
-    Raises UserError.
+    The maps all have the size of the patch grid, or with `pyramid` are those of a pyramid, finest first. Raises
+    UserError.
     """
 
-    def __init__(self, channels: int, classes: int, settings: Mask2FormerSettings, seed: int) -> None:
+    def __init__(
+        self, channels: int, classes: int, settings: Mask2FormerSettings, seed: int, pyramid: bool = False
+    ) -> None:
         super().__init__()
         self.settings, self.number_of_classes = settings, classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.pyramid = SimplePyramid(channels)
+            self.pyramid = nn.Identity() if pyramid else SimplePyramid(channels)
             parts = _parts(channels, classes, settings)
         self.pixel_decoder, self.transformer, self.classifier = parts.pixel_decoder, parts.transformer, parts.classifier
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from depth_model import files
 from depth_model.encoders.any_encoder import AnyEncoder, encoder_of, encoder_settings
+from depth_model.encoders.own_decoder import OwnPyramid
 from depth_model.networks import checkpoints
 from depth_model.networks.checkpoint_names import BadCheckpoint
 from depth_model.networks.encoder import patch_grid
@@ -39,8 +40,14 @@ class LinearHead(nn.Module):
             self.classifier = nn.Conv2d(MAPS * channels, classes, 1)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Return logits (B, C, h, w) of four maps (B, D, h, w)."""
-        return self.classifier(torch.cat(maps, dim=1))
+        """Return logits (B, C, h, w) of four maps (B, D, h, w), of which others than the first may be smaller."""
+        size = maps[0].shape[2:]
+        alike = [one if one.shape[2:] == size else _enlarged(one, size) for one in maps]
+        return self.classifier(torch.cat(alike, dim=1))
+
+
+def _enlarged(values: Tensor, size: Sequence[int]) -> Tensor:
+    return functional.interpolate(values, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 class Segmentation(nn.Module):
@@ -58,7 +65,8 @@ class Segmentation(nn.Module):
         super().__init__()
         self.encoder, self.classes, self.side = encoder, classes, side
         if isinstance(head, Mask2FormerSettings):
-            self.head: nn.Module = Mask2FormerHead(encoder.dimension, len(classes), head, seed)
+            pyramid = isinstance(encoder, OwnPyramid)
+            self.head: nn.Module = Mask2FormerHead(encoder.dimension, len(classes), head, seed, pyramid)
         elif head == "linear":
             self.head = LinearHead(encoder.dimension, len(classes), seed)
         else:
@@ -78,17 +86,19 @@ class Segmentation(nn.Module):
         return range(self.encoder.depth - MAPS, self.encoder.depth)
 
     def of_tokens(self, tokens: Sequence[Tensor], rows: int, columns: int) -> Tensor:
-        """Return what `forward` does of the tokens (B, rows * columns, D) of the `blocks`."""
+        """Return what `forward` does of the tokens (B, rows * columns, D) of the `blocks`, or of a pyramid's maps."""
         output, size = self._said(tokens, rows, columns), (self.encoder.patch * rows, self.encoder.patch * columns)
         if isinstance(output, QueryOutput):
             return query_scores(output, size)
-        return functional.interpolate(output.float(), size=size, mode="bilinear", align_corners=False)
+        return _enlarged(output.float(), size)
 
     def output(self, images: Tensor) -> Tensor | QueryOutput:
         """Return what the head says, which its loss takes: logits (B, C, h, w) per patch, or what queries say."""
         return self._said(self.encoder(images, self.blocks), *patch_grid(images, self.encoder.patch))
 
     def _said(self, tokens: Sequence[Tensor], rows: int, columns: int) -> Tensor | QueryOutput:
+        if isinstance(self.encoder, OwnPyramid):
+            return self.head(tokens)
         return self.head([one.transpose(1, 2).unflatten(2, (rows, columns)) for one in tokens])
 
     def save(self, folder: str | Path) -> None:

@@ -11,9 +11,11 @@ from depth_model.settings import NotNegative, NotNegativeNumber, Positive, Posit
 
 @dataclass(frozen=True, kw_only=True)
 class SemanticSettings:
-    """`mask2former`: sizes of that head, None for the paper's; only with `head` mask2former. Raises ValueError for
+    """`start`: "encoder" as in the paper, "all" with the decoder that MiDaS and ZoeDepth came with, whose maps the head
+    reads. `mask2former`: sizes of that head, None for the paper's; only with `head` mask2former. Raises ValueError for
     settings that do not agree."""
 
+    start: Literal["encoder", "all"] = setting("whether the decoder of MiDaS or ZoeDepth is taken over too", "encoder")
     head: Literal["linear", "mask2former"] = setting("paper: mask2former", "mask2former")
     mask2former: Mask2FormerSettings | None = None
     crop: Positive = setting("pixels, whole patches (paper: 896)", 896)

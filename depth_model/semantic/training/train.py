@@ -18,9 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from depth_model.encoders.any_encoder import any_encoder
+from depth_model.encoders.any_encoder import AnyEncoder, any_encoder
+from depth_model.encoders.midas import is_midas
+from depth_model.encoders.own_decoder import OwnPyramid, read_whole
 from depth_model.metrics.depth import Metric
 from depth_model.metrics.segmentation import confusion_matrix, mean_iou
+from depth_model.networks import BadCheckpoint
 from depth_model.semantic.classes import IGNORE, ClassList
 from depth_model.semantic.heads.mask2former import (
     LOSS_WEIGHTS,
@@ -65,16 +68,17 @@ def train_semantic(
 ) -> tuple[Segmentation, History]:
     """Fine-tune to segmentation on the labeled samples of `pool`, from an encoder of `size`.
 
-    `weights` is anything that `any_encoder` takes. The model is measured on `held_out` samples, if given. Continues
-    from the checkpoints in `scratch`. Raises what `depth_model.training.loop.train`, `any_encoder` and `Segmentation`
-    raise, and UserError where hardly a pixel has a class.
+    `weights` is anything that `any_encoder` takes, with `start` "all" a folder of MiDaS or ZoeDepth. The model is
+    measured on `held_out` samples, if given. Continues from the checkpoints in `scratch`. Raises what
+    `depth_model.training.loop.train`, `initial_encoder` and `Segmentation` raise, and UserError where hardly a pixel
+    has a class.
     """
     check_shares("batch", settings.batch, loop.accumulation)
     name = f"semantic {classes.name}"
     check_labels(
         name, len(pool), partial(labeled_share, pool, len(classes)), f"do the labels use the numbers of {classes.name}?"
     )
-    encoder = any_encoder(size, weights, seed)
+    encoder = initial_encoder(size, weights, settings.start, seed)
     model = Segmentation(encoder, classes, settings.chosen_head, settings.crop, seed).to(best_device())
     forward, terms = _objective(model, settings.chosen_head)
     run = Run(
@@ -93,6 +97,16 @@ def train_semantic(
         validation=semantic_validation(held_out, settings.crop, encoder.patch, len(classes)),
     )
     return model, train(run, loop, scratch, on_metrics, machine)
+
+
+def initial_encoder(size: str, weights: str, start: str, seed: int = 0) -> AnyEncoder:
+    """Return the encoder that fine-tuning starts from, as `start` of the settings says; raises what `any_encoder` and
+    `read_whole` raise, and BadCheckpoint for a decoder that is neither MiDaS's nor ZoeDepth's."""
+    if start == "encoder":
+        return any_encoder(size, weights, seed)
+    if not is_midas(weights):
+        raise BadCheckpoint(f"{weights}: start: all is for the decoders of MiDaS and ZoeDepth; set start: encoder")
+    return OwnPyramid(size, read_whole(weights))
 
 
 def semantic_validation(held_out: HeldOut | None, side: int, patch: int, classes: int) -> Validation | None:

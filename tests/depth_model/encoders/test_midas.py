@@ -137,7 +137,7 @@ def changed(folder, target, **changes):
 @pytest.mark.parametrize(
     "changes, named",
     [
-        ({"is_hybrid": True}, "a hybrid"),
+        ({"is_hybrid": True}, "is hybrid"),
         ({"backbone": "someone/elses"}, "someone/elses"),
         ({"backbone_config": {"model_type": "swinv2"}}, "swinv2"),
         ({"intermediate_size": 48}, "do not agree"),
