@@ -13,7 +13,8 @@ def run(workplace: Workplace, settings: params.Params) -> None:
     """Write `data/class_map/<name>`; maps of shards that were there before are used again."""
     from depth_model.progress import progress_bar
     from depth_model.shards.source import SourceFolder
-    from depth_model.sky.class_maps import LABELS, ClassMapping, map_source
+    from depth_model.sky.class_maps import ClassMapping, map_source
+    from depth_model.sky.settings import LABELS
 
     images, machine = Path("data/unlabeled", workplace.key), settings.machine.sky
     source = SourceFolder(images.absolute())

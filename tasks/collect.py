@@ -37,7 +37,7 @@ def run(workplace: Workplace, settings: params.Params) -> None:
             store=settings.data.root,
             content=files.sha256(inventory_path(role, workplace.key)),
             earlier=[part for folder in workplace.earlier() for part in (folder / parts.PARTS, folder / "scratch")],
-            labels=role != "unlabeled",
+            labels=source.kept_labels if role == "unlabeled" else True,
             progress=progress,
         )
     parts.keep(workplace)

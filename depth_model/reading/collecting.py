@@ -21,6 +21,7 @@ from depth_model.errors import BadInput
 from depth_model.reading.engines import Engine, ordered
 from depth_model.reading.parts import Part, listed_parts, parts
 from depth_model.reading.reader import Reader, rooted
+from depth_model.reading.settings import Labels
 from depth_model.shards import decoding, images, manifest, rasters, shard_store, shards, target_statistics
 from depth_model.shards.disparity import labeled_pixels
 from depth_model.shards.sample import TARGET_KINDS, Item, Sample, check_key, resized_intrinsics
@@ -40,7 +41,7 @@ class _Rules:
     max_side: int
     minimum_side: int
     decode_budget: int
-    labels: bool
+    labels: Labels
     earlier: tuple[Path, ...]
     store: Bucket | None
 
@@ -77,7 +78,7 @@ def collect_source(
     earlier: Sequence[Path] = (),
     store: Bucket | None = None,
     progress: Callable[[int, int, int], None] = lambda kept, refused, total: None,
-    labels: bool = True,
+    labels: Labels = True,
 ) -> None:
     """Read a whole source into `result`: shards, `manifest.parquet`, `quarantine.parquet`, `statistics.json`.
 
@@ -86,8 +87,8 @@ def collect_source(
     `content` is a digest of what lies below `root`; readers of loose files do without, their files are looked at
     one by one. `max_side` and `minimum_side` are pixels; larger images are scaled down, smaller ones refused; so is a
     file that decodes to more than `decode_budget` bytes. With `labels` False, targets and class labels are left out,
-    as the unlabeled role wants it. `progress(kept, refused, total)` is called when all is listed and after each shard,
-    with the numbers so far and that of all samples.
+    as the unlabeled role wants it, with "classes" the targets alone. `progress(kept, refused, total)` is called when
+    all is listed and after each shard, with the numbers so far and that of all samples.
     BadInput and OSError of one input put it into the quarantine; any other exception is a fault of the software
     or of an object store and ends the collection, UserError the loss of a worker.
     """
@@ -217,9 +218,10 @@ def _stored(item: Item, rules: _Rules) -> tuple[dict[str, Any], dict[str, bytes]
         "split": getattr(rules.options, "split", None),
         **_intrinsics(sample, image),
     }
-    target = sample.target if rules.labels else None
-    if rules.labels:
+    target = sample.target if rules.labels is True else None
+    if rules.labels is True:
         row.update(_add_target(sample, image, members))
+    if rules.labels:
         _add_semantic(sample, image, members)
     row["statistics"] = target_statistics.of_sample(row, target)
     return row, members

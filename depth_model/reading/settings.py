@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from depth_model.settings import Engine, Positive, setting
+
+Labels = bool | Literal["classes"]
+"""What of a sample's labels is kept: all, none, or the class labels alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,9 +24,8 @@ from depth_model.shards import rasters
 from depth_model.shards.sample import check_key
 from depth_model.shards.source import SourceFolder, join_sidecar, write_sidecar_shard
 from depth_model.shards.store import Bucket
+from depth_model.sky.settings import LABELS
 
-LABELS = "labels"
-"""The segmenter that is none: the class labels of the data set."""
 SUFFIX = "classes.png"
 IGNORE = 255
 

@@ -1,10 +1,13 @@
-"""How the sky of labeled images is found."""
+"""How the sky of labeled images is found, and where class maps come from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from depth_model.settings import Probability, setting
+
+LABELS = "labels"
+"""The segmenter of class maps that is none: the class labels of the data set."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from depth_model.networks.variants import VARIANTS
 from depth_model.pseudo_label.settings import LabelSettings
 from depth_model.reading.settings import CollectSettings
 from depth_model.settings import NotNegative, setting
-from depth_model.sky.settings import SkySettings
+from depth_model.sky.settings import LABELS, SkySettings
 from depth_model.training.settings import (
     ENCODER,
     AlignmentSettings,
@@ -213,9 +213,11 @@ class Params:
 
     def _check_classes(self) -> None:
         unlabeled = list(self.sources.unlabeled)
-        for name in self.class_map:
+        for name, segmenter in self.class_map.items():
             if name not in unlabeled:
                 raise ValueError(f"class_map.{name}: no unlabeled source{closest(name, unlabeled)}")
+            if segmenter == LABELS and not self.sources.unlabeled[name].class_labels:
+                raise ValueError(f"class_map.{name} = {LABELS!r}: set sources.unlabeled.{name}.class_labels: true")
         weight = f"student.auxiliary_semantics = {self.student.auxiliary_semantics:g}"
         if self.student.auxiliary_semantics and not self.class_map:
             raise ValueError(f"{weight}: class_map names no source to learn classes from")

@@ -21,7 +21,7 @@ from depth_model import readers
 from depth_model.evaluation import protocols
 from depth_model.networks.variants import Version
 from depth_model.reading.engines import NetworkMachine
-from depth_model.reading.settings import CollectMachine
+from depth_model.reading.settings import CollectMachine, Labels
 from depth_model.settings import NotNegative, Positive, PositiveNumber, Space, setting
 from depth_model.shards.store import SCHEME, Bucket
 from depth_model.training.settings import TrainingMachine
@@ -96,6 +96,19 @@ class EvaluationSource(Source):
             raise ValueError(f"protocol {self.protocol!r} measures metric depth, the models of this role are relative")
 
 
+@dataclass(frozen=True, kw_only=True)
+class UnlabeledSource(Source):
+    """A source for pseudo labels: its own depth is left out, its class labels too unless `class_labels`, which
+    `class_map` needs where it takes them."""
+
+    class_labels: bool = False
+
+    @property
+    def kept_labels(self) -> Labels:
+        """What the collection keeps of its labels."""
+        return "classes" if self.class_labels else False
+
+
 def source_root(source: Source) -> Path | Bucket:
     """Return the folder of a source's data: `root` as given, from the project's folder if relative, or the store.
 
@@ -120,7 +133,7 @@ class Sources:
     """The sources by role; the same data set may stand in several roles."""
 
     labeled: dict[Name, Source] = setting("images with depth, for teacher and student", factory=dict)
-    unlabeled: dict[Name, Source] = setting("images for pseudo labels", factory=dict)
+    unlabeled: dict[Name, UnlabeledSource] = setting("images for pseudo labels", factory=dict)
     evaluation: dict[Name, EvaluationSource] = setting("what models are measured on, zero-shot", factory=dict)
     metric: dict[Name, Source] = setting(
         "depth in meters, for fine-tuning; with the real sets only `root` changes", factory=dict

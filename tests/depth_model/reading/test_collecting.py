@@ -176,6 +176,12 @@ def test_an_unlabeled_source_keeps_images_whatever_their_depth(tmp_path, collect
     assert source.target(0) is None
 
 
+def test_class_labels_can_be_kept_without_depth(tmp_path, collect):
+    source = SourceFolder(collect("rendered_world", tmp_path, labels="classes", domain="hills", count=2, seed=1))
+    assert [source.target(index) for index in range(2)] == [None, None]
+    assert all(source.semantic(index) is not None for index in range(2))
+
+
 def test_intrinsics_follow_the_scaling(pairs, tmp_path, collect):
     folder = collect(
         "rgbd_folder",

@@ -113,6 +113,7 @@ def changed(content, path, value):
         ("teacher.model", "LiheYoung/depth-anything-large-hf", ["teacher.model = 'LiheYoung", "no such model"]),
         ("pseudo_label.teachers", {"data/models/mine": 0}, ["pseudo_label.teachers", "greater than 0"]),
         ("student.perturbation.blur_sigma", [0.1], ["student.perturbation.blur_sigma", "at least 2"]),
+        ("class_map", {"hills": "labels"}, ["class_map.hills = 'labels'", "unlabeled.hills.class_labels: true"]),
     ],
 )
 def test_a_wrong_key_or_value_is_refused_with_its_path(demo, path, value, said):
