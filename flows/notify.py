@@ -13,6 +13,7 @@ from typing import Any
 
 from prefect import Flow, get_run_logger
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Cancelled
 from prefect.utilities.urls import url_for
 
 from depth_model.errors import UserError
@@ -24,8 +25,9 @@ ANSWER_SECONDS = 10
 
 def message(flow: str, run: str, state: State[Any], url: str) -> dict[str, str]:
     """Return what is sent: `text`, which chats such as Slack and Mattermost show, and its parts."""
-    says = f"{flow} {state.name.lower()} ({run}): {state.message or ''}".rstrip(": ")
-    return {"text": f"{says}\n{url}".rstrip(), "flow": flow, "run": run, "state": state.type.value, "url": url}
+    ended = Cancelled() if state.is_cancelling() else state  # Prefect tells before it writes the last state
+    says = f"{flow} {ended.name.lower()} ({run}): {state.message or ''}".rstrip(": ")
+    return {"text": f"{says}\n{url}".rstrip(), "flow": flow, "run": run, "state": ended.type.value, "url": url}
 
 
 def send(address: str, content: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Waiting for other processes, and whether they live."""
+"""Waiting for other processes, whether they live, and where they work."""
 
 from __future__ import annotations
 
@@ -19,4 +19,16 @@ def lives(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def working_in(folder):
+    """The ids of the processes whose current folder this is."""
+    return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _works_in(entry, folder)}
+
+
+def _works_in(entry, folder):
+    try:
+        return entry.joinpath("cwd").readlink() == folder
+    except OSError:  # the process ended, or is not ours
         return False

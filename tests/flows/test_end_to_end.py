@@ -119,10 +119,10 @@ def workers(server):
     return found.json() if found.status_code == 200 else []
 
 
-def run_deployment(server, project, *options):
-    command = [*PREFECT, "deployment", "run", "full-pipeline", *options]
+def run_deployment(server, project, *options, name="full-pipeline"):
+    command = [*PREFECT, "deployment", "run", name, *options]
     return subprocess.run(
-        command, cwd=project, env=server.environment, capture_output=True, text=True, timeout=600, check=False
+        command, cwd=project, env=server.environment, capture_output=True, text=True, timeout=1800, check=False
     )
 
 
@@ -240,13 +240,19 @@ def test_a_failed_stage_fails_the_flow_and_names_what_did_not_run(server, projec
 def test_cancelling_ends_the_stage_with_its_whole_process_group(server, project):
     graph = project / "dvc.yaml"
     graph.write_text(graph.read_text().replace("echo listed", "sh -c 'echo $$ > pid.txt; sleep 500'"))
+    idle = processes.working_in(project)  # the worker
     run_deployment(server, project)
     pid = project / "pid.txt"
     wait_for(lambda: pid.exists() and pid.read_text().strip())
+    assert processes.working_in(project) > idle
     run = latest_flow_run(server)
     subprocess.run([*PREFECT, "flow-run", "cancel", run["id"]], cwd=project, env=server.environment, check=True)
     wait_for(lambda: not os.path.exists(f"/proc/{pid.read_text().strip()}"), seconds=60)
     wait_for(lambda: latest_flow_run(server)["state_type"] == "CANCELLED", seconds=60)
+    assert processes.working_in(project) == idle
+    text = f"full-pipeline cancelled ({run['name']}): Flow run was cancelled."
+    (told,) = [message for message in told_of(server) if message["run"] == run["name"]]
+    assert (told["state"], told["text"].splitlines()[0]) == ("CANCELLED", text)
     graph.write_text(graph.read_text().replace("sleep 500", "true"))
     again = run_deployment(server, project, "--watch")  # nothing is locked
     assert again.returncode == 0, again.stdout + again.stderr

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from prefect.states import Completed, Failed
+from prefect.states import Cancelling, Completed, Failed
 
 from depth_model.errors import UserError
 from flows import notify
@@ -50,6 +50,7 @@ def test_it_says_which_flow_ended_how_and_where_to_look():
     assert found["text"] == f"data-engine failed (calm-owl): failed: audit\n{URL}"
     assert (found["flow"], found["run"], found["state"], found["url"]) == ("data-engine", "calm-owl", "FAILED", URL)
     assert notify.message("a", "b", Completed(), "")["text"] == "a completed (b)"
+    assert notify.message("a", "b", Cancelling(), "")["state"] == "CANCELLED"
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x", "nonsense"])

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
+
+from tests import processes
 
 
 def wait_for(condition, process, seconds=240):
@@ -43,19 +44,6 @@ def stop_dvc_alone(process):
     process.wait()
 
 
-def running_stages(project):
-    return [
-        entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit() and _works_in(entry, project.folder)
-    ]
-
-
-def _works_in(entry, folder):
-    try:
-        return entry.joinpath("cwd").readlink() == folder
-    except OSError:  # the process ended, or is not ours
-        return False
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [stop_group, stop_dvc_alone])
 def test_killed_in_every_kind_of_stage_it_ends_in_the_same_bytes(project, fresh_project, stop):
@@ -69,7 +57,7 @@ def test_killed_in_every_kind_of_stage_it_ends_in_the_same_bytes(project, fresh_
     reference = undisturbed(project)
     for model in ("teacher", "student"):
         assert fresh_project.weights(model) == reference[model]
-    assert not running_stages(fresh_project)
+    assert not processes.working_in(fresh_project.folder)
 
 
 def undisturbed(project):
