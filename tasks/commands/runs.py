@@ -8,7 +8,7 @@ import sys
 
 from depth_model.errors import UserError
 from tasks.commands.shared import HOST, listening, purpose
-from tasks.tracking import mlflow_runs
+from tasks.tracking import mlflow_runs, views
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -28,6 +28,8 @@ def run(given: argparse.Namespace) -> None:
         mlflow_runs.check_answers(uri)
         raise UserError(f"MLFLOW_TRACKING_URI: the server at {uri} keeps the runs and shows them: open that address")
     listening(given.port).close()
+    where = views.students(mlflow_runs.connect())
+    print(f"students, alpha beside AbsRel: http://{HOST}:{given.port}{where}", flush=True)
     os.execv(sys.executable, command(given.port))
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from depth_model.errors import UserError
 from tasks.commands import runs
+from tasks.tracking import mlflow_runs, views
+from tests.browser import CHROMIUM, Browser
 
 pytestmark = pytest.mark.hostile
 ASKED = "/ajax-api/2.0/mlflow/experiments/search"
@@ -70,3 +72,25 @@ def test_other_names_and_other_pages_are_refused(address):
         answer = httpx.post(address + ASKED, json=asked, headers=headers, timeout=60)
         assert answer.status_code == 403, (headers, answer.text)
         assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
+def test_the_view_shows_students_alone_the_best_first_with_alpha_beside_abs_rel(address, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    client = mlflow_runs.connect()
+    where = views.students(client)
+    for stage, alpha, measured in (
+        ("train_student", 0.7, 0.31),
+        ("train_student", 0.85, 0.29),
+        ("train_teacher", 1, 0.2),
+    ):
+        run = client.create_run(mlflow_runs.experiment_id(client), tags={"stage": stage}, run_name=f"{stage}-{alpha}")
+        client.log_param(run.info.run_id, "alpha", alpha)
+        client.log_metric(run.info.run_id, "evaluation/mean/abs_rel", measured)
+    with Browser(address + where, 1500) as page:
+        page.until("document.body.innerText.includes('train_student-0.7')")
+        shown = page.js("document.body.innerText")
+    assert "train_teacher" not in shown
+    assert shown.index("train_student-0.85") < shown.index("train_student-0.7")
+    assert "alpha" in shown and "0.29" in shown
