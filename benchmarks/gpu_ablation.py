@@ -1,7 +1,8 @@
-"""Tables 9 and 12 on one GPU without DVC: render, teacher, pseudo labels, students, evaluation, in one process.
+"""Ablations on one GPU without DVC: render, teacher, pseudo labels, students, evaluation, in one process.
 
     python benchmarks/gpu_ablation.py --scale gpu --weights weights.safetensors    # as many seeds as time allows
     python benchmarks/gpu_ablation.py --scale dry --out dry.jsonl                  # the same code on a CPU
+    python benchmarks/gpu_ablation.py --tables auxiliary                           # another table than 9 and 12
 
 The setting is `presets/ablation.yaml` with the changes of its scale (SCALES). Unlike the pipeline it leaves no image
 out as a near duplicate, and it needs `depth_model` alone. A line of results/ablations.jsonl follows each student; what
@@ -42,6 +43,7 @@ from depth_model.pseudo_label.settings import LabelSettings
 from depth_model.reading.collecting import collect_source
 from depth_model.shards.pool import SamplePool
 from depth_model.shards.source import SourceFolder
+from depth_model.sky.class_maps import ClassMapping, map_source
 from depth_model.sky.masks import Masking, mask_source
 from depth_model.training import collapse
 from depth_model.training.settings import (
@@ -56,6 +58,7 @@ from depth_model.training.student import train_student
 from depth_model.training.teacher import train_teacher
 from experiments.results import TABLES, Row, add_result
 
+DEFAULT = ("table-9", "table-12")
 PRESET = Path("presets/ablation.yaml")
 SCALES: dict[str, tuple[str, ...]] = {
     "preset": (),
@@ -87,6 +90,7 @@ class Setting:
     `picture` height and width of what is rendered, all in pixels."""
 
     sources: Mapping[str, Mapping[str, Any]]
+    class_map: Mapping[str, str]
     collect: Mapping[str, int]
     weights: str
     short_side: int
@@ -105,6 +109,7 @@ def setting_of(changes: Sequence[str]) -> Setting:
     content = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
     setting = Setting(
         sources=content["sources"],
+        class_map=content["class_map"],
         collect=content["collect"],
         weights=content["encoder"]["weights"],
         short_side=content["evaluation"]["short_side"],
@@ -133,10 +138,9 @@ def code() -> str:
     return files.sha256_of_json([[path.as_posix(), files.sha256(path)] for path in paths])
 
 
-def rows() -> list[tuple[str, Row]]:
-    """Return table and row of all students: Table 9, and what Table 12 adds to it."""
-    nine = [("table-9", row) for row in TABLES["table-9"]]
-    return [*nine, *(("table-12", row) for row in TABLES["table-12"])]
+def rows(tables: Sequence[str]) -> list[tuple[str, Row]]:
+    """Return table and row of all students."""
+    return [(table, row) for table in tables for row in TABLES[table]]
 
 
 class Small:
@@ -165,6 +169,10 @@ class Small:
             masking = Masking("none", reader.sky_label, 0.5, threads=1, device="cpu")  # its class labels say it all
             sky = scratch / "sky", self.data / "sky" / name
             mask_source(self.source(role, name), masking, *sky, lambda images: None)
+        if role == "unlabeled" and name in self.setting.class_map:
+            mapping = ClassMapping(self.setting.class_map[name], threads=1)
+            maps = scratch / "classes", self.data / "class_map" / name
+            map_source(self.source(role, name), mapping, *maps, lambda images: None)
 
     def source(self, role: str, name: str) -> SourceFolder:
         """Return a collected source."""
@@ -199,7 +207,8 @@ class Small:
         """Return the student of `row` and `seed`, from the pseudo labels that `teach` left last."""
         setting = changed(self.setting, row.changes)
         labeled = SamplePool(self.data, "labeled", self._catalog("labeled"), "sky")
-        unlabeled = SamplePool(self.data, "unlabeled", self._catalog("unlabeled"), "pseudo")
+        mapped = list(setting.class_map) if setting.student.auxiliary_semantics else ()
+        unlabeled = SamplePool(self.data, "unlabeled", self._catalog("unlabeled"), "pseudo", class_maps=mapped)
         alignment = FeatureAlignment(alpha=setting.alpha, **vars(setting.feature_alignment))
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             where = Path(scratch), lambda step, metrics: None, self.machine
@@ -226,8 +235,16 @@ def _mean(sets: Sequence[Mapping[str, Mapping[str, float | None]]]) -> dict[str,
     return average
 
 
-def run(setting: Setting, seeds: Sequence[int], out: Path, commit: str, end: float, workers: int) -> None:
-    """Add a line to `out` for each student that `end` (time.monotonic) still lets begin."""
+def run(
+    setting: Setting,
+    seeds: Sequence[int],
+    out: Path,
+    commit: str,
+    end: float,
+    workers: int,
+    tables: Sequence[str] = DEFAULT,
+) -> None:
+    """Add a line to `out` for each student of `tables` that `end` (time.monotonic) still lets begin."""
     parameters = asdict(setting)
     digest = files.sha256_of_json([parameters, code()])
     done = {(one["table"], one["row"], one["seed"]) for one in read_results(out) if one["setting"] == digest}
@@ -236,7 +253,7 @@ def run(setting: Setting, seeds: Sequence[int], out: Path, commit: str, end: flo
         small = Small(setting, Path(folder), workers)
         _say(end, "the world is there")
         for seed in seeds:
-            missing = [(table, row) for table, row in rows() if (table, row.label, seed) not in done]
+            missing = [(table, row) for table, row in rows(tables) if (table, row.label, seed) not in done]
             if not missing or time.monotonic() > end:
                 continue
             before, measured = small.measure({"teacher": small.teach(seed)}), {}
@@ -265,6 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=list(SCALES), default="preset")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="changes after those of the scale")
+    parser.add_argument("--tables", nargs="+", choices=[one for one in TABLES if TABLES[one]], default=list(DEFAULT))
     parser.add_argument("--weights", help="of the encoder: a file, where the packaged ones are not installed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--minutes", type=float, default=5.5, help="no student begins later (default: %(default)s)")
@@ -280,7 +298,7 @@ def main() -> None:
     words = ["git", "rev-parse", "HEAD"]
     commit = given.commit or subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     workers = 1 if given.scale == "dry" else len(os.sched_getaffinity(0))
-    run(replace(setting, weights=weights), given.seeds, given.out, commit, end, workers)
+    run(replace(setting, weights=weights), given.seeds, given.out, commit, end, workers, given.tables)
 
 
 if __name__ == "__main__":
