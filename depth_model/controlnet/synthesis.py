@@ -61,10 +61,11 @@ def figure(rows: Sequence[Row]) -> Figure:
     axes = drawn.subplots(len(rows), len(titles), squeeze=False)
     for line, (image, models) in zip(axes, rows, strict=True):
         pictures = [image, *(picture for pair in models.values() for picture in pair)]
-        for place, title, picture in zip(line, titles, pictures, strict=True):
+        for place, picture in zip(line, pictures, strict=True):
             place.imshow(picture)
             place.set_axis_off()
-            place.set_title(title if line is axes[0] else "", fontsize=HEADING)
+    for place, title in zip(axes[0], titles, strict=True):
+        place.set_title(title, fontsize=HEADING)
     return drawn
 
 

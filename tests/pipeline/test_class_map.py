@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import shutil
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from tests.pipeline.conftest import Project
 
@@ -18,43 +20,46 @@ def copied(project, tmp_path):
     return Project(tmp_path / "project")
 
 
-def changed(project, **sections):
+def take_labels(project, source, weight):
+    """Have the class labels of an unlabeled source be its class maps, for an auxiliary task of `weight`."""
     path = project.folder / "params.yaml"
     content = yaml.safe_load(path.read_text())
-    for name, values in sections.items():
-        content[name] |= values
+    content["sources"]["unlabeled"][source]["class_labels"] = True
+    content["class_map"][source] = "labels"
+    content["student"]["auxiliary_semantics"] = weight
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def kept_maps(project):
-    """The inodes of the shards of maps that executions of the stage kept, by name."""
-    found = {}
-    for path in (project.folder / ".work").glob("class_map-hills/*/parts/shard-*.tar"):
-        found.setdefault(path.name, set()).add(path.stat().st_ino)
-    return found
-
-
-def hills(count):
-    options = {"domain": "hills", "count": count, "seed": 1, "height": 64, "width": 80}
-    return {"reader": "rendered_world", "options": options, "class_labels": True}
-
-
 @pytest.mark.slow
-def test_the_student_learns_classes_and_only_new_shards_are_mapped(copied):
+def test_the_student_learns_the_classes_of_its_maps(copied):
     before = copied.weights("student")
-    photographs = yaml.safe_load((copied.folder / "params.yaml").read_text())["sources"]["unlabeled"]["photographs"]
-    changed(copied, sources={"unlabeled": {"hills": hills(8), "photographs": photographs}})
-    changed(copied, class_map={"hills": "labels"}, student={"auxiliary_semantics": 1.0})
+    take_labels(copied, "hills", 1.0)
     ran = copied.ran(copied.run("dvc", "repro", "train_student"))
     assert {"class_map@hills", "train_student"} <= set(ran) and "train_teacher" not in ran
     with open(copied.folder / "models" / "student" / "history.csv", newline="") as file:
         assert all(float(row["auxiliary_semantics"]) > 0 for row in csv.DictReader(file))
     assert copied.weights("student") != before
-    first = kept_maps(copied)
-    assert len(first) == 2
 
-    changed(copied, sources={"unlabeled": {"hills": hills(12), "photographs": photographs}})
-    assert "class_map@hills" in copied.ran(copied.run("dvc", "repro", "class_map@hills"))
-    second = kept_maps(copied)
-    assert len(second) == 3
-    assert {name: second[name] for name in first} == first  # the same files as before, none was made again
+
+def mapped(project, count):
+    """Map the photographs when they are `count`; return the inodes of the shards of maps that were kept, by name."""
+    generator = np.random.default_rng(5)
+    for number in range(count):
+        path, pixels = (
+            project.folder / "data" / "photographs" / f"{number:02}.png",
+            generator.integers(0, 255, (6, 8, 3)),
+        )
+        if not path.exists():
+            Image.fromarray(pixels.astype(np.uint8)).resize((80, 60)).save(path)
+    assert "class_map@photographs" in project.ran(project.run("dvc", "repro", "class_map@photographs"))
+    kept = (project.folder / ".work").glob("class_map-photographs/*/parts/shard-*.tar")
+    return {path.name: path.stat().st_ino for path in kept}
+
+
+@pytest.mark.slow
+def test_when_a_source_grows_only_new_shards_are_mapped(copied):
+    take_labels(copied, "photographs", 0.0)
+    first, second = mapped(copied, 9), mapped(copied, 10)
+    same = first.keys() & second.keys()
+    assert len(same) >= len(first) - 1 > 0 and second.keys() - same
+    assert all(first[name] == second[name] for name in same)  # the same files, not others with the same bytes

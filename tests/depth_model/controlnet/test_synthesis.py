@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from depth_model.controlnet.base import load_base, new_controlnet
-from depth_model.controlnet.synthesis import load_controlnet, synthesized, synthesizer, write_figure
+from depth_model.controlnet.synthesis import figure, load_controlnet, synthesized, synthesizer, write_figure
 from depth_model.errors import UserError
 from tasks.commands.controlnet import _write
 
@@ -31,7 +31,10 @@ def test_diffusers_loads_it_and_its_pipeline_draws_the_same_twice(tmp_path):
     np.testing.assert_array_equal(one, again)
     far = np.zeros_like(near)
     assert (synthesized(pipeline, far, "a room", 1, 2) != one).any()
-    write_figure(tmp_path / "figure.png", [(near, {"ours": (near, one), "theirs": (far, other)})])
+    rows = [(near, {"ours": (near, one), "theirs": (far, other)})] * 2
+    heads = ["image", "depth: ours", "synthesis: ours", "depth: theirs", "synthesis: theirs"]
+    assert [place.get_title() for place in figure(rows).axes] == [*heads, *[""] * 5]
+    write_figure(tmp_path / "figure.png", rows)
     assert Image.open(tmp_path / "figure.png").size[0] > 1000
 
 
