@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from depth_model import files
 from depth_model.errors import CanPass
-from depth_model.shown import without_password
+from depth_model.shown import redacted, without_password
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import RUN_ID, Workplace
 
@@ -37,6 +38,8 @@ CATALOGS = Path("data/catalog")
 FLUSH_POINTS = 500
 FLUSH_SECONDS = 10.0
 ANSWER_SECONDS = 5
+_FAILING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+"""MLflow's codes for a server that does not answer and for a database that cannot be used."""
 # Limits of MLflow: beyond them it refuses the whole batch.
 KEY_LENGTH, VALUE_LENGTH, POINTS_PER_BATCH, PARAMETERS_PER_BATCH, DIGEST_LENGTH = 250, 6000, 1000, 100, 36
 
@@ -89,6 +92,7 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # prints a traceback, and raises it as well
     mlflow.set_tracking_uri(tracking_uri())
     with _one_at_a_time():
         database = Path(tracking_uri().removeprefix("sqlite:///"))
@@ -97,6 +101,21 @@ def connect() -> MlflowClient:
             with files.atomic_path(database) as temporary:
                 mlflow.MlflowClient(tracking_uri=f"sqlite:///{temporary}")
         return mlflow.MlflowClient()
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Raise CanPass for what MLflow raises when its server is gone or its database fails (restarted, disk full)."""
+    import mlflow.exceptions
+    import sqlalchemy.exc
+
+    try:
+        yield
+    except (mlflow.exceptions.MlflowException, sqlalchemy.exc.OperationalError) as error:
+        if getattr(error, "error_code", _FAILING[0]) not in _FAILING:
+            raise
+        said = next(iter(str(error).splitlines()), "")
+        raise CanPass(f"{redacted(tracking_uri())} fails: {said}; the same command goes on from here") from error
 
 
 @contextmanager
@@ -248,23 +267,24 @@ def kept_run(kept: Path, points: Path, name: str, tags: Mapping[str, str]) -> It
     """Yield the MLflow run whose id the file `kept` holds, so that it goes on after a kill, or a new one of this `name`
     with `tags`; points that wait to be sent are in the file `points`.
 
-    It ends FINISHED, FAILED after an exception, KILLED after Ctrl-C or SIGTERM. Raises MlflowException when the store
-    cannot be reached.
+    It ends FINISHED, FAILED after an exception, KILLED after Ctrl-C or SIGTERM. Raises CanPass when the store cannot
+    be reached or fails.
     """
-    client = connect()
-    run_id, resumed = _run_id(client, kept, points, name, tags)
-    run = Run(client, run_id, points, resumed)
-    status = "KILLED"
-    try:
-        with _termination_raises():
-            yield run
-        status = "FINISHED"
-    except Exception:
-        status = "FAILED"
-        raise
-    finally:
-        run.flush()
-        client.set_terminated(run_id, status)
+    with answering():
+        client = connect()
+        run_id, resumed = _run_id(client, kept, points, name, tags)
+        run = Run(client, run_id, points, resumed)
+        status = "KILLED"
+        try:
+            with _termination_raises():
+                yield run
+            status = "FINISHED"
+        except Exception:
+            status = "FAILED"
+            raise
+        finally:
+            run.flush()
+            client.set_terminated(run_id, status)
 
 
 def _run_id(client: MlflowClient, kept: Path, points: Path, name: str, tags: Mapping[str, str]) -> tuple[str, bool]:

@@ -11,7 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
+from sqlalchemy.exc import OperationalError
 
+from depth_model.errors import CanPass
 from tasks.tracking import mlflow_runs
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import Workplace
@@ -238,3 +242,18 @@ def test_two_stages_that_start_at_once_make_one_database(tmp_path):
     results = [(*start.communicate(timeout=120), start.returncode) for start in starts]
     assert [code for _, _, code in results] == [0, 0], results
     assert results[0][0] == results[1][0]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (MlflowException("API request failed\nwith more"), CanPass),  # INTERNAL_ERROR, as of a server that is gone
+        (MlflowException("disk full", error_code=TEMPORARILY_UNAVAILABLE), CanPass),
+        (OperationalError("INSERT", {}, Exception("database or disk is full")), CanPass),
+        (MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST), MlflowException),
+    ],
+)
+def test_a_store_that_fails_is_one_line(error, raised):
+    with pytest.raises(raised) as caught, mlflow_runs.answering():
+        raise error
+    assert "\n" not in str(caught.value)
