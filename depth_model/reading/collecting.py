@@ -102,7 +102,7 @@ def collect_source(
     cut = parts(reader.everything(place, plain), samples_per_shard, _state(rules), digest)
     with listed_parts(cut, scratch) as (total, waiting):
         progress(kept, refused, total)
-        for part in ordered(_collect_part, waiting, rules, engine, workers):
+        for part in ordered(_collect_part, waiting, rules, engine, workers, made=_stem):
             kept, refused = kept + part.details["samples"], refused + part.details["refused"]
             # Taken out, for these would be the largest part of what is remembered of every shard.
             counted = target_statistics.total([counted, part.details.pop("statistics")])
@@ -139,6 +139,10 @@ def _collect_part(part: Part, rules: _Rules) -> _Finished:
     _write(_quarantine_path(table), refused, manifest.QUARANTINE_SCHEMA, {})
     _write(table, rows, manifest.MANIFEST_SCHEMA, details)  # last: it says that the shard is finished
     return _Finished(table, details)
+
+
+def _stem(part: Part, rules: _Rules) -> Path:
+    return (rules.scratch / part.name).with_suffix("")
 
 
 def _finished(table: Path, rules: _Rules) -> dict[str, Any] | None:

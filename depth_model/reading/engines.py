@@ -21,6 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from depth_model import files
 from depth_model.errors import UserError
 from depth_model.settings import Engine, NotNegative, Positive, setting
 
@@ -58,16 +59,18 @@ def ordered(
     workers: int,
     cpus: int = 1,
     gpus: int = 0,
+    made: Callable[[Part, Any], Path] | None = None,
 ) -> Iterator[Result]:
     """Yield `function(part, shared)` for each of `parts`, in order, computed by `workers` at a time.
 
     `local` uses processes of this machine (none with one worker), `ray` tasks on the cluster that RAY_ADDRESS
-    names, or on this machine without one; `cpus` and `gpus` are what a Ray task reserves. A killed worker costs the
-    part it was at, which is tried again. Raises UserError when that happens time and again; an exception of
-    `function` is raised as it is.
+    names, or on this machine without one; `cpus` and `gpus` are what a Ray task reserves. `made(part, shared)` is the
+    path, without ending, of the files that a part leaves: a node that does not share this disk sends them, so that they
+    are here when the result is yielded. A killed worker, or a lost node, costs the part it was at, which is tried
+    again. Raises UserError when that happens time and again; an exception of `function` is raised as it is.
     """
     if engine == "ray":
-        yield from _by_ray(function, parts, shared, workers, cpus, gpus)
+        yield from _by_ray(function, parts, shared, workers, cpus, gpus, made)
     elif workers == 1:
         yield from (function(part, shared) for part in parts)
     else:
@@ -93,7 +96,13 @@ def over_shards(
 
     missing = missing_parts(source, scratch, progress)
     cpus, gpus = given.threads or torch.get_num_threads(), int(given.device == "gpu")
-    yield from ordered(function, missing, (given, Path(scratch).absolute(), store), engine, processes, cpus, gpus)
+    shared = (given, Path(scratch).absolute(), store)
+    yield from ordered(function, missing, shared, engine, processes, cpus, gpus, _sidecar)
+
+
+def _sidecar(source: SourceFolder, shared: tuple[Any, Path, Bucket | None]) -> Path:
+    [(shard, _)] = source.shards()
+    return (shared[1] / shard).with_suffix("")
 
 
 def ahead(function: Callable[[Part], Result], parts: Iterable[Part], threads: int) -> Iterator[Result]:
@@ -194,7 +203,13 @@ def end_with_parent() -> None:
 
 
 def _by_ray(
-    function: Callable[..., Result], parts: Iterable[Part], shared: Any, workers: int, cpus: int, gpus: int
+    function: Callable[..., Result],
+    parts: Iterable[Part],
+    shared: Any,
+    workers: int,
+    cpus: int,
+    gpus: int,
+    made: Callable[[Part, Any], Path] | None,
 ) -> Iterator[Result]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # set before the import: Ray must not phone home
     if not os.environ.get("RAY_ADDRESS"):
@@ -208,14 +223,16 @@ def _by_ray(
         here = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers * cpus, "include_dashboard": False}
         ray.init(log_to_driver=False, **here)
     try:
-        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_TRIES)(function)
-        rules, waiting = ray.put(shared), deque()
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_TRIES)(_on_node)
+        rules, waiting, here = ray.put(shared), deque(), f".{secrets.token_hex(8)}"
         for part in parts:
-            waiting.append(task.remote(part, rules))
+            if made is not None and not (mark := made(part, shared).with_name(here)).exists():
+                files.write_text(mark, "")
+            waiting.append(task.remote(function, part, rules, made, here))
             if len(waiting) >= _AHEAD * workers:
-                yield ray.get(waiting.popleft())
+                yield _brought(*ray.get(waiting.popleft()))
         while waiting:
-            yield ray.get(waiting.popleft())
+            yield _brought(*ray.get(waiting.popleft()))
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     except ray.exceptions.RayError as error:
@@ -226,3 +243,22 @@ def _by_ray(
     finally:
         if started:
             ray.shutdown()
+
+
+def _on_node(
+    function: Callable[..., Result], part: Any, shared: Any, made: Callable[[Any, Any], Path] | None, here: str
+) -> tuple[Result, dict[Path, bytes]]:
+    """Return `function(part, shared)` and the files that it has made, where no file `here` beside them says that the
+    disk is the driver's."""
+    result = function(part, shared)
+    if made is None or made(part, shared).with_name(here).exists():
+        return result, {}
+    path = made(part, shared)
+    last = path.with_suffix(".parquet")  # says that the part is finished
+    return result, {one: one.read_bytes() for one in sorted(path.parent.glob(f"{path.name}.*"), key=last.__eq__)}
+
+
+def _brought(result: Result, found: dict[Path, bytes]) -> Result:
+    for path, data in found.items():
+        files.write_bytes(path, data)
+    return result

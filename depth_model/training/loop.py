@@ -207,7 +207,7 @@ def _resumed(run: Run, settings: LoopSettings, scratch: Path) -> _Course:
     if run.ema:
         average = AveragedModel(run.model, multi_avg_fn=get_ema_multi_avg_fn(run.ema)).requires_grad_(False)
     guard = Guard(run.name, settings.bad_batch, settings.largest_skips)
-    path = processes.from_first(newest_checkpoint(scratch) if processes.is_first() else None)
+    path = processes.file_of_first(newest_checkpoint(scratch) if processes.is_first() else None)
     if path is None:
         return _Course(0, History(max(1, run.steps // _ROWS)), guard, average, 0)
     state = read_checkpoint(path)

@@ -14,8 +14,9 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,11 +25,15 @@ from lightning_fabric.plugins.environments import LightningEnvironment, TorchEla
 from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, distributed
 
+from depth_model import files
 from depth_model.errors import UserError
 from depth_model.training.sampling import Share
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others, for example while the first one writes a checkpoint."""
+
+_PART = 64 * 2**20
+"""Bytes of a file that are sent at once."""
 
 
 @functools.cache
@@ -96,6 +101,30 @@ def gathered(values: list[str]) -> list[str]:
 def from_first(value: Any) -> Any:
     """Return the `value` of the first process."""
     return fabric().broadcast(value)
+
+
+def file_of_first(path: Path | None) -> Path | None:
+    """Return the `path` of the first process, with that file on the disk of every node, at the same place.
+
+    A node whose disk has it not, or another one, is sent the file. Raises OSError where it cannot be written.
+    """
+    path = from_first(path)
+    if path is None or fabric().world_size == 1:
+        return path
+    asked = fabric().local_rank == 0
+    own = files.sha256(path) if asked and path.exists() else ""
+    right = from_first(own)
+    if set(gathered([own if asked else right])) == {right}:
+        return path
+    writes = asked and own != right
+    source = open(path, "rb") if is_first() else nullcontext()
+    with source as read, files.atomic_path(path) if writes else nullcontext() as temporary:
+        with open(temporary, "wb") if temporary else nullcontext() as written:
+            while part := from_first(read.read(_PART) if read else None):
+                if written:
+                    written.write(part)
+    fabric().barrier()
+    return path
 
 
 @contextmanager

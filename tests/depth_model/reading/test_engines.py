@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from depth_model.reading.engines import ordered
+from depth_model.reading.engines import _brought, _on_node, ordered
 
 
 def killed_once(part: int, folder: Path) -> int:
@@ -20,6 +20,33 @@ def killed_once(part: int, folder: Path) -> int:
     if part == 99:
         raise KeyError("a fault of the software")
     return part * part
+
+
+def stem(part: int, folder: Path) -> Path:
+    return folder / f"shard-{part}"
+
+
+def written(part: int, folder: Path) -> int:
+    for ending in ("parquet", "quarantine.parquet", "tar"):
+        folder.joinpath(f"shard-{part}.{ending}").write_text(f"{ending} of {part}")
+    return part
+
+
+def test_a_node_sends_what_it_has_made_unless_it_has_the_drivers_disk(tmp_path):
+    (tmp_path / "shard-11.tar").touch()
+    result, found = _on_node(written, 1, tmp_path, stem, ".here")
+    assert result == 1
+    assert {path.name: data for path, data in found.items()} == {
+        f"shard-1.{ending}": f"{ending} of 1".encode() for ending in ("parquet", "quarantine.parquet", "tar")
+    }
+    assert list(found)[-1].name == "shard-1.parquet"  # it says that the others are there
+    for path in found:
+        path.unlink()
+    assert _brought(result, found) == 1
+    assert all(path.read_bytes() == data for path, data in found.items())
+    (tmp_path / ".here").touch()
+    assert _on_node(written, 1, tmp_path, stem, ".here") == (1, {})
+    assert _on_node(written, 1, tmp_path, None, ".gone") == (1, {})
 
 
 @pytest.mark.slow
