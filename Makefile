@@ -18,11 +18,13 @@ entries = awk '/^[a-z]/ {keep = $(1) /^($(2))/} keep' requirements.lock
 PIP_LOCKED = $(VENV)/bin/pip install --require-hashes --no-deps
 FILES ?= 100000
 PROCESSES ?= $(shell nproc)
+SEED ?= 1
+FAULTS ?= /var/tmp/depth-anything-faults
 
 # The tiny pipeline before a change, at BASE, and after it; what differs goes to comparison/.
 BASE ?= main
 
-.PHONY: help setup demo compare test test-all test-gpu test-hostile lint docs release-check lock audit-packages worker clean-work
+.PHONY: help setup demo compare test test-all test-gpu test-hostile test-faults lint docs release-check lock audit-packages worker clean-work
 
 help:
 	@echo "make setup       make .venv with exact versions (done by the others when needed)"
@@ -32,6 +34,7 @@ help:
 	@echo "make test-all    run the tests, the slow end-to-end ones too"
 	@echo "make test-gpu    run the tests of a CUDA GPU (skipped without one)"
 	@echo "make test-hostile  what others may try, and FILES=100000 damaged files, in PROCESSES=(all cores) processes"
+	@echo "make test-faults  faults at random moments on the tiny pipeline, SEED=1; writes docs/measurements/recovery.md"
 	@echo "make lint        check style"
 	@echo "make docs        write the reference pages and build the documentation into site/"
 	@echo "make release-check  what a release needs: style, all tests, docs, the demo, the benchmarks"
@@ -80,6 +83,10 @@ test-gpu: $(INSTALLED)
 test-hostile: $(INSTALLED)
 	OMP_NUM_THREADS=1 python -m pytest -m hostile
 	OMP_NUM_THREADS=1 python -m tests.depth_model.reading.hostile_files $(FILES) --processes $(PROCESSES)
+
+# Started again it goes on from what lies in FAULTS; throw the folder away to begin anew.
+test-faults: $(INSTALLED)
+	OMP_NUM_THREADS=1 python -m tests.faults --seed $(SEED) --folder $(FAULTS) --page docs/measurements/recovery.md
 
 lint: $(INSTALLED)
 	ruff check .

@@ -14,6 +14,7 @@
 #SBATCH --open-mode=append
 #SBATCH --signal=TERM@120
 set -euo pipefail
+export TORCH_CPP_LOG_LEVEL=ERROR # DDP looks for unused parameters on CPUs and warns that there are none
 
 # SLURM keeps this file on the first node alone: srun gives its text to every node.
 on_all_nodes() {

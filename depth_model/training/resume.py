@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -30,7 +30,7 @@ def save_checkpoint(folder: Path, finished: int, state: Mapping[str, Any]) -> No
     with files.atomic_path(path) as temporary:
         # Into an open file: on a full disk torch's own writer raises something that does not say so.
         with open(temporary, "wb") as handle:
-            torch.save({"finished": finished, **state}, handle)
+            _write({"finished": finished, **state}, handle)
         checksum = files.sha256(temporary)
     files.write_text(_checksum_path(path), f"{checksum}  {path.name}\n")
     for old in _checkpoints(folder)[KEPT:]:
@@ -38,6 +38,13 @@ def save_checkpoint(folder: Path, finished: int, state: Mapping[str, Any]) -> No
         old.unlink()
     for leftover in Path(folder).glob(".checkpoint-*.tmp"):
         leftover.unlink()
+
+
+def _write(state: Mapping[str, Any], handle: IO[bytes]) -> None:
+    try:
+        torch.save(state, handle)
+    except RuntimeError as error:  # torch ends its file after a failed write, too, and tells of that failure alone
+        raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

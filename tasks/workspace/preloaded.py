@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -82,7 +82,9 @@ def hand_over(arguments: Sequence[str]) -> int | None:
         request = {"arguments": list(arguments), "folder": os.getcwd(), "environment": dict(os.environ)}
         socket.send_fds(connection, [b"."], [0, 1, 2])
         connection.sendall(json.dumps(request).encode() + b"\n")
-        answer = connection.recv(1)
+        answer = b""
+        with suppress(ConnectionError):  # it was killed before it read all that was sent
+            answer = connection.recv(1)
     return answer[0] if answer else 128 + signal.SIGKILL
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from depth_model import files
-from depth_model.training.resume import newest_checkpoint, read_checkpoint, save_checkpoint
+from depth_model.training.resume import _write, newest_checkpoint, read_checkpoint, save_checkpoint
 
 
 def load_checkpoint(folder):
@@ -72,6 +72,11 @@ def test_all_damaged_is_a_fresh_start(tmp_path):
     save_checkpoint(tmp_path, 5, state(5))
     truncate(tmp_path / "checkpoint-000000005.pt")
     assert load_checkpoint(tmp_path) is None
+
+
+def test_a_full_disk_is_said_to_be_full():
+    with pytest.raises(OSError, match="No space left"), open("/dev/full", "wb", buffering=0) as handle:
+        _write(state(5), handle)
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path):
