@@ -11,14 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your rate.</Message></Error>"
 EXPIRED = b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>The token has expired.</Message></Error>"
 GONE = b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>Not there.</Message></Error>"
-FULL = b"<?xml version='1.0'?><Error><Code>XMinioStorageFull</Code><Message>No room is left.</Message></Error>"
-REFUSALS = {"throttle": (503, SLOW_DOWN), "expire": (400, EXPIRED), "vanish": (404, GONE), "full": (507, FULL)}
+REFUSALS = {"throttle": (503, SLOW_DOWN), "expire": (400, EXPIRED), "vanish": (404, GONE)}
 
 
 class FaultProxy(ThreadingHTTPServer):
     """Forwards to the server at `port`; `fault(method, path, number)` names what goes wrong with a request, or None.
 
-    Faults: throttle, expire, vanish, full (an error instead of an answer), truncate (half the body, then closed),
+    Faults: throttle, expire, vanish (an error instead of an answer), truncate (half the body, then closed),
     drop (closed before the answer), corrupt (one byte of the body differs). `number` counts the requests for the
     same method and path from 0. `asked` counts all of them, `faults` what was injected.
     """

@@ -150,8 +150,6 @@ class Bench:
         """Make the project in `folder` and run its pipeline, or take the one that is there."""
         self.folder, self.root = folder, folder / "project"
         self.choose, self.usual, self.count = random.Random(0), {}, 0
-        self.servants: set[int] = set()
-        """Process groups that stay."""
         done = folder / "ran"
         if not done.exists():
             shutil.rmtree(self.root, ignore_errors=True)
@@ -169,6 +167,7 @@ class Bench:
         """Return a bench that is a copy of this one in another folder, with a record of runs of its own."""
         found = copy.copy(self)
         found.folder, found.root, found.usual = folder, folder / "project", {}
+        shutil.rmtree(found.root, ignore_errors=True)
         shutil.copytree(self.root, found.root, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db*"))
         return found
 
@@ -204,23 +203,20 @@ class Bench:
     def wait_alone(self) -> None:
         """Return when no process works in the project any more: one may outlive a killed command for a moment."""
         deadline = time.monotonic() + 120
-        while any(self._disturbs(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
+        while any(_works_in(entry, self.root) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
             assert time.monotonic() < deadline, "a process lives on in the project"
             time.sleep(PAUSE)
-
-    def _disturbs(self, entry: Path) -> bool:
-        try:
-            return entry.joinpath("cwd").readlink() == self.root and os.getpgid(int(entry.name)) not in self.servants
-        except OSError:  # it ended
-            return False
-
-    def know(self, address: str) -> None:
-        """Take what a stage has made now for the undisturbed result."""
-        self.results = self.results | {address: digests(self.root / STAGES[address])}
 
     def equal(self, address: str) -> bool:
         """Return whether the out of a stage has the bytes of the undisturbed run."""
         return digests(self.root / STAGES[address]) == self.results[address]
+
+
+def _works_in(entry: Path, folder: Path) -> bool:
+    try:
+        return entry.joinpath("cwd").readlink() == folder
+    except OSError:  # it ended
+        return False
 
 
 @contextmanager
@@ -245,7 +241,6 @@ def moment(
     command: list[str],
     disturb: Callable[[Started], bool],
     relieve: Callable[[], object] = lambda: None,
-    equal: Callable[[], bool] | None = None,
     **variables: str,
 ) -> Moment | None:
     """Run `command`, which makes the stage `address`, disturbed; return what became of it.
@@ -266,6 +261,6 @@ def moment(
             starts += 1
             started.process.wait(600)
             said += started.said()
-        same = equal() if equal else bench.equal(address)
+        same = bench.equal(address)
         lost = watch.again(kept)
     return Moment(line, len(kept), lost, 0 if failed else starts, same, "Traceback (most" in said) if struck else None

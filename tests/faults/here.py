@@ -19,16 +19,7 @@ CLOCK = Path(__file__).with_name("clock.c")
 def killed(bench: Bench, number: signal.Signals) -> Moment | None:
     """A signal to one stage at a random moment."""
     address = bench.stage()
-    return _struck(bench, address, by_hand(address), number)
-
-
-def whole_killed(bench: Bench, number: signal.Signals) -> Moment | None:
-    """A signal to the command that runs the whole graph, while it makes what is missing."""
-    return _struck(bench, bench.stage(), [*OURS, "repro"], number)
-
-
-def _struck(bench: Bench, address: str, command: list[str], number: signal.Signals) -> Moment | None:
-    seconds = bench.within(address, command)
+    seconds = bench.within(address, by_hand(address))
     bench.forget(address)
 
     def disturb(started: Started) -> bool:
@@ -37,7 +28,7 @@ def _struck(bench: Bench, address: str, command: list[str], number: signal.Signa
         os.killpg(started.process.pid, number)
         return True
 
-    return moment(bench, address, command, disturb)
+    return moment(bench, address, by_hand(address), disturb)
 
 
 def full_disk(bench: Bench) -> Moment | None:

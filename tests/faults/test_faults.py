@@ -1,4 +1,4 @@
-"""A moment of each fault of one machine; `make test-faults` makes two hundred, with those of what people share."""
+"""A moment of some faults; `make test-faults` makes many of all."""
 
 from __future__ import annotations
 
