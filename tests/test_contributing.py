@@ -175,6 +175,7 @@ def test_an_encoder(copy, data):
     assert all(0 < row["loss"] < 10 and row["gradient_norm/encoder"] > 0 for row in (*history, *registers))
 
 
+@pytest.mark.slow
 def test_a_stage(copy):
     make(copy, "A stage")
     run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/tasks/test_unreadable.py", "tests/test_graph.py")

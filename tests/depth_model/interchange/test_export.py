@@ -63,6 +63,7 @@ def test_onnx_gives_the_same_for_any_batch_and_size(model, session, shape):
     assert share_of_range(torch.from_numpy(found), expected) < 1e-5
 
 
+@pytest.mark.slow
 @one_in_full("official")
 def test_the_file_says_the_opset_that_the_documentation_says(session, repository):
     import onnx

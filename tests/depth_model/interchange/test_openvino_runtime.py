@@ -74,6 +74,7 @@ def test_disparity_is_that_of_torch_at_any_shape(model, compiled, shape):
     assert (found - expected).abs().max() < 1e-5 * (expected.max() - expected.min())
 
 
+@pytest.mark.slow
 def test_a_result_is_not_overwritten_by_the_next(compiled):
     first = compiled(images(1, 42, 70))
     before = first.clone()
@@ -88,11 +89,13 @@ def test_no_more_shapes_are_kept_than_said(compiled):
     assert compiled._compiled.cache_info().currsize == SHAPES
 
 
+@pytest.mark.slow
 def test_a_picture_smaller_than_the_graph_is_named(compiled):
     with pytest.raises(ValueError, match="begins at 42"):
         compiled(images(1, 28, 70))
 
 
+@pytest.mark.slow
 def test_a_predictor_uses_it(model, compiled, graph, monkeypatch):
     monkeypatch.setattr(openvino_runtime, "onnx_bytes", lambda *given: graph.read_bytes())
     picture = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
@@ -102,6 +105,7 @@ def test_a_predictor_uses_it(model, compiled, graph, monkeypatch):
     assert np.abs(predictor(picture) - expected).max() < 0.05 * np.ptp(expected)
 
 
+@pytest.mark.slow
 def test_the_export_leaves_the_model_alone(model, compiled):
     untouched = DepthAnything("tiny", seed=3, blocks=[0, 1, 2, 3]).state_dict()
     assert all(torch.equal(value, untouched[name]) for name, value in model.state_dict().items())

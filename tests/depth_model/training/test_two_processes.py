@@ -56,6 +56,7 @@ def test_two_processes_learn_what_one_learns_from_the_joined_batch(pairs, script
         torch.testing.assert_close(first[name], share * gradient, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_processes_without_any_valid_pixel_meet_and_learn_nothing(pairs, script):
     first, second = pairs["01"]
     unused = {name for name in dict(script.model().named_parameters()) if "refinenet4.resConfUnit1" in name}

@@ -79,6 +79,7 @@ def test_the_champion_gives_the_pipelines_disparity_for_images_of_mixed_sizes(re
     assert found[0].std() > 0
 
 
+@pytest.mark.slow
 def test_another_working_size_can_be_asked_for(registered, elsewhere):
     found = elsewhere["28"][0]
     numpy.testing.assert_array_equal(found, of_the_pipeline(registered, IMAGES, 28)[0])
