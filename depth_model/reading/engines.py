@@ -219,15 +219,17 @@ def _by_ray(
     import ray
 
     started = not ray.is_initialized()
+    here, marks = f".{secrets.token_hex(8)}", set()
     if started:
-        here = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers * cpus, "include_dashboard": False}
-        ray.init(log_to_driver=False, **here)
+        own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers * cpus, "include_dashboard": False}
+        ray.init(log_to_driver=False, **own)
     try:
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_TRIES)(_on_node)
-        rules, waiting, here = ray.put(shared), deque(), f".{secrets.token_hex(8)}"
+        rules, waiting = ray.put(shared), deque()
         for part in parts:
-            if made is not None and not (mark := made(part, shared).with_name(here)).exists():
+            if made is not None and (mark := made(part, shared).with_name(here)) not in marks:
                 files.write_text(mark, "")
+                marks.add(mark)
             waiting.append(task.remote(function, part, rules, made, here))
             if len(waiting) >= _AHEAD * workers:
                 yield _brought(*ray.get(waiting.popleft()))
@@ -241,6 +243,8 @@ def _by_ray(
             "kept: run the same command again"
         ) from error
     finally:
+        for mark in marks:
+            mark.unlink(missing_ok=True)
         if started:
             ray.shutdown()
 
