@@ -18,7 +18,9 @@ export TORCH_CPP_LOG_LEVEL=ERROR # DDP looks for unused parameters on CPUs and w
 
 # SLURM keeps this file on the first node alone: srun gives its text to every node.
 on_all_nodes() {
-  FIRST=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+  local names # not by head: scontrol would die of the closed pipe, and pipefail end the job
+  names=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+  FIRST=${names%%$'\n'*}
   export FIRST NODES="$SLURM_JOB_NUM_NODES" PROCESSES="${PROCESSES:-${SLURM_GPUS_ON_NODE:-1}}"
   srun --kill-on-bad-exit=1 bash -s "$@" < "$0"
 }
