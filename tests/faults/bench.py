@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,11 +117,9 @@ class Watch(threading.Thread):
         """Return what is finished now, and remember it."""
         now: dict[str, int] = {}
         for pattern in FINISHED:
-            for path in self.folder.glob(f"*/scratch/**/{pattern}"):
-                try:
+            with suppress(FileNotFoundError):  # published meanwhile: the next look sees the rest
+                for path in self.folder.glob(f"*/scratch/**/{pattern}"):
                     now[path.name] = path.stat().st_mtime_ns
-                except FileNotFoundError:
-                    continue
         for name, written in now.items():
             self.seen.setdefault(name, set()).add(written)
         return now

@@ -95,3 +95,10 @@ def project(tmp_path_factory, repository) -> Iterator[Project]:
 def fresh_project(tmp_path, repository) -> Project:
     """The tiny project in which nothing ran yet."""
     return make_project(tmp_path, repository)
+
+
+@pytest.fixture
+def ran_project(project, tmp_path) -> Project:
+    """A copy of the tiny project after its first run, that no other test goes on from."""
+    shutil.copytree(project.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pipeline.conftest import Project
 from tests.pipeline.kill_matrix import TEMPORARY_SERVER
 
 NIGHTS = """
@@ -30,22 +28,21 @@ ARRIVING = (2, 1, 1)
 
 
 @pytest.fixture
-def growing(project, tmp_path):
-    """A copy of the tiny project after its first run, with the photographs of three days to come."""
-    shutil.copytree(project.folder, tmp_path / "project", symlinks=True)
+def growing(ran_project):
+    """The tiny project after its first run, with the photographs of three days to come."""
     generator = np.random.default_rng(5)
     for day, count in enumerate(ARRIVING):
-        folder = tmp_path / "project" / "arriving" / str(day)
+        folder = ran_project.folder / "arriving" / str(day)
         folder.mkdir(parents=True)
         for number in range(count):
             pixels = generator.integers(0, 255, (6, 8, 3), np.uint8)
             Image.fromarray(pixels).resize((80, 60)).save(folder / f"{day}-{number}.png")
-    return Project(tmp_path / "project")
+    return ran_project
 
 
 @pytest.mark.slow
 def test_a_night_costs_what_is_new_and_enough_of_it_trains_a_challenger(growing):
-    growing.environment |= TEMPORARY_SERVER
+    growing.environment |= TEMPORARY_SERVER | {"PREFECT_HOME": str(growing.folder.parent / "prefect")}
     before = growing.weights("student")
     output = growing.run(sys.executable, "-c", NIGHTS)
     nights = [json.loads(line.removeprefix("night ")) for line in output.splitlines() if line.startswith("night ")]
