@@ -12,15 +12,15 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.colors import LogNorm
+    from matplotlib.colors import Colormap, LogNorm, Normalize
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
 
 DEPTH_COLORS, ERROR_COLORS = "Spectral", "magma"
 LARGEST_ERROR = 0.5
 NO_LABEL = "0.72"
-# Inches, but for the share of a column that a map takes beside its color bar.
-COLUMN_WIDTH, TITLE, WIDTH_OF_MAP = 2.1, 0.3, 0.72
+# Inches; beside a map its column has room for a color bar.
+COLUMN_WIDTH, MAP_WIDTH, TITLE, MARGIN = 2.1, 1.54, 0.3, 0.05
+BAR_GAP, BAR_WIDTH, TICK = 0.03, 0.06, 0.02
 LONGEST_TITLE = 24
 PIXELS_OF_MAP = 200
 
@@ -48,19 +48,20 @@ def examples_figure(examples: Sequence[Example]) -> bytes:
     """
     from matplotlib.figure import Figure
 
-    columns = 2 + 2 * len(examples[0].aligned)
-    heights = [COLUMN_WIDTH * WIDTH_OF_MAP * height / width + TITLE for height, width in map(_shape, examples)]
-    figure = Figure(figsize=(COLUMN_WIDTH * columns, sum(heights)))
-    grid = figure.subplots(len(examples), columns, squeeze=False, height_ratios=heights)
-    # By hand: a layout engine would make room for the color bars once more.
-    figure.subplots_adjust(left=0.004, right=1 - 0.26 / columns, bottom=0.01, top=1 - TITLE / sum(heights), wspace=0.36)
-    for row, example in zip(grid, examples):
-        _draw_example(figure, row, example)
+    tops = np.cumsum([0.0, *(_height(example) + TITLE for example in examples)])
+    width, height = COLUMN_WIDTH * (2 + 2 * len(examples[0].aligned)), tops[-1] + MARGIN
+    figure = Figure(figsize=(width, height))
+    # One for all maps, in inches from the upper left corner: a map with axes of its own takes ten times as long.
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    axes.set_axis_off()
+    for top, example in zip(tops + TITLE, examples, strict=False):
+        _draw_example(axes, top, example)
     return png_bytes(figure)
 
 
-def _shape(example: Example) -> tuple[int, int]:
-    return example.depth.shape
+def _height(example: Example) -> float:
+    height, width = example.depth.shape
+    return MAP_WIDTH * height / width
 
 
 def depth_scale(depth: np.ndarray) -> LogNorm:
@@ -71,22 +72,31 @@ def depth_scale(depth: np.ndarray) -> LogNorm:
     return LogNorm(low, max(high, low * 1.01), clip=True)
 
 
-def _draw_example(figure: Figure, row: Sequence[Axes], example: Example) -> None:
-    scale = depth_scale(example.depth)
-    count = len(example.aligned)
-    row[0].imshow(_thinned(example.image))
-    row[0].set_title(_short(example.key), fontsize=8, parse_math=False, y=1.0)
-    drawn = _draw_map(row[1], example.depth, "truth", DEPTH_COLORS, norm=scale)
-    for axes, (name, depth) in zip(row[2:], example.aligned.items()):
-        drawn = _draw_map(axes, depth, f"{name}, {example.scores[name]}", DEPTH_COLORS, norm=scale)
-    _draw_bar(figure, drawn, f"depth ({example.unit})", np.geomspace(scale.vmin, scale.vmax, 4), "both")
-    for axes, (name, depth) in zip(row[2 + count :], example.aligned.items()):
-        error = np.abs(depth - example.depth) / example.depth
-        drawn = _draw_map(axes, error, f"error of {name}", ERROR_COLORS, vmin=0, vmax=LARGEST_ERROR)
+def _draw_example(axes: Axes, top: float, example: Example) -> None:
+    from matplotlib.colors import Normalize
+
+    def place(column: int) -> tuple[float, float, float, float]:
+        left = MARGIN + column * COLUMN_WIDTH
+        return left, left + MAP_WIDTH, top + _height(example), top
+
+    scale, count = depth_scale(example.depth), len(example.aligned)
+    depth: dict[str, Any] = {"cmap": _colors(DEPTH_COLORS), "norm": scale}
+    error: dict[str, Any] = {"cmap": _colors(ERROR_COLORS), "norm": Normalize(0, LARGEST_ERROR, clip=True)}
+    _draw_map(axes, place(0), _short(example.key), example.image)
+    _draw_map(axes, place(1), "truth", example.depth, **depth)
+    for column, (name, aligned) in enumerate(example.aligned.items(), 2):
+        _draw_map(axes, place(column), f"{name}, {example.scores[name]}", aligned, **depth)
+        off = np.abs(aligned - example.depth) / example.depth
+        _draw_map(axes, place(column + count), f"error of {name}", off, **error)
+    _draw_bar(axes, place(1 + count), f"depth ({example.unit})", np.geomspace(scale.vmin, scale.vmax, 4), **depth)
     if count:
-        _draw_bar(figure, drawn, "|p−t|/t", np.linspace(0, LARGEST_ERROR, 3), "max")
-    for axes in row:
-        axes.set_axis_off()
+        _draw_bar(axes, place(1 + 2 * count), "|p−t|/t", np.linspace(0, LARGEST_ERROR, 3), **error)
+
+
+def _colors(name: str) -> Colormap:
+    from matplotlib import colormaps
+
+    return colormaps[name].with_extremes(bad=NO_LABEL)
 
 
 def _short(key: str) -> str:
@@ -99,22 +109,26 @@ def _thinned(values: np.ndarray) -> np.ndarray:
     return values[::step, ::step]
 
 
-def _draw_map(axes: Axes, values: np.ndarray, title: str, cmap: str, **style: Any) -> AxesImage:
-    from matplotlib import colormaps
+def _draw_map(axes: Axes, place: Sequence[float], title: str, values: np.ndarray, **colors: Any) -> None:
+    """Draw values between left, right, bottom and top of `place`, under a title."""
+    left, right, _, top = place
+    axes.text((left + right) / 2, top - TICK, title, fontsize=8, parse_math=False, ha="center", va="bottom")
+    axes.imshow(_thinned(values), interpolation="nearest", extent=place, aspect="auto", **colors)
 
-    colors = colormaps[cmap].with_extremes(bad=NO_LABEL)
-    axes.set_title(title, fontsize=8, parse_math=False, y=1.0)
-    return axes.imshow(_thinned(values), interpolation="nearest", cmap=colors, **style)
 
-
-def _draw_bar(figure: Figure, drawn: AxesImage, label: str, ticks: np.ndarray, extend: str) -> None:
-    place = drawn.axes.inset_axes((1.02, 0, 0.04, 1))
-    bar = figure.colorbar(drawn, cax=place, extend=extend, extendfrac=0.03)
-    bar.set_ticks(ticks, minor=False)
-    bar.minorticks_off()
-    bar.ax.yaxis.set_major_formatter("{x:.2g}")
-    bar.set_label(label, fontsize=7, labelpad=4)
-    bar.ax.tick_params(labelsize=6.5, length=2, pad=1)
+def _draw_bar(
+    axes: Axes, place: Sequence[float], label: str, ticks: np.ndarray, cmap: Colormap, norm: Normalize
+) -> None:
+    """Draw a color bar beside the map at `place`."""
+    _, right, bottom, top = place
+    left, right = right + BAR_GAP, right + BAR_GAP + BAR_WIDTH
+    shares = np.linspace(1, 0, 128)[:, None]
+    axes.imshow(cmap(shares), extent=(left, right, bottom, top), aspect="auto")
+    for tick, share in zip(ticks, norm(ticks), strict=True):
+        height = bottom + (top - bottom) * share
+        axes.plot((right, right + TICK), (height, height), color="black", linewidth=0.6)
+        axes.text(right + 1.5 * TICK, height, f"{tick:.2g}", fontsize=6.5, va="center")
+    axes.text(right + 0.33, (top + bottom) / 2, label, fontsize=7, rotation=90, ha="center", va="center")
 
 
 def training_figures(histories: Mapping[str, pd.DataFrame], alpha: float) -> dict[str, bytes]:
