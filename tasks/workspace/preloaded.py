@@ -77,11 +77,18 @@ def hand_over(arguments: Sequence[str]) -> int | None:
             connection.connect(os.environ.get(SOCKET, ""))
         except OSError:
             return None
+
+        def pass_on(number: int, frame: object) -> None:
+            with suppress(OSError):  # the stage has just ended
+                connection.send(bytes([number]))
+
+        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # else its byte may come into the middle of the request
         for number in PASSED_ON:
-            signal.signal(number, lambda number, frame: connection.send(bytes([number])))
+            signal.signal(number, pass_on)
         request = {"arguments": list(arguments), "folder": os.getcwd(), "environment": dict(os.environ)}
         socket.send_fds(connection, [b"."], [0, 1, 2])
         connection.sendall(json.dumps(request).encode() + b"\n")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         answer = b""
         with suppress(ConnectionError):  # it was killed before it read all that was sent
             answer = connection.recv(1)

@@ -19,6 +19,10 @@ ASK = (
     "code = preloaded.hand_over(sys.argv[2:]); sys.exit(99 if code is None else code)"
 )
 """As `python -m tasks`, in a folder that has a runner of its own."""
+ENDED_WHILE_ASKING = (
+    "import os, signal, socket; send = socket.send_fds; "
+    "socket.send_fds = lambda *given: (send(*given), os.kill(os.getpid(), signal.SIGTERM)); "
+)
 
 
 @pytest.fixture
@@ -40,8 +44,8 @@ def ask(tmp_path):
         wait_for(lambda: os.path.exists(path), 60)
         given = os.environ | {"PYTHONPATH": str(REPOSITORY), "ONLY": "the asking process has it"}
 
-        def asked(*arguments):
-            command = [sys.executable, "-c", ASK, str(tmp_path), *arguments]
+        def asked(*arguments, before=""):
+            command = [sys.executable, "-c", before + ASK, str(tmp_path), *arguments]
             return subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
         yield asked
@@ -77,6 +81,13 @@ def test_a_signal_reaches_the_stage_which_ends_in_its_own_way(runner, ask, tmp_p
     process.send_signal(number)
     assert process.wait(60) == 7
     assert (tmp_path / "ended").exists()
+
+
+def test_a_signal_in_the_middle_of_the_request_ends_the_stage(runner, ask):
+    runner("time.sleep(60)")
+    process = ask(before=ENDED_WHILE_ASKING)
+    said, errors = process.communicate(timeout=60)
+    assert (said, errors, process.returncode) == ("", "", 128 + signal.SIGTERM)
 
 
 @pytest.mark.parametrize("struck", ["asking", "stage"])
