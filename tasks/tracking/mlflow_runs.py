@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import signal
 import subprocess
 import time
 import urllib.error
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from depth_model import files
 from depth_model.errors import CanPass
 from depth_model.shown import redacted, without_password
+from tasks.tracking.termination import termination_raises
 from tasks.workspace.entry import Entry
 from tasks.workspace.work import RUN_ID, Workplace
 
@@ -276,7 +276,7 @@ def kept_run(kept: Path, points: Path, name: str, tags: Mapping[str, str]) -> It
         run = Run(client, run_id, points, resumed)
         status = "KILLED"
         try:
-            with _termination_raises():
+            with termination_raises():
                 yield run
             status = "FINISHED"
         except Exception:
@@ -374,17 +374,3 @@ def _log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, 
 def _batches(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for start in range(0, len(values), size):
         yield values[start : start + size]
-
-
-@contextmanager
-def _termination_raises() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that the run is closed as KILLED."""
-
-    def stop(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
