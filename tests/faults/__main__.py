@@ -11,6 +11,7 @@ out. Ends with 1 when a moment lost something finished, ended in other bytes, or
 from __future__ import annotations
 
 import argparse
+import fcntl
 import signal
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with ExitStack() as stack:
         folder = given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
+        alone(folder, stack)
         bench = Bench(folder.absolute(), REPOSITORY, stack)
         listed = faults(bench, stack)
         for fault in listed:
@@ -51,6 +53,16 @@ def main() -> None:
     if given.page:
         page(given.page, found, given.seed)
     sys.exit(not all(one.well for moments in found.values() for one in moments))
+
+
+def alone(folder: Path, stack: ExitStack) -> None:
+    """Keep others out of the folder until `stack` ends; end here if one is in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = stack.enter_context(open(folder / ".lock", "a"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"{folder}: other faults are being made here; wait for their end, or give another --folder")
 
 
 if __name__ == "__main__":

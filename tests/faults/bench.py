@@ -24,7 +24,7 @@ from pathlib import Path
 from tasks.workspace import preloaded
 from tests.pipeline.conftest import Project, make_project
 from tests.pipeline.kill_matrix import digests
-from tests.processes import wait_for
+from tests.processes import wait_for, working_in
 
 STAGES = {
     "collect_unlabeled@hills": "data/unlabeled/hills",
@@ -156,6 +156,7 @@ class Bench:
             for command in (["depth-anything", "repro"], ["git", "add", "-A"], ["git", "commit", "-q", "-m", "Run"]):
                 project.run(*command)
             done.touch()
+        self.wait_alone()  # what a killed run of these tests has left ends by itself
         self.environment = Project(self.root).environment
         Project(self.root).run("dvc", "checkout", "--quiet", "--force")  # an earlier run may have ended in a moment
         self.results = {address: digests(self.root / out) for address, out in STAGES.items()}
@@ -200,21 +201,11 @@ class Bench:
 
     def wait_alone(self) -> None:
         """Return when no process works in the project any more: one may outlive a killed command for a moment."""
-        deadline = time.monotonic() + 120
-        while any(_works_in(entry, self.root) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
-            assert time.monotonic() < deadline, "a process lives on in the project"
-            time.sleep(PAUSE)
+        wait_for(lambda: not working_in(self.root), 120, PAUSE)
 
     def equal(self, address: str) -> bool:
         """Return whether the out of a stage has the bytes of the undisturbed run."""
         return digests(self.root / STAGES[address]) == self.results[address]
-
-
-def _works_in(entry: Path, folder: Path) -> bool:
-    try:
-        return entry.joinpath("cwd").readlink() == folder
-    except OSError:  # it ended
-        return False
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.faults.__main__ import alone
 from tests.faults.bench import Bench, Cannot, Started
 from tests.faults.faults import faults
 
@@ -27,6 +28,15 @@ def test_after_a_fault_the_same_command_ends_in_the_same_bytes(known, name):
     except Cannot as reason:
         pytest.skip(str(reason))
     assert moment.well, moment
+
+
+def test_two_at_once_in_one_folder_are_refused(tmp_path):
+    with ExitStack() as stack:
+        alone(tmp_path, stack)
+        with pytest.raises(SystemExit, match="other faults are being made here"):
+            alone(tmp_path, stack)
+    with ExitStack() as stack:
+        alone(tmp_path, stack)
 
 
 @pytest.mark.parametrize(
