@@ -90,6 +90,20 @@ def test_a_signal_in_the_middle_of_the_request_ends_the_stage(runner, ask):
     assert (said, errors, process.returncode) == ("", "", 128 + signal.SIGTERM)
 
 
+def test_who_is_killed_before_it_has_asked_leaves_no_trace():
+    script = (
+        "import os, socket; from tasks.workspace import preloaded; from tests.processes import wait_for\n"
+        "with preloaded.offered(()) as path:\n"
+        "    wait_for(lambda: os.path.exists(path), 60)\n"
+        "    for said in (b'', b'.', b'.{\"argu'):\n"
+        "        with socket.socket(socket.AF_UNIX) as one:\n"
+        "            one.connect(path), one.sendall(said), one.shutdown(socket.SHUT_WR), one.recv(1)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("struck", ["asking", "stage"])
 def test_killed_on_one_side_it_ends_on_both(runner, ask, tmp_path, struck):
     runner("open('pid.new', 'w').write(str(os.getpid())); os.rename('pid.new', 'pid'); time.sleep(60)")
@@ -121,23 +135,3 @@ def test_it_ends_with_the_process_that_offers_it():
         (server,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.kill()
     wait_for(lambda: not lives(int(server)), 60)
-
-
-def test_what_a_stage_wants_done_at_its_end_is_done(runner, ask, tmp_path):
-    runner(
-        "import atexit, threading; atexit.register(open, 'at_exit', 'w'); "
-        "threading.Thread(target=lambda: (time.sleep(0.3), open('by_thread', 'w').close())).start(); "
-        "print('no newline at the end', end='')"
-    )
-    process = ask()
-    assert process.communicate(timeout=60)[0] == "no newline at the end"
-    assert process.returncode == 0
-    assert (tmp_path / "at_exit").exists()
-    assert (tmp_path / "by_thread").exists()
-
-
-def test_an_error_of_the_stage_is_shown_and_ends_it_with_1(runner, ask):
-    runner("raise ValueError('of the stage')")
-    process = ask()
-    assert "ValueError: of the stage" in process.communicate(timeout=60)[1]
-    assert process.returncode == 1
