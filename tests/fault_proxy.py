@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your rate.</Message></Error>"
 EXPIRED = b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>The token has expired.</Message></Error>"
 GONE = b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>Not there.</Message></Error>"
-REFUSALS = {"throttle": (503, SLOW_DOWN), "expire": (400, EXPIRED), "vanish": (404, GONE)}
+FULL = b"<?xml version='1.0'?><Error><Code>XMinioStorageFull</Code><Message>No room is left.</Message></Error>"
+REFUSALS = {"throttle": (503, SLOW_DOWN), "expire": (400, EXPIRED), "vanish": (404, GONE), "full": (507, FULL)}
 
 
 class FaultProxy(ThreadingHTTPServer):
     """Forwards to the server at `port`; `fault(method, path, number)` names what goes wrong with a request, or None.
 
-    Faults: throttle, expire, vanish (an error instead of an answer), truncate (half the body, then closed),
+    Faults: throttle, expire, vanish, full (an error instead of an answer), truncate (half the body, then closed),
     drop (closed before the answer), corrupt (one byte of the body differs). `number` counts the requests for the
     same method and path from 0. `asked` counts all of them, `faults` what was injected.
     """
@@ -56,7 +58,8 @@ class _Handler(BaseHTTPRequestHandler):
             status, data = REFUSALS[fault]
             self._send(status, [], data, fault)
         else:
-            self._send(*self._forwarded(body), fault)
+            with suppress(ConnectionError):  # the server is away: the connection is closed without an answer
+                self._send(*self._forwarded(body), fault)
 
     def _forwarded(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = HTTPConnection("127.0.0.1", self.server.upstream, timeout=30)

@@ -41,6 +41,8 @@ OURS = ["python", "-m", "tasks.commands.main"]
 STARTS = 4
 """How often a command is given at most before it counts as one that does not go on."""
 PAUSE = 0.02
+CHANGING = re.compile(r"\b([0-9a-f]{2}/[0-9a-f]{30}(\.dir)?|[0-9a-f]{16,64}|\d+)\b")
+"""Numbers and digests: two lines that differ in them say the same."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +98,15 @@ class Started:
         told = [
             one
             for one in lines
-            if one and not re.search(r"\(\d+ %\)|\? left|^(stage \d|Running stage|> |Stage ')", one)
+            if one
+            and not re.search(r"\(\d+ %\)|\? left|View (run|experiment)|^(stage \d|Running stage|> |Stage ')", one)
         ]
         errors = [one for one in told if one.lower().startswith("error")]
         code = self.process.returncode
         if code < 0:
             return f"{signal.strsignal(-code)} (says the shell)"
         last = (errors or told or [f"nothing (exit status {code})" if code else "nothing"])[-1]
-        return re.sub(r"\b([0-9a-f]{16}|\d+)\b", "N", last.replace(f"{self.folder}/", ""))
+        return CHANGING.sub("N", last.replace(f"{self.folder}/", ""))
 
 
 class Watch(threading.Thread):
@@ -148,6 +151,7 @@ class Bench:
         """Make the project in `folder` and run its pipeline, or take the one that is there."""
         self.folder, self.root = folder, folder / "project"
         self.choose, self.usual, self.count = random.Random(0), {}, 0
+        self.servants: set[int] = set()  # process groups that stay in the project
         done = folder / "ran"
         if not done.exists():
             shutil.rmtree(self.root, ignore_errors=True)
@@ -190,7 +194,7 @@ class Bench:
 
     def within(self, address: str, command: list[str], **variables: str) -> float:
         """Return a random time, in seconds, at which the undisturbed command would be at work on the stage."""
-        key = (address, *command[:4])
+        key = (address, *command[:4], *variables)
         if key not in self.usual:
             self.forget(address)
             begun = time.monotonic()
@@ -201,7 +205,16 @@ class Bench:
 
     def wait_alone(self) -> None:
         """Return when no process works in the project any more: one may outlive a killed command for a moment."""
-        wait_for(lambda: not working_in(self.root), 120, PAUSE)
+        wait_for(lambda: not any(self._disturbs(one) for one in working_in(self.root)), 120, PAUSE)
+
+    def _disturbs(self, process: int) -> bool:
+        with suppress(ProcessLookupError):
+            return os.getpgid(process) not in self.servants
+        return False
+
+    def know(self, address: str) -> None:
+        """Take what a stage has made now for the undisturbed result."""
+        self.results = self.results | {address: digests(self.root / STAGES[address])}
 
     def equal(self, address: str) -> bool:
         """Return whether the out of a stage has the bytes of the undisturbed run."""
@@ -230,12 +243,13 @@ def moment(
     command: list[str],
     disturb: Callable[[Started], bool],
     relieve: Callable[[], object] = lambda: None,
+    equal: Callable[[], bool] | None = None,
     **variables: str,
 ) -> Moment | None:
     """Run `command`, which makes the stage `address`, disturbed; return what became of it.
 
     `disturb(started)` returns whether it struck (None is returned otherwise); `relieve` takes away a cause that stays.
-    The same command is then given until it ends well.
+    The same command is then given until it ends well. `equal()` compares more than the stage's out.
     """
     with _watching(bench, address) as watch:
         first = bench.start(*command, **variables)
@@ -250,6 +264,6 @@ def moment(
             starts += 1
             started.process.wait(600)
             said += started.said()
-        same = bench.equal(address)
+        same = equal() if equal else bench.equal(address)
         lost = watch.again(kept)
     return Moment(line, len(kept), lost, 0 if failed else starts, same, "Traceback (most" in said) if struck else None

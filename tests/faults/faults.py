@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.workspace import preloaded
-from tests.faults import here
+from tests.faults import here, shared
 from tests.faults.bench import Bench, Cannot, Moment, offered
 
 DISK = "200m"
@@ -42,6 +42,35 @@ def faults(bench: Bench, stack: ExitStack) -> list[Fault]:
         Fault("disk full", 30, lambda: here.full_disk(small()), "room, and the same command"),
         Fault("two people start a stage at once", 20, lambda: here.two_at_once(bench), "nothing to do"),
         Fault("clock jumps by 10 s to 3 years", 20, lambda: here.clock_jumps(bench, *clock()), "nothing to do"),
+        *shared_faults(bench, stack),
+    ]
+
+
+def shared_faults(bench: Bench, stack: ExitStack) -> list[Fault]:
+    """Return the faults of what people share."""
+    team = Once(lambda: shared.services(bench.folder / "team", stack))
+    store = Once(lambda: shared.Store(bench, team(), stack))
+    flows = Once(lambda: shared.Flows(bench, team(), stack))
+
+    def fails(kinds: tuple[str, ...], only: tuple[str, ...] = ()) -> Callable[[], Moment | None]:
+        return lambda: shared.store_fails(store(), kinds, only)
+
+    def restart() -> None:
+        team().restart_postgres(bench.choose.choice(("fast", "immediate")))
+
+    def end(name: str) -> None:
+        team().again(name, bench.choose.choice(shared.ENDS))
+
+    return [
+        Fault("S3 throttles", 10, fails(("throttle",))),
+        Fault("S3 drops or cuts its answers", 10, fails(("drop", "truncate"))),
+        Fault("S3 is full", 10, fails(("full",), ("PUT", "POST")), "room, and the same command"),
+        Fault("S3 server killed", 5, lambda: shared.store_killed(store())),
+        Fault("`dvc push` interrupted", 10, lambda: shared.push_interrupted(store())),
+        Fault("PostgreSQL restarts or crashes", 10, lambda: shared.tracking_fails(bench, team(), restart)),
+        Fault("MLflow's server ends", 8, lambda: shared.tracking_fails(bench, team(), lambda: end("mlflow"))),
+        Fault("Prefect's worker ends", 5, lambda: shared.flow_fails(flows(), lambda: flows().kill_worker())),
+        Fault("Prefect's server ends", 5, lambda: shared.flow_fails(flows(), lambda: end("prefect"))),
     ]
 
 

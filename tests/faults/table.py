@@ -23,7 +23,8 @@ its pipeline once, and then disturbs single stages at random moments: {moments} 
 what the stage had made is thrown away, it is started and disturbed, and the same command is given until it ends well.
 
 - One sees: the last line of the disturbed command, with the number of moments that showed it.
-- Finished: shards and checkpoints that were there when the command had ended; lost: those of them made again.
+- Finished: shards and checkpoints (of `dvc push`: objects) that were there when the command had ended; lost: those of
+  them made again.
 - Bytes equal: moments after which weights, shards and tables had the bytes of the undisturbed run.
 
 The whole graph under 200 random kills, and 26 kills at exact files: [training](training.md#killed-and-started-again).

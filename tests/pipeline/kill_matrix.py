@@ -126,6 +126,14 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+def forget_outcome(project: Path, stage: str) -> None:
+    """Let DVC know no result of a stage, so that it runs again where nobody forces it."""
+    shutil.rmtree(project / ".dvc" / "cache" / "runs", ignore_errors=True)
+    content = yaml.safe_load((project / "dvc.lock").read_text())
+    content["stages"].pop(stage, None)
+    (project / "dvc.lock").write_text(yaml.safe_dump(content))
+
+
 class Matrix:
     """One project with the tiny world, in which every stage ran once undisturbed."""
 
@@ -179,11 +187,7 @@ class Matrix:
         """Throw away finished work, and for Prefect, which forces nothing, the out and what the run cache knows."""
         shutil.rmtree(self.project.folder / ".work" / kill.stage.replace("@", "-"), ignore_errors=True)
         if "Prefect" in kill.start:
-            shutil.rmtree(self.project.folder / ".dvc" / "cache" / "runs", ignore_errors=True)
-            lock = self.project.folder / "dvc.lock"
-            content = yaml.safe_load(lock.read_text())
-            del content["stages"][kill.stage]
-            lock.write_text(yaml.safe_dump(content))
+            forget_outcome(self.project.folder, kill.stage)
 
     def _result(self, kill: Kill, name: str, out: Path, said: str) -> dict[str, str]:
         """Return what the second start, which `said` this, left: in the workspace, or in the experiment it recorded."""

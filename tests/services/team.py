@@ -65,7 +65,7 @@ class Services:
     """The services that were started, their addresses and secrets; `stop` ends them."""
 
     def __init__(self, folder):
-        self.folder, self.running = folder, []
+        self.folder, self.running, self.known, self.prefect_url = folder, {}, {}, ""
         command = [sys.executable, "services/new_secrets.py", "ann", "bob", "--folder", str(folder / "secrets")]
         subprocess.run(command, cwd=REPOSITORY, check=True)
         self.secrets = variables(folder / "secrets" / "services.env")
@@ -75,7 +75,8 @@ class Services:
 
     def start(self, name, command, environment, url):
         """Start a service and wait until it answers."""
-        log = open(self.folder / f"{name}.log", "w")
+        self.known[name] = command, environment, url
+        log = open(self.folder / f"{name}.log", "a")
         process = subprocess.Popen(
             command,
             env=self.plain | environment,
@@ -84,12 +85,18 @@ class Services:
             stderr=log,
             start_new_session=True,
         )
-        self.running.append(process)
+        self.running[name] = process
         deadline = time.monotonic() + SECONDS
         while answered(url) is None:
             said = (self.folder / f"{name}.log").read_text()[-3000:]
             assert process.poll() is None and time.monotonic() < deadline, f"{name}: {said}"
             time.sleep(0.5)
+
+    def again(self, name, number):
+        """Signal a service with its whole group, and start it again once it has ended."""
+        os.killpg(self.running[name].pid, number)
+        self.running[name].wait(60)
+        self.start(name, *self.known[name])
 
     def postgres(self):
         """PostgreSQL with a role and databases for each service, as a user of its own: it refuses root."""
@@ -111,6 +118,10 @@ class Services:
     def _postgres(self, program, *arguments):
         command = [postgres_program(program), *arguments]
         subprocess.run(command, cwd=self.data, check=True, stdout=subprocess.DEVNULL, **self.as_owner)
+
+    def restart_postgres(self, mode):
+        """Restart PostgreSQL: `fast`, as its administrator does, or `immediate`, as after a crash."""
+        self._postgres("pg_ctl", "-D", "data", "-l", "log", "-m", mode, "-w", "restart")
 
     def psql(self, user, password, database, *arguments):
         where = ["-h", "127.0.0.1", "-p", str(self.postgres_port), "-U", user, "-d", database]
@@ -165,6 +176,7 @@ class Services:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_HOME": str(self.folder / "prefect"),
         }
+        shutil.copy2(REPOSITORY / "prefect.toml", self.folder)
         command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
         self.start("prefect", command, environment, f"{self.prefect_url}/health")
 
@@ -181,7 +193,7 @@ class Services:
         return own | addresses | {"MLFLOW_TRACKING_URI": self.mlflow_url, "PREFECT_API_URL": self.prefect_url}
 
     def stop(self):
-        for process in reversed(self.running):
+        for process in reversed(self.running.values()):
             with suppress(ProcessLookupError):  # one that ended by itself
                 os.killpg(process.pid, 15)
             process.wait(60)
