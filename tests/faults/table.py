@@ -21,6 +21,9 @@ HEAD = """\
 *Measured {date}.* `make test-faults` (`python -m tests.faults --seed {seed}`) makes a project of the tiny world, runs
 its pipeline once, and then disturbs single stages at random moments: {moments} moments of {faults} faults. At each,
 what the stage had made is thrown away, it is started and disturbed, and the same command is given until it ends well.
+What a team shares is the real thing: PostgreSQL, SeaweedFS behind a proxy that throttles, cuts or refuses, MLflow's
+server with users, Prefect's server and worker; there a collection fills the store, a training is tracked, and a flow
+run collects.
 
 - One sees: the last line of the disturbed command, with the number of moments that showed it.
 - Finished: shards and checkpoints (of `dvc push`: objects) that were there when the command had ended; lost: those of
