@@ -15,6 +15,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from depth_model.errors import CAN_PASS
+from tasks.workspace import lock_file
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -102,6 +103,7 @@ def _restored(repository: Repo) -> list[Any]:
 def main() -> None:
     """Bring the stage of the command line up to date; the outcome goes as JSON to the given descriptor."""
     address, descriptor = sys.argv[1], int(sys.argv[2])
+    lock_file.install()
     outcome = bring(address)
     with os.fdopen(descriptor, "w") as told:
         json.dump(outcome, told)

@@ -92,7 +92,7 @@ def repro(say: Callable[[str], None]) -> None:
     what they have finished is kept.
     """
     progress = _Progress(list(stage_graph()))
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"]
+    command = [sys.executable, "-m", "tasks.workspace.lock_file", "--wait-for-lock", "repro"]
     with preloaded.offered(), _started(command, environment()) as process:
         for line in process.stdout:
             text = printable(line.rstrip())

@@ -135,3 +135,23 @@ def test_it_ends_with_the_process_that_offers_it():
         (server,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.kill()
     wait_for(lambda: not lives(int(server)), 60)
+
+
+def test_what_a_stage_wants_done_at_its_end_is_done(runner, ask, tmp_path):
+    runner(
+        "import atexit, threading; atexit.register(open, 'at_exit', 'w'); "
+        "threading.Thread(target=lambda: (time.sleep(0.3), open('by_thread', 'w').close())).start(); "
+        "print('no newline at the end', end='')"
+    )
+    process = ask()
+    assert process.communicate(timeout=60)[0] == "no newline at the end"
+    assert process.returncode == 0
+    assert (tmp_path / "at_exit").exists()
+    assert (tmp_path / "by_thread").exists()
+
+
+def test_an_error_of_the_stage_is_shown_and_ends_it_with_1(runner, ask):
+    runner("raise ValueError('of the stage')")
+    process = ask()
+    assert "ValueError: of the stage" in process.communicate(timeout=60)[1]
+    assert process.returncode == 1
