@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -20,6 +20,8 @@ from tasks.settings.params import Params, check, read
 from tasks.settings.structure import completed, entry_of, hints, section_of
 
 FOLDER = Path("presets")
+EXTENDS = "extends"
+"""The key with the name of another preset, for what a preset does not say itself."""
 CHECKED = "Every key is checked before anything runs."
 COLUMN = 34
 _CHOICES_SHOWN = 4
@@ -33,11 +35,35 @@ def path_of(preset: str) -> Path:
 
 
 def content(path: Path) -> dict[str, Any]:
-    """Return the parameters that a preset stands for, complete; raises UserError as `params.load` does."""
-    given = read(path)
+    """Return the parameters that a preset stands for, complete; raises UserError as `params.load` does, and for a
+    preset that extends itself."""
+    return completed(Params, _extended(path, read))
+
+
+def _extended(path: Path, load: Callable[[Path], Any], above: tuple[Path, ...] = ()) -> Any:
+    """Return what `load` gives of a preset, laid over the preset that it extends."""
+    given = load(path)
     if not isinstance(given, dict):
         raise UserError(f"{path.name}: must hold keys and values")
-    return completed(Params, given)
+    if path in above:
+        raise UserError(f"{path.name}: {EXTENDS} leads back to it")
+    if EXTENDS not in given:
+        return given
+    name = str(given.pop(EXTENDS))
+    beside = path.with_name(f"{name}.yaml")
+    below = _extended(beside if beside.exists() else path_of(name), load, (*above, path))
+    if isinstance(given, CommentedMap):
+        below.ca.comment = given.ca.comment  # the head of the file
+    return _laid_over(below, given)
+
+
+def _laid_over(below: Any, given: Mapping[str, Any]) -> Any:
+    for key, value in given.items():
+        both = isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
+        below[key] = _laid_over(below[key], value) if both else value
+        if isinstance(given, CommentedMap) and key in given.ca.items:
+            below.ca.items[key] = given.ca.items[key]
+    return below
 
 
 def load(path: Path) -> Params:
@@ -47,7 +73,7 @@ def load(path: Path) -> Params:
 
 def written(path: Path) -> str:
     """Return params.yaml as the preset in `path` gives it, with a comment to every setting."""
-    given = YAML().load(path.read_text(encoding="utf-8"))
+    given = _extended(path, lambda one: YAML().load(one.read_text(encoding="utf-8")))
     head = [line.value.rstrip() for line in (given.ca.comment or (None, None))[1] or ()]
     return text_of(given, [*head, f"# Written by 'depth-anything params {path.stem}'. {CHECKED}"])
 

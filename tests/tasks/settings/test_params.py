@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import subprocess
 import sys
 from typing import get_args
@@ -57,6 +58,27 @@ def test_a_preset_holds_nothing_that_is_the_default(repository):
             settings = given.get(section, {}) if isinstance(default, dict) else {section: given.get(section)}
             defaults = default if isinstance(default, dict) else {section: default}
             assert not [key for key, value in settings.items() if defaults.get(key) == value], preset.name
+
+
+def test_a_preset_may_extend_another(repository, tmp_path):
+    shutil.copy(repository / "presets" / "demo.yaml", tmp_path)
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("# One.\nextends: demo\nteacher: {epochs: 7}\n")
+    two.write_text("extends: one\nsources: {labeled: {rooms: {options: {count: 5}}}}\nseed: 4  # of mine\n")
+    expected = presets.content(tmp_path / "demo.yaml")
+    expected["teacher"]["epochs"], expected["seed"] = 7, 4
+    expected["sources"]["labeled"]["rooms"]["options"]["count"] = 5
+    assert presets.content(two) == expected
+    assert yaml.safe_load(presets.written(two)) == expected
+    assert presets.written(one).startswith("# One.\n# Written by")
+    assert "  epochs: 7                       # over the labeled images (paper: 20)\n" in presets.written(one)
+    assert "# of mine\n" in presets.written(two)
+    one.write_text("extends: two\n")
+    with pytest.raises(UserError, match=r"two\.yaml: extends leads back to it"):
+        presets.load(two)
+    one.write_text("extends: three\n")
+    with pytest.raises((UserError, FileNotFoundError), match=r"three\.yaml"):
+        presets.load(two)
 
 
 def test_parameters_are_checked_without_torch_and_pandas(repository):
