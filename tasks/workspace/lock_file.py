@@ -36,7 +36,7 @@ def install() -> None:
         path = Path(lock.path)
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         body = text.removeprefix(_HEAD + _STAGES)
-        if body == text or _OTHER_KEY.search(body):
+        if body == text or _OTHER_KEY.search(body) or not body.endswith("\n"):
             by_dvc(lock, stages, **options)
             return
         written = _HEAD + _STAGES + _with(body, stages, **options)

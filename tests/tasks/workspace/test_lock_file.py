@@ -52,14 +52,24 @@ def test_the_bytes_are_those_of_dvc(tmp_path, monkeypatch, request):
     assert history(project(tmp_path / "ours"), tmp_path / "ours", monkeypatch) == by_dvc
 
 
-def test_a_file_of_another_shape_is_left_to_dvc(tmp_path, monkeypatch, installed):
+@pytest.mark.parametrize(
+    "edited", [lambda text: f"# by hand\n{text}datasets: []\n", lambda text: text.rstrip("\n")], ids=["keys", "end"]
+)
+def test_a_file_of_another_shape_is_left_to_dvc(tmp_path, monkeypatch, installed, edited):
     folder = tmp_path / "project"
     repository = project(folder)
-    history(repository, folder, monkeypatch)
+    monkeypatch.chdir(folder)
+    (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"deep": "7e3"}))
+    repository.reproduce()
     lock = folder / "dvc.lock"
-    lock.write_text("# by hand\n" + lock.read_text() + "datasets: []\n")
+    shape = edited(lock.read_text())
+    lock.write_text(shape)
     (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     repository.reproduce()
-    assert lock.read_text().startswith("# by hand\nschema:")
-    assert yaml.safe_load(lock.read_text())["datasets"] == []
-    assert yaml.safe_load(lock.read_text())["stages"]["first"]["params"]["params.yaml"]["deep"]["empty"] == {}
+    found = yaml.safe_load(lock.read_text())
+    assert {key: found[key] for key in found if key != "stages"} == {"schema": "2.0"} | (
+        {"datasets": []} if "datasets" in shape else {}
+    )
+    assert lock.read_text().startswith(shape.partition("\n")[0])
+    assert found["stages"]["first"]["params"]["params.yaml"]["deep"]["empty"] == {}
+    assert len(found["stages"]) == 4
