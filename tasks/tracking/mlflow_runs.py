@@ -114,7 +114,9 @@ def answering() -> Iterator[None]:
     except (mlflow.exceptions.MlflowException, sqlalchemy.exc.OperationalError) as error:
         if getattr(error, "error_code", _FAILING[0]) not in _FAILING:
             raise
-        said = next(iter(str(error).splitlines()), "")
+        # SQLAlchemy's own words come before those of the database, which say what is wrong.
+        cause = next((one.orig for one in (error, error.__cause__) if getattr(one, "orig", None)), error)
+        said = next(iter(str(cause).splitlines()), "")
         raise CanPass(f"{redacted(tracking_uri())} fails: {said}; the same command goes on from here") from error
 
 

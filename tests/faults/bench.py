@@ -149,7 +149,7 @@ class Bench:
 
     def __init__(self, folder: Path, repository: Path, stack: ExitStack) -> None:
         """Make the project in `folder` and run its pipeline, or take the one that is there."""
-        self.folder, self.root = folder, folder / "project"
+        self.folder, self.root, self.logs = folder, folder / "project", folder
         self.choose, self.usual, self.count = random.Random(0), {}, 0
         self.servants: set[int] = set()  # process groups that stay in the project
         done = folder / "ran"
@@ -167,7 +167,10 @@ class Bench:
         self.environment[preloaded.SOCKET] = offered(stack)
 
     def copied(self, folder: Path) -> Bench:
-        """Return a bench that is a copy of this one in another folder, with a record of runs of its own."""
+        """Return a bench that is a copy of this one in another folder, with a record of runs of its own.
+
+        What its commands print stays beside this one's: the other folder may have no room.
+        """
         found = copy.copy(self)
         found.folder, found.root, found.usual = folder, folder / "project", {}
         shutil.rmtree(found.root, ignore_errors=True)
@@ -177,7 +180,8 @@ class Bench:
     def start(self, *command: str, **variables: str) -> Started:
         """Start a command in the project."""
         self.count += 1
-        return Started(list(command), self.root, self.environment | variables, self.folder / f"{self.count}.log")
+        log = self.logs / f"{self.folder.name}-{self.count}.log"
+        return Started(list(command), self.root, self.environment | variables, log)
 
     def stage(self) -> str:
         """Choose one of the stages."""

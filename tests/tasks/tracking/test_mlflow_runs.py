@@ -244,12 +244,19 @@ def test_two_stages_that_start_at_once_make_one_database(tmp_path):
     assert results[0][0] == results[1][0]
 
 
+FULL = OperationalError("INSERT", {}, Exception("database or disk is full"))
+FULL.add_detail("raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block")
+FULL_TO_MLFLOW = MlflowException(FULL, error_code=TEMPORARILY_UNAVAILABLE)
+FULL_TO_MLFLOW.__cause__ = FULL
+
+
 @pytest.mark.parametrize(
     ("error", "raised"),
     [
         (MlflowException("API request failed\nwith more"), CanPass),  # INTERNAL_ERROR, as of a server that is gone
         (MlflowException("disk full", error_code=TEMPORARILY_UNAVAILABLE), CanPass),
-        (OperationalError("INSERT", {}, Exception("database or disk is full")), CanPass),
+        (FULL, CanPass),
+        (FULL_TO_MLFLOW, CanPass),
         (MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST), MlflowException),
     ],
 )
@@ -257,3 +264,4 @@ def test_a_store_that_fails_is_one_line(error, raised):
     with pytest.raises(raised) as caught, mlflow_runs.answering():
         raise error
     assert "\n" not in str(caught.value)
+    assert "autoflush" not in str(caught.value)
