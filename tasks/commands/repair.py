@@ -20,7 +20,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Mend dvc.lock and .dvc/tmp/rwlock, which DVC leaves half written when it is killed in the middle, and say what
-    was mended. `make`, the flow and the other commands do so by themselves; a bare `dvc repro` does not. With --cache
+    was mended. `make`, the flow and the other commands do so by themselves; a bare `dvc repro` does not. DVC also lists
+    anew what there is to push and pull: after a kill it may take a part for the whole, without a word. With --cache
     also look for objects of DVC's cache that a bad disk has changed, which DVC would give back as they are.
 
     Raises UserError outside a DVC project, and for files of yours in folders that DVC would empty.
@@ -29,6 +30,7 @@ def run(given: argparse.Namespace) -> None:
     if root is None:
         raise UserError("no DVC project in this folder or above it; run this in the project's folder")
     lines = repair.mend(root) + (scrub(root) if given.cache else [])
+    repair.collect_anew(root)
     print(
         "\n".join(lines) or f"nothing to mend: dvc.lock and .dvc/tmp/rwlock are whole{', and the cache' * given.cache}"
     )

@@ -3,14 +3,15 @@
 DVC writes both in place, so a kill there leaves half a file, and every later DVC command stops at it. Stages run while
 `dvc.lock` is whole, so each keeps a copy of it (`keep`); every entry of ours mends before it starts DVC (`mend`). An
 entry of `dvc.lock` only says which outs belong to which inputs, and DVC compares the inputs again: taking an older
-entry never yields wrong results, at worst a stage runs once more. Everything else of DVC (cache, indexes) is renamed
-into place or is SQLite.
+entry never yields wrong results, at worst a stage runs once more. Nothing shows that the list of what to push was cut
+short, so it is made anew when somebody asks (`collect_anew`). All else of DVC is renamed into place or is SQLite.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 import sys
 import time
@@ -56,6 +57,20 @@ def mend(root: Path | None = None) -> list[str]:
     with _held(root / ".dvc/tmp/lock") as free:
         said += _mend_lock(root) if free else []
     return said
+
+
+def collect_anew(root: Path) -> None:
+    """Let DVC collect anew what there is to push and to fetch.
+
+    Killed while it collects, it takes the part for the whole from then on: `dvc push` leaves the rest behind and says
+    nothing. Does nothing while another DVC process holds the project.
+    """
+    from dvc.repo import Repo
+
+    with _held(root / ".dvc/tmp/lock") as free:
+        if free:
+            with Repo(os.fspath(root)) as repository:
+                repository.drop_data_index()
 
 
 def announce() -> None:
