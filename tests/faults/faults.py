@@ -55,6 +55,8 @@ def shared_faults(bench: Bench, stack: ExitStack) -> list[Fault]:
     def fails(kinds: tuple[str, ...], only: tuple[str, ...] = ()) -> Callable[[], Moment | None]:
         return lambda: shared.store_fails(store(), kinds, only)
 
+    repaired = "`depth-anything repair`, then `dvc push`"
+
     def restart() -> None:
         team().restart_postgres(bench.choose.choice(("fast", "immediate")))
 
@@ -66,7 +68,7 @@ def shared_faults(bench: Bench, stack: ExitStack) -> list[Fault]:
         Fault("S3 drops or cuts its answers", 10, fails(("drop", "truncate"))),
         Fault("S3 is full", 10, fails(("full",), ("PUT", "POST")), "room, and the same command"),
         Fault("S3 server killed", 5, lambda: shared.store_killed(store())),
-        Fault("`dvc push` interrupted", 10, lambda: shared.push_interrupted(store())),
+        Fault("`dvc push` interrupted", 10, lambda: shared.push_interrupted(store()), repaired),
         Fault("PostgreSQL restarts or crashes", 10, lambda: shared.tracking_fails(bench, team(), restart)),
         Fault("MLflow's server ends", 8, lambda: shared.tracking_fails(bench, team(), lambda: end("mlflow"))),
         Fault("Prefect's worker ends", 5, lambda: shared.flow_fails(flows(), lambda: flows().kill_worker())),

@@ -18,7 +18,7 @@ import yaml
 
 from tests import canaries
 from tests.fault_proxy import FaultProxy
-from tests.faults.bench import Bench, Cannot, Moment, Started, by_hand, moment
+from tests.faults.bench import OURS, Bench, Cannot, Moment, Started, by_hand, moment
 from tests.pipeline.kill_matrix import forget_outcome
 from tests.processes import wait_for
 from tests.services.team import Services
@@ -149,7 +149,7 @@ def after(seconds: float, break_it: Callable[[Started], object]) -> Callable[[St
 
 
 def push_interrupted(store: Store) -> Moment | None:
-    """`dvc push` is killed or ended in the middle; the next one sends the rest."""
+    """`dvc push` is killed or ended in the middle; after a repair, which DVC needs, the next one sends the rest."""
     bench, number = store.bench, store.bench.choose.choice((*ENDS, signal.SIGINT))
     if not store.pushed:
         begun = time.monotonic()
@@ -172,6 +172,7 @@ def push_interrupted(store: Store) -> Moment | None:
         COLLECTED,
         list(PUSH),
         disturb,
+        lambda: bench.start(*OURS, "repair").process.wait(600),
         equal=lambda: store.content("dvc", f"{name}/") == store.pushed,
         **store.given,
     )
