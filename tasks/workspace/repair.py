@@ -16,7 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,10 @@ def collect_anew(root: Path) -> None:
     Killed while it collects, it takes the part for the whole from then on: `dvc push` leaves the rest behind and says
     nothing. Does nothing while another DVC process holds the project.
     """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with _held(root / ".dvc/tmp/lock") as free:
+    with _held(root / ".dvc/tmp/lock") as free, suppress(DvcException):  # one that DVC cannot open, as without git
         if free:
             with Repo(os.fspath(root)) as repository:
                 repository.drop_data_index()
