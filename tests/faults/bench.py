@@ -152,6 +152,8 @@ class Bench:
         self.folder, self.root, self.logs = folder, folder / "project", folder
         self.choose, self.usual, self.count = random.Random(0), {}, 0
         self.servants: set[int] = set()  # process groups that stay in the project
+        self.started: list[Started] = []
+        stack.callback(self.end)
         done = folder / "ran"
         if not done.exists():
             shutil.rmtree(self.root, ignore_errors=True)
@@ -181,7 +183,14 @@ class Bench:
         """Start a command in the project."""
         self.count += 1
         log = self.logs / f"{self.folder.name}-{self.count}.log"
-        return Started(list(command), self.root, self.environment | variables, log)
+        self.started.append(Started(list(command), self.root, self.environment | variables, log))
+        return self.started[-1]
+
+    def end(self) -> None:
+        """Kill what still runs: these tests were ended in the middle of a moment."""
+        for one in self.started:
+            if one.process.poll() is None:
+                os.killpg(one.process.pid, signal.SIGKILL)
 
     def stage(self) -> str:
         """Choose one of the stages."""
