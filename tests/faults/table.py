@@ -31,7 +31,7 @@ run collects.
 - `dvc push`: when DVC was killed while it listed what to send, it takes the part for the whole the next time. Without
   the repair one of five such moments left 59 of 165 objects behind, and DVC said that all was well.
 - A flow run whose worker ended stays Running; the wait for it was ended with Ctrl-C after 90 seconds. The next run
-  began when Prefect had given it the place of the lost one.
+  began when Prefect had given it the place of the lost one, after five minutes.
 - Bytes equal: moments after which weights, shards and tables had the bytes of the undisturbed run.
 
 The whole graph under 200 random kills, and 26 kills at exact files: [training](training.md#killed-and-started-again).
