@@ -136,7 +136,7 @@ class Services:
         (self.folder / "s3").mkdir()
         moto = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(ports[0])]
         parts = ("master", "volume", "filer")
-        names = ["s3.port.grpc", *(f"{part}.port{kind}" for part in parts for kind in ("", ".grpc"))]
+        names = ["s3.port.grpc", "s3.port.iceberg", *(f"{part}.port{kind}" for part in parts for kind in ("", ".grpc"))]
         own = [f"-{name}={port}" for name, port in zip(names, ports[1:])]
         size = ["-volume.max=100", "-master.volumeSizeLimitMB=64", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
         keys = f"-s3.config={self.folder / 'secrets' / 's3.json'}"
