@@ -131,12 +131,13 @@ class Services:
 
     def s3(self):
         """SeaweedFS, which knows who may do what; without it moto, which asks nobody."""
-        weed, ports = shutil.which("weed"), free_ports(9)
+        weed, ports = shutil.which("weed"), free_ports(10)
         self.s3_url, self.knows_keys = f"http://127.0.0.1:{ports[0]}", weed is not None
         (self.folder / "s3").mkdir()
         moto = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(ports[0])]
         parts = ("master", "volume", "filer")
-        names = ["s3.port.grpc", "s3.port.iceberg", *(f"{part}.port{kind}" for part in parts for kind in ("", ".grpc"))]
+        names = [f"s3.port.{one}" for one in ("grpc", "iceberg", "lance")]
+        names += [f"{part}.port{kind}" for part in parts for kind in ("", ".grpc")]
         own = [f"-{name}={port}" for name, port in zip(names, ports[1:])]
         size = ["-volume.max=100", "-master.volumeSizeLimitMB=64", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
         keys = f"-s3.config={self.folder / 'secrets' / 's3.json'}"
