@@ -30,6 +30,7 @@ code_and_data() {
   cd "$FOLDER"
   git fetch --quiet origin "${REVISION:-main}"
   git checkout --quiet --force --detach FETCH_HEAD
+  depth-anything repair # a fetch that was killed would otherwise count as whole
   dvc pull --quiet --allow-missing
 }
 
