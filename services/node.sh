@@ -31,15 +31,15 @@ code_and_data() {
   git fetch --quiet origin "${REVISION:-main}"
   git checkout --quiet --force --detach FETCH_HEAD
   depth-anything repair # a fetch that was killed would otherwise count as whole
-  dvc pull --quiet --allow-missing
+  dvc pull --force --allow-missing # a run that was killed may have left a result of its own
 }
 
 train() {
   torchrun --nnodes "$NODES" --node-rank "$NODE" --nproc-per-node "${PROCESSES:-1}" --max-restarts 0 \
     --master-addr "$FIRST" --master-port "${PORT:-29400}" -m tasks "$1"
   [ "$NODE" = 0 ] || return 0
-  dvc repro --quiet --single-item "$1" # takes the result from .work
-  dvc push --quiet
+  dvc repro --single-item "$1" # takes the result from .work
+  dvc push
   git diff --quiet || git -c user.name=cluster -c user.email=cluster@localhost commit --quiet --all --message "Run $1"
   git push --quiet --force origin "HEAD:refs/heads/cluster/${1/@/-}"
 }

@@ -83,11 +83,11 @@ def test_slurm_starts_every_node_and_the_first_one_keeps_the_result(started):
     assert all("--nnodes 2 " in line and "--master-addr a.example " in line for line in trained)
     assert all(line.endswith("-m tasks train_teacher") for line in trained)
     assert [line for line in told if "push" in line] == [
-        "dvc push --quiet",
+        "dvc push",
         "git push --quiet --force origin HEAD:refs/heads/cluster/train_teacher",
     ]
     fetched = [line for line in told if line.startswith(("dvc pull", "depth-anything"))]
-    assert fetched == ["depth-anything repair", "dvc pull --quiet --allow-missing"] * 2
+    assert fetched == ["depth-anything repair", "dvc pull --force --allow-missing"] * 2
 
 
 def test_a_node_of_ray_joins_with_the_secret_or_not_at_all(started):
