@@ -54,7 +54,7 @@ def examples_figure(examples: Sequence[Example]) -> bytes:
     # One for all maps, in inches from the upper left corner: a map with axes of its own takes ten times as long.
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
     axes.set_axis_off()
-    for top, example in zip(tops + TITLE, examples, strict=False):
+    for top, example in zip(tops[:-1] + TITLE, examples, strict=True):
         _draw_example(axes, top, example)
     return png_bytes(figure)
 

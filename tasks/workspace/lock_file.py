@@ -51,11 +51,9 @@ def _with(body: str, stages: Sequence[PipelineStage], **options: Any) -> str:
     from dvc.stage.serialize import to_lockfile
     from dvc.utils.serialize import dumps_yaml
 
-    blocks = {block.partition("\n")[0]: block for block in _BLOCK.split(body) if block}
-    for stage in stages:
-        block = dumps_yaml({"stages": to_lockfile(stage, **options)}).removeprefix(_STAGES)
-        blocks[block.partition("\n")[0]] = block
-    return "".join(blocks.values())
+    new = [dumps_yaml({"stages": to_lockfile(stage, **options)}).removeprefix(_STAGES) for stage in stages]
+    # By first line, the stage's name: a new block takes the place of the old one, or the last place.
+    return "".join({block.partition("\n")[0]: block for block in [*_BLOCK.split(body), *new]}.values())
 
 
 if __name__ == "__main__":

@@ -67,9 +67,7 @@ def test_a_file_of_another_shape_is_left_to_dvc(tmp_path, monkeypatch, installed
     (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     repository.reproduce()
     found = yaml.safe_load(lock.read_text())
-    assert {key: found[key] for key in found if key != "stages"} == {"schema": "2.0"} | (
-        {"datasets": []} if "datasets" in shape else {}
-    )
+    assert found | {"stages": None} == yaml.safe_load(shape) | {"stages": None}
     assert lock.read_text().startswith(shape.partition("\n")[0])
     assert found["stages"]["first"]["params"]["params.yaml"]["deep"]["empty"] == {}
     assert len(found["stages"]) == 4
